@@ -1,0 +1,129 @@
+//! The streams of one shard: its log, its outcomes, its dead letters.
+//!
+//! One trait with two sides, [`super::memory`] and [`super::jetstream`], under one contract suite
+//! (`tests/live/contract.rs`). What the contract says:
+//!
+//! - A sequence that was returned by an append is stored; an append that failed with [`AppendError::TimedOut`] may
+//!   have been stored all the same.
+//! - Readers give every message from where they were opened on, in order. They do not promise that sequences are
+//!   contiguous: the fold checks that.
+//! - An append of outcomes is stored only if the stream's last sequence is the expected one: the fence.
+//! - Nothing is dropped to make room: a full stream refuses with [`AppendError::Full`].
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::words::append::{Append, DeadLetter, StoredAppend};
+use crate::words::codec::Format;
+use crate::words::message::LogMessage;
+
+/// What a stream says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamState {
+    /// The sequence of the first message that it holds; one more than `last_sequence` when it is empty.
+    pub first_sequence: u64,
+    /// The sequence of the last message that it ever stored; 0 before the first.
+    pub last_sequence: u64,
+    /// How many bytes it holds.
+    pub bytes: u64,
+    /// How many bytes it may hold; 0 where there is no limit.
+    pub bytes_max: u64,
+}
+
+/// Why something could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The broker cannot be reached, or does not answer in time. It may later.
+    #[error("the broker does not answer: {0}")]
+    Unavailable(String),
+    /// The stream does not exist.
+    #[error("stream {0} does not exist: run `weir setup`")]
+    Missing(String),
+    /// What was read is not what Weir writes.
+    #[error("unreadable: {0}")]
+    Unreadable(String),
+}
+
+/// Why an append was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The stream's last sequence was not the expected one: somebody else wrote. It was not stored.
+    #[error("the stream's last sequence is not the expected one")]
+    Conflict,
+    /// The stream is at its limit. It was not stored.
+    #[error("the stream is full")]
+    Full,
+    /// The message is larger than the broker takes. It was not stored.
+    #[error("the message is larger than the broker takes")]
+    TooLarge,
+    /// No answer came in time. It may have been stored.
+    #[error("no acknowledgement came in time")]
+    TimedOut,
+    /// The broker refused it or cannot be reached. It was not stored, as far as is known.
+    #[error("the broker does not take it: {0}")]
+    Unavailable(String),
+}
+
+/// The streams of one shard. Clones share the connection.
+pub trait Streams: Clone + Send + Sync + 'static {
+    /// Reads the log onwards.
+    type LogReader: Reader<LogMessage>;
+    /// Reads the outcomes onwards.
+    type OutcomeReader: Reader<StoredAppend>;
+
+    /// The largest payload, in bytes, that an append may have, headers included.
+    fn payload_bytes_max(&self) -> usize;
+
+    /// The log's state.
+    fn log_state(&self) -> impl Future<Output = Result<StreamState, ReadError>> + Send;
+
+    /// The log message at `sequence`; none where the stream holds none.
+    fn log_message(
+        &self,
+        sequence: u64,
+    ) -> impl Future<Output = Result<Option<LogMessage>, ReadError>> + Send;
+
+    /// Opens the log at `from` (a sequence, from 1). Messages before the first that the stream still holds are
+    /// not waited for.
+    fn read_log(&self, from: u64) -> impl Future<Output = Result<Self::LogReader, ReadError>> + Send;
+
+    /// Appends commands to the log and gives their message's sequence.
+    fn append_log(
+        &self,
+        format: Format,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<u64, AppendError>> + Send;
+
+    /// The outcome stream's state.
+    fn outcomes_state(&self) -> impl Future<Output = Result<StreamState, ReadError>> + Send;
+
+    /// The last append of the outcome stream; none where it holds none.
+    fn last_outcomes(&self) -> impl Future<Output = Result<Option<StoredAppend>, ReadError>> + Send;
+
+    /// Opens the outcomes at `from` (a sequence of the outcome stream, from 1).
+    fn read_outcomes(&self, from: u64) -> impl Future<Output = Result<Self::OutcomeReader, ReadError>> + Send;
+
+    /// Appends outcomes if the outcome stream's last sequence is `expected_last`, and gives the new one.
+    fn append_outcomes(
+        &self,
+        append: Append,
+        expected_last: u64,
+    ) -> impl Future<Output = Result<u64, AppendError>> + Send;
+
+    /// Appends a dead letter.
+    fn append_dead_letter(
+        &self,
+        letter: DeadLetter,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+}
+
+/// Reads a stream onwards, for ever.
+pub trait Reader<T>: Send + 'static {
+    /// The messages that have come since the last call, in order: waits for the first, then takes what is ready, at most
+    /// [`READ_MESSAGES_MAX`]. May be cancelled without losing any. After an error the reader is of no further use.
+    fn next(&mut self) -> impl Future<Output = Result<Vec<T>, ReadError>> + Send;
+}
+
+/// The most messages that [`Reader::next`] gives at once.
+pub const READ_MESSAGES_MAX: usize = 256;

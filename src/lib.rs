@@ -1,0 +1,4 @@
+//! Weir: the engine that confirms orders.
+
+pub mod edges;
+pub mod words;

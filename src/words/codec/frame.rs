@@ -1,0 +1,208 @@
+//! Frames: many commands or outcomes in bincode's wire format (variable-length integers, little endian).
+//!
+//! A frame is the version byte, the number of elements, and each element behind its length in bytes: bincode's
+//! own encoding of `(u8, Vec<Vec<u8>>)`, so that any bincode library can write one. The lengths let a reader
+//! step over an element that it cannot read.
+
+use wincode::config::Configuration;
+
+use super::{Decoded, Undecodable};
+use crate::words::command::Command;
+use crate::words::outcome::Outcome;
+use crate::words::policy::{PolicyChange, RULES_NEWEST};
+
+/// The frame version that this binary writes, and the only one there is.
+pub const FRAME_VERSION: u8 = 1;
+
+/// No list of a hostile element may claim more memory than this before its bytes are seen.
+const PREALLOCATION_BYTES_MAX: usize = 1 << 20;
+
+macro_rules! config {
+    () => {
+        Configuration::default()
+            .with_varint_encoding()
+            .with_preallocation_size_limit::<PREALLOCATION_BYTES_MAX>()
+    };
+}
+
+/// The elements of a frame, as bytes.
+pub(super) struct Elements<'a> {
+    rest: &'a [u8],
+    left: u64,
+    single: bool,
+    failed: Option<Undecodable<'a>>,
+}
+
+impl<'a> Elements<'a> {
+    pub(super) fn new(payload: &'a [u8]) -> Self {
+        let failed = |reason: &str| Self {
+            rest: &[],
+            left: 0,
+            single: true,
+            failed: Some(Undecodable::new(reason, payload)),
+        };
+        let Some((&version, mut rest)) = payload.split_first() else {
+            return failed("an empty payload");
+        };
+        if version != FRAME_VERSION {
+            return failed(&format!("frame version {version} is not known"));
+        }
+        match read_varint(&mut rest) {
+            None => failed("the frame ends within its count"),
+            Some(0) => failed("an empty frame"),
+            Some(left) => Self { rest, left, single: left == 1, failed: None },
+        }
+    }
+
+    pub(super) const fn is_single(&self) -> bool {
+        self.single
+    }
+
+    fn fail(&mut self, reason: &str) -> Undecodable<'a> {
+        self.left = 0;
+        Undecodable::new(reason, std::mem::take(&mut self.rest))
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Result<&'a [u8], Undecodable<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(failed) = self.failed.take() {
+            return Some(Err(failed));
+        }
+        if self.left == 0 {
+            if self.rest.is_empty() {
+                return None;
+            }
+            return Some(Err(self.fail("bytes behind the last element")));
+        }
+        let before = self.rest;
+        let length = read_varint(&mut self.rest).and_then(|length| usize::try_from(length).ok());
+        let Some((element, rest)) = length.and_then(|length| self.rest.split_at_checked(length)) else {
+            self.rest = before;
+            return Some(Err(self.fail("the frame ends within an element")));
+        };
+        self.rest = rest;
+        self.left -= 1;
+        Some(Ok(element))
+    }
+}
+
+/// Reads one of bincode's variable-length unsigned integers.
+fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let (&first, rest) = bytes.split_first()?;
+    let width = match first {
+        0..=250 => {
+            *bytes = rest;
+            return Some(u64::from(first));
+        }
+        251 => 2,
+        252 => 4,
+        253 => 8,
+        _ => return None,
+    };
+    let (number, rest) = rest.split_at_checked(width)?;
+    *bytes = rest;
+    let mut wide = [0; 8];
+    wide[..width].copy_from_slice(number);
+    Some(u64::from_le_bytes(wide))
+}
+
+/// Writes one of bincode's variable-length unsigned integers.
+fn write_varint(bytes: &mut Vec<u8>, value: u64) {
+    let wide = value.to_le_bytes();
+    match value {
+        0..=250 => bytes.push(wide[0]),
+        251..=0xffff => {
+            bytes.push(251);
+            bytes.extend_from_slice(&wide[..2]);
+        }
+        0x1_0000..=0xffff_ffff => {
+            bytes.push(252);
+            bytes.extend_from_slice(&wide[..4]);
+        }
+        _ => {
+            bytes.push(253);
+            bytes.extend_from_slice(&wide);
+        }
+    }
+}
+
+/// Gathers elements into a frame.
+#[derive(Debug, Default)]
+pub struct FrameWriter {
+    elements: Vec<u8>,
+    count: u64,
+}
+
+impl FrameWriter {
+    /// An empty frame.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an element.
+    pub fn push(&mut self, element: &[u8]) {
+        write_varint(&mut self.elements, element.len() as u64);
+        self.elements.extend_from_slice(element);
+        self.count += 1;
+    }
+
+    /// How many elements there are.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The frame's bytes.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        let mut frame = Vec::with_capacity(self.elements.len() + 10);
+        frame.push(FRAME_VERSION);
+        write_varint(&mut frame, self.count);
+        frame.extend_from_slice(&self.elements);
+        frame
+    }
+}
+
+/// One command in bincode's format, without a frame.
+///
+/// # Panics
+/// Never: the types hold nothing that cannot be written.
+#[must_use]
+pub fn encode_command(command: &Command<'_>) -> Vec<u8> {
+    wincode::config::serialize(command, config!()).expect("a command within the preallocation bound")
+}
+
+pub(super) fn decode_command(bytes: &[u8]) -> Decoded<'_> {
+    wincode::config::deserialize_exact(bytes, config!()).or_else(|error| {
+        rules_beyond(bytes).map_or_else(
+            || Err(Undecodable::new(error, bytes)),
+            |rules| Ok(Command::Policy(PolicyChange { rules: Some(rules), ..PolicyChange::default() })),
+        )
+    })
+}
+
+/// As in [`super::json`]: the rules version of a policy that this binary cannot read, if it is a newer one.
+/// It stands first in the policy, behind the tag and the option's own byte.
+fn rules_beyond(bytes: &[u8]) -> Option<u32> {
+    const TAG_POLICY: u8 = 10;
+    let mut rest = bytes.strip_prefix(&[TAG_POLICY, 1])?;
+    let rules = u32::try_from(read_varint(&mut rest)?).ok()?;
+    (rules > RULES_NEWEST).then_some(rules)
+}
+
+/// Appends one outcome in bincode's format to `bytes`, without a frame.
+///
+/// # Panics
+/// Never: the types hold nothing that cannot be written.
+pub fn encode_outcome(bytes: &mut Vec<u8>, outcome: &Outcome<'_>) {
+    wincode::config::serialize_into(bytes, outcome, config!()).expect("an outcome within the preallocation bound");
+}
+
+/// Reads one outcome in bincode's format, without a frame.
+pub fn decode_outcome(bytes: &[u8]) -> Result<Outcome<'_>, Undecodable<'_>> {
+    wincode::config::deserialize_exact(bytes, config!()).map_err(|error| Undecodable::new(error, bytes))
+}

@@ -1,0 +1,80 @@
+//! JSON payloads: one command, or an array of them.
+//!
+//! An array is first split into its elements, so that a bad command spoils only itself. Splitting walks the
+//! bytes without recursion; decoding an element is bounded by `serde_json`'s depth limit of 128.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Decoded, Undecodable};
+use crate::words::command::Command;
+use crate::words::policy::{PolicyChange, RULES_NEWEST};
+
+/// The elements of a JSON payload.
+pub(super) struct Elements<'a> {
+    state: State<'a>,
+}
+
+enum State<'a> {
+    Single(&'a [u8]),
+    Many(std::vec::IntoIter<&'a RawValue>),
+    Failed(Undecodable<'a>),
+    Done,
+}
+
+impl<'a> Elements<'a> {
+    pub(super) fn new(payload: &'a [u8]) -> Self {
+        let is_array = payload.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+        if !is_array {
+            return Self { state: State::Single(payload) };
+        }
+        match serde_json::from_slice::<Vec<&RawValue>>(payload) {
+            Ok(elements) if elements.is_empty() => Self::failed(Undecodable::new("an empty array", payload)),
+            Ok(elements) => Self { state: State::Many(elements.into_iter()) },
+            Err(error) => Self::failed(Undecodable::new(error, payload)),
+        }
+    }
+
+    pub(super) const fn failed(undecodable: Undecodable<'a>) -> Self {
+        Self { state: State::Failed(undecodable) }
+    }
+
+    pub(super) const fn is_single(&self) -> bool {
+        matches!(self.state, State::Single(_) | State::Failed(_))
+    }
+
+    pub(super) fn next(&mut self) -> Option<Decoded<'a>> {
+        if let State::Many(elements) = &mut self.state {
+            return elements.next().map(|element| decode(element.get().as_bytes()));
+        }
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Single(bytes) => Some(decode(bytes)),
+            State::Failed(undecodable) => Some(Err(undecodable)),
+            State::Many(_) | State::Done => None,
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Decoded<'_> {
+    serde_json::from_slice::<Command<'_>>(bytes).or_else(|error| {
+        rules_beyond(bytes).map_or_else(
+            || Err(Undecodable::new(error, bytes)),
+            |rules| Ok(Command::Policy(PolicyChange { rules: Some(rules), ..PolicyChange::default() })),
+        )
+    })
+}
+
+/// The rules version of a policy that this binary cannot read, if it is a newer one: such a record must halt
+/// the shard, where any other unreadable one is a dead letter.
+fn rules_beyond(bytes: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Peek {
+        policy: PeekPolicy,
+    }
+    #[derive(Deserialize)]
+    struct PeekPolicy {
+        rules: u32,
+    }
+    let peek: Peek = serde_json::from_slice(bytes).ok()?;
+    (peek.policy.rules > RULES_NEWEST).then_some(peek.policy.rules)
+}

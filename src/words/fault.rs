@@ -1,0 +1,115 @@
+//! Faults: what halts a shard. A fault is never skipped over and never guessed away; each says what to do.
+
+use super::identity::Identity;
+
+/// Why a shard stands still. The other shards of the worker go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Records are missing from the log.
+    #[error(
+        "gap: the log continues at sequence {found} where {expected} was due. Restore the missing messages, or \
+         start from a snapshot at or after {found}"
+    )]
+    Gap {
+        /// The sequence that was due.
+        expected: u64,
+        /// The sequence that came.
+        found: u64,
+    },
+    /// The log ends before what was already applied.
+    #[error(
+        "log behind: the log ends at sequence {last}, but {applied} was already applied: the broker lost what it \
+         had acknowledged. Restore the stream, or start a new log epoch"
+    )]
+    LogBehind {
+        /// The last sequence of the log.
+        last: u64,
+        /// The last sequence applied.
+        applied: u64,
+    },
+    /// The log holds another message where one was already applied.
+    #[error(
+        "log rewritten: the message at sequence {sequence} is not the one that was applied: the log was rolled \
+         back and refilled. Restore the stream, or start a new log epoch"
+    )]
+    LogRewritten {
+        /// Where it differs.
+        sequence: u64,
+    },
+    /// This worker's outcomes differ from those that were announced.
+    #[error(
+        "digest mismatch: at {at} the announced outcomes differ from this worker's (chain {announced} against {own}). \
+         Do not let it publish; run the binary that announced them, and audit"
+    )]
+    DigestMismatch {
+        /// The identity up to which they were announced.
+        at: Identity,
+        /// The chain announced.
+        announced: String,
+        /// The chain of this worker.
+        own: String,
+    },
+    /// More was announced than the log holds.
+    #[error(
+        "outcomes ahead: outcomes were announced through {through}, but the log ends at sequence {last}: the broker \
+         lost part of the log. Restore the stream, or start a new log epoch"
+    )]
+    OutcomesAhead {
+        /// The last identity announced.
+        through: Identity,
+        /// The last sequence of the log.
+        last: u64,
+    },
+    /// A live record's timestamp lies too far ahead of the worker's clock.
+    #[error(
+        "clock: the record at sequence {sequence} is stamped {ahead_ms} ms ahead of this worker's clock. Mend the \
+         clock that is wrong (the broker's or this machine's), then restart the worker"
+    )]
+    Clock {
+        /// Which record.
+        sequence: u64,
+        /// How far ahead, in milliseconds.
+        ahead_ms: i64,
+    },
+    /// The policy asks for rules that this binary does not know.
+    #[error(
+        "unknown rules: the policy at sequence {sequence} asks for rules version {rules}, this binary knows up to \
+         {newest}. Run a newer binary"
+    )]
+    UnknownRules {
+        /// Which record.
+        sequence: u64,
+        /// The version asked for.
+        rules: u32,
+        /// The newest version known.
+        newest: u32,
+    },
+    /// A defect in this program.
+    #[error(
+        "panic at sequence {sequence}: {message}. This is a defect in Weir: nothing was skipped, the shard waits for \
+         a mended binary"
+    )]
+    Panic {
+        /// The message that was being applied.
+        sequence: u64,
+        /// What the panic said.
+        message: String,
+    },
+}
+
+impl Fault {
+    /// The fault's name, as it stands in metrics and in the operators' docs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Gap { .. } => "gap",
+            Self::LogBehind { .. } => "log_behind",
+            Self::LogRewritten { .. } => "log_rewritten",
+            Self::DigestMismatch { .. } => "digest_mismatch",
+            Self::OutcomesAhead { .. } => "outcomes_ahead",
+            Self::Clock { .. } => "clock",
+            Self::UnknownRules { .. } => "unknown_rules",
+            Self::Panic { .. } => "panic",
+        }
+    }
+}

@@ -1,0 +1,648 @@
+//! Outcomes: what became of a record. One type for what the fold says, what the outcome stream holds (JSON or
+//! bincode) and what clients read.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use wincode::{SchemaRead, SchemaWrite};
+
+use super::command::{CommandKind, Line};
+use super::identity::Identity;
+use super::text::Text;
+use super::timestamp::Timestamp;
+
+/// What became of a record, with its identity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct Outcome<'a> {
+    /// What was decided.
+    #[serde(flatten, borrow)]
+    pub decision: Decision<'a>,
+    /// The sequence of the log message that caused it.
+    pub sequence: u64,
+    /// The record's index in that message.
+    pub index: u32,
+    /// Its place among the record's outcomes; absent in JSON where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub place: u32,
+    /// Log time: when the record was stored.
+    pub at: Timestamp,
+}
+
+impl Outcome<'_> {
+    /// The outcome's identity.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        Identity { sequence: self.sequence, index: self.index, place: self.place }
+    }
+}
+
+/// What was decided. Tags are append-only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Decision<'a> {
+    /// The order has its stock.
+    Confirmed {
+        /// Which order.
+        order_id: Text<'a>,
+        /// Until when it must be paid, where policy sets a hold.
+        pay_by: Option<Timestamp>,
+        /// What a partial order did not get.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shortages: Vec<Shortage<'a>>,
+        /// Whether it had been waiting: the record that caused this is another one's.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        released: bool,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// The order waits, holding nothing, until all its lines can be had.
+    Waiting {
+        /// Which order.
+        order_id: Text<'a>,
+        /// The SKU it waits for first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sku: Option<Text<'a>>,
+        /// What was short when it was placed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shortages: Vec<Shortage<'a>>,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// The command was refused and changed nothing.
+    Refused {
+        /// Which command.
+        command: CommandKind,
+        /// Whose: `order_id`, `receipt_id` or `count_id`; absent where the command has none, or a bad one.
+        #[serde(flatten)]
+        subject: Option<Subject<'a>>,
+        /// Why, as a stable code.
+        reason: Reason,
+        /// What the code leaves open, for a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<Text<'a>>,
+        /// What was short.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        shortages: Vec<Shortage<'a>>,
+        /// The order's state, where there is such an order and this does not repeat an earlier outcome.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        order_state: Option<State>,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// The order, or some of its lines, was cancelled.
+    Cancelled {
+        /// Which order.
+        order_id: Text<'a>,
+        /// What was cancelled, where it was not the whole order.
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<Line<'a>>,
+        /// Who wanted it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Text<'a>>,
+        /// Why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Text<'a>>,
+        /// The order's state from here on.
+        state: State,
+    },
+    /// The order was not paid in time: what it held is free again.
+    Expired {
+        /// Which order.
+        order_id: Text<'a>,
+        /// The order's state from here on.
+        state: State,
+    },
+    /// The order was paid.
+    Paid {
+        /// Which order.
+        order_id: Text<'a>,
+        /// What contradicts the books.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        marks: Vec<Mark>,
+        /// The order's state from here on.
+        state: State,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// An attempt to pay failed.
+    PaymentFailed {
+        /// Which order.
+        order_id: Text<'a>,
+        /// Which attempt.
+        attempt_id: Text<'a>,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// Goods left the site.
+    Shipped {
+        /// Which order.
+        order_id: Text<'a>,
+        /// What left, where it was not the whole order.
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<Line<'a>>,
+        /// What contradicts the books.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        marks: Vec<Mark>,
+        /// The order's state from here on.
+        state: State,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// Goods reached the customer.
+    Delivered {
+        /// Which order.
+        order_id: Text<'a>,
+        /// What arrived, where it was not the whole order.
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<Line<'a>>,
+        /// What contradicts the books.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        marks: Vec<Mark>,
+        /// The order's state from here on.
+        state: State,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// Goods came back.
+    Returned {
+        /// Which order.
+        order_id: Text<'a>,
+        /// Which return.
+        return_id: Text<'a>,
+        /// What came back, where it was not the whole order.
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<Line<'a>>,
+        /// What contradicts the books.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        marks: Vec<Mark>,
+        /// The order's state from here on.
+        state: State,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// A review was taken note of.
+    Reviewed {
+        /// Which order.
+        order_id: Text<'a>,
+        /// The order's state.
+        state: State,
+    },
+    /// Stock arrived.
+    Received {
+        /// Which receipt.
+        receipt_id: Text<'a>,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// Stock was counted.
+    Counted {
+        /// Which count.
+        count_id: Text<'a>,
+        /// Where the books were wrong.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        adjustments: Vec<Adjustment<'a>>,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// An order holds stock that a count did not find: it cannot be shipped as it stands.
+    Shortfall {
+        /// Which order.
+        order_id: Text<'a>,
+        /// Where.
+        site: Text<'a>,
+        /// Which SKU.
+        sku: Text<'a>,
+        /// How many of its units are missing.
+        quantity: i64,
+    },
+    /// The policy changed.
+    PolicyApplied {
+        /// The rules version in force.
+        rules: u32,
+    },
+    /// The record was no command; its bytes are in the dead letters.
+    DeadLettered {
+        /// What is wrong with it.
+        reason: Text<'a>,
+    },
+}
+
+impl Decision<'_> {
+    /// Which outcome it is.
+    #[must_use]
+    pub const fn kind(&self) -> OutcomeKind {
+        match self {
+            Self::Confirmed { .. } => OutcomeKind::Confirmed,
+            Self::Waiting { .. } => OutcomeKind::Waiting,
+            Self::Refused { .. } => OutcomeKind::Refused,
+            Self::Cancelled { .. } => OutcomeKind::Cancelled,
+            Self::Expired { .. } => OutcomeKind::Expired,
+            Self::Paid { .. } => OutcomeKind::Paid,
+            Self::PaymentFailed { .. } => OutcomeKind::PaymentFailed,
+            Self::Shipped { .. } => OutcomeKind::Shipped,
+            Self::Delivered { .. } => OutcomeKind::Delivered,
+            Self::Returned { .. } => OutcomeKind::Returned,
+            Self::Reviewed { .. } => OutcomeKind::Reviewed,
+            Self::Received { .. } => OutcomeKind::Received,
+            Self::Counted { .. } => OutcomeKind::Counted,
+            Self::Shortfall { .. } => OutcomeKind::Shortfall,
+            Self::PolicyApplied { .. } => OutcomeKind::PolicyApplied,
+            Self::DeadLettered { .. } => OutcomeKind::DeadLettered,
+        }
+    }
+
+    /// Whether it is the answer to the record itself, rather than a consequence for another's order.
+    #[must_use]
+    pub const fn is_answer(&self) -> bool {
+        !matches!(
+            self,
+            Self::Confirmed { released: true, .. } | Self::Expired { .. } | Self::Shortfall { .. }
+        )
+    }
+}
+
+/// An outcome's name, without its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is the name of a variant of `Decision`, documented there")]
+pub enum OutcomeKind {
+    Confirmed,
+    Waiting,
+    Refused,
+    Cancelled,
+    Expired,
+    Paid,
+    PaymentFailed,
+    Shipped,
+    Delivered,
+    Returned,
+    Reviewed,
+    Received,
+    Counted,
+    Shortfall,
+    PolicyApplied,
+    DeadLettered,
+}
+
+impl OutcomeKind {
+    /// Every kind, in the order of their tags.
+    pub const ALL: [Self; 16] = [
+        Self::Confirmed,
+        Self::Waiting,
+        Self::Refused,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Paid,
+        Self::PaymentFailed,
+        Self::Shipped,
+        Self::Delivered,
+        Self::Returned,
+        Self::Reviewed,
+        Self::Received,
+        Self::Counted,
+        Self::Shortfall,
+        Self::PolicyApplied,
+        Self::DeadLettered,
+    ];
+
+    /// The name as it stands in JSON and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Paid => "paid",
+            Self::PaymentFailed => "payment_failed",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Returned => "returned",
+            Self::Reviewed => "reviewed",
+            Self::Received => "received",
+            Self::Counted => "counted",
+            Self::Shortfall => "shortfall",
+            Self::PolicyApplied => "policy_applied",
+            Self::DeadLettered => "dead_lettered",
+        }
+    }
+}
+
+/// Whose command was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[expect(clippy::enum_variant_names, reason = "the names are the keys in JSON")]
+pub enum Subject<'a> {
+    /// An order.
+    #[serde(rename = "order_id")]
+    OrderId(Text<'a>),
+    /// A receipt.
+    #[serde(rename = "receipt_id")]
+    ReceiptId(Text<'a>),
+    /// A count.
+    #[serde(rename = "count_id")]
+    CountId(Text<'a>),
+}
+
+/// What of a SKU was asked for and could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct Shortage<'a> {
+    /// Which SKU.
+    pub sku: Text<'a>,
+    /// How many were asked for.
+    pub requested: i64,
+    /// How many could be had, never below 0.
+    pub available: i64,
+}
+
+/// A difference between the books and a count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct Adjustment<'a> {
+    /// Which SKU.
+    pub sku: Text<'a>,
+    /// What the books said.
+    pub before: i64,
+    /// What was counted.
+    pub after: i64,
+}
+
+/// Says that an outcome repeats an earlier one: the same command came again and changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct Repeat {
+    /// Always `true`, so that readers can tell repeats by one field.
+    pub duplicate: True,
+    /// The sequence of the record whose outcome this repeats.
+    pub first_sequence: u64,
+    /// The order's state now.
+    #[serde(default, rename = "state", skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+}
+
+/// A field that is `true` or absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct True;
+
+impl Serialize for True {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for True {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if bool::deserialize(deserializer)? { Ok(Self) } else { Err(de::Error::custom("true or absent")) }
+    }
+}
+
+/// An order's state: that of its least advanced part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits for stock and holds none.
+    Waiting,
+    /// Has its stock, not paid.
+    Confirmed,
+    /// Has its stock, paid.
+    Paid,
+    /// On its way.
+    Shipped,
+    /// Arrived.
+    Delivered,
+    /// Came back.
+    Returned,
+    /// Cancelled before it left.
+    Cancelled,
+    /// Not paid in time.
+    Expired,
+    /// Never accepted.
+    Refused,
+}
+
+impl State {
+    /// The name as it stands in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Confirmed => "confirmed",
+            Self::Paid => "paid",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Returned => "returned",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// How an accepted fact contradicts the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// It had not been shipped: taken as shipped now.
+    WasNotShipped,
+    /// It had been cancelled or had expired.
+    WasCancelled,
+    /// It was still waiting for stock.
+    WasWaiting,
+    /// Its delivery or return was known before its shipping.
+    OutOfOrder,
+    /// More has left the site than was on hand by the books.
+    BelowZero,
+}
+
+/// Why a command was refused: stable codes. Tags are append-only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// Some line cannot be met from available stock.
+    InsufficientStock,
+    /// Some SKU was never received or counted at the site.
+    UnknownSku,
+    /// The shard's policy does not list the site.
+    UnknownSite,
+    /// There is no such order, or it is no longer remembered.
+    UnknownOrder,
+    /// The same id came before with other content.
+    IdConflict,
+    /// Submitted before the time from which decisions are remembered: it may have been decided already.
+    TooOld,
+    /// The shard is at its cap of open orders (or of SKUs, for stock); try again later.
+    Busy,
+    /// An id is empty, longer than 64 bytes, or has control characters.
+    InvalidId,
+    /// A quantity is not between 1 (0 in a count) and the policy's limit.
+    InvalidQuantity,
+    /// A time is not between 1970 and 9999.
+    InvalidTime,
+    /// Another value is out of its bounds; `detail` says which.
+    InvalidValue,
+    /// There is no line.
+    NoLines,
+    /// There are more lines than policy allows.
+    TooManyLines,
+    /// A count, or a list of lines to act on, names one SKU twice.
+    DuplicateSku,
+    /// The order has no line of that SKU.
+    NotInOrder,
+    /// More is named than remains.
+    ExceedsRemaining,
+    /// Nothing remains that the command could act on.
+    NothingRemains,
+    /// What was to be cancelled has left the site.
+    AlreadyShipped,
+    /// It was cancelled.
+    AlreadyCancelled,
+    /// It was paid.
+    AlreadyPaid,
+    /// Its hold expired.
+    OrderExpired,
+    /// It was refused when it was placed.
+    OrderRefused,
+    /// It is closed and its lines are no longer kept.
+    OrderClosed,
+    /// A stock figure would pass 2^53 - 1.
+    StockLimit,
+    /// A site that is to go still has stock or open orders.
+    SiteInUse,
+    /// A policy must be the only command of its message.
+    NotAlone,
+}
+
+impl Reason {
+    /// Every reason, in the order of their tags.
+    pub const ALL: [Self; 26] = [
+        Self::InsufficientStock,
+        Self::UnknownSku,
+        Self::UnknownSite,
+        Self::UnknownOrder,
+        Self::IdConflict,
+        Self::TooOld,
+        Self::Busy,
+        Self::InvalidId,
+        Self::InvalidQuantity,
+        Self::InvalidTime,
+        Self::InvalidValue,
+        Self::NoLines,
+        Self::TooManyLines,
+        Self::DuplicateSku,
+        Self::NotInOrder,
+        Self::ExceedsRemaining,
+        Self::NothingRemains,
+        Self::AlreadyShipped,
+        Self::AlreadyCancelled,
+        Self::AlreadyPaid,
+        Self::OrderExpired,
+        Self::OrderRefused,
+        Self::OrderClosed,
+        Self::StockLimit,
+        Self::SiteInUse,
+        Self::NotAlone,
+    ];
+
+    /// The code as it stands in JSON and in metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::InsufficientStock => "insufficient_stock",
+            Self::UnknownSku => "unknown_sku",
+            Self::UnknownSite => "unknown_site",
+            Self::UnknownOrder => "unknown_order",
+            Self::IdConflict => "id_conflict",
+            Self::TooOld => "too_old",
+            Self::Busy => "busy",
+            Self::InvalidId => "invalid_id",
+            Self::InvalidQuantity => "invalid_quantity",
+            Self::InvalidTime => "invalid_time",
+            Self::InvalidValue => "invalid_value",
+            Self::NoLines => "no_lines",
+            Self::TooManyLines => "too_many_lines",
+            Self::DuplicateSku => "duplicate_sku",
+            Self::NotInOrder => "not_in_order",
+            Self::ExceedsRemaining => "exceeds_remaining",
+            Self::NothingRemains => "nothing_remains",
+            Self::AlreadyShipped => "already_shipped",
+            Self::AlreadyCancelled => "already_cancelled",
+            Self::AlreadyPaid => "already_paid",
+            Self::OrderExpired => "order_expired",
+            Self::OrderRefused => "order_refused",
+            Self::OrderClosed => "order_closed",
+            Self::StockLimit => "stock_limit",
+            Self::SiteInUse => "site_in_use",
+            Self::NotAlone => "not_alone",
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+const fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_json_says() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.code()));
+        }
+        for kind in CommandKind::ALL {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{}\"", kind.name()));
+        }
+    }
+
+    #[test]
+    fn json_by_example() {
+        let at: Timestamp = "2026-11-22T03:00:00.123Z".parse().unwrap();
+        let repeat = Repeat { duplicate: True, first_sequence: 42, state: Some(State::Shipped) };
+        let cases = [
+            (
+                Decision::Confirmed {
+                    order_id: "O-1001".into(),
+                    pay_by: None,
+                    shortages: vec![],
+                    released: false,
+                    repeat: None,
+                },
+                r#"{"outcome":"confirmed","order_id":"O-1001","pay_by":null,"sequence":44,"index":0,"at":"2026-11-22T03:00:00.123Z"}"#,
+            ),
+            (
+                Decision::Refused {
+                    command: CommandKind::Place,
+                    subject: Some(Subject::OrderId("O-1002".into())),
+                    reason: Reason::InsufficientStock,
+                    detail: None,
+                    shortages: vec![Shortage { sku: "85123A".into(), requested: 9, available: 3 }],
+                    order_state: None,
+                    repeat: None,
+                },
+                r#"{"outcome":"refused","command":"place","order_id":"O-1002","reason":"insufficient_stock","shortages":[{"sku":"85123A","requested":9,"available":3}],"sequence":44,"index":0,"at":"2026-11-22T03:00:00.123Z"}"#,
+            ),
+            (
+                Decision::Confirmed {
+                    order_id: "O-1001".into(),
+                    pay_by: None,
+                    shortages: vec![],
+                    released: false,
+                    repeat: Some(repeat),
+                },
+                r#"{"outcome":"confirmed","order_id":"O-1001","pay_by":null,"duplicate":true,"first_sequence":42,"state":"shipped","sequence":44,"index":0,"at":"2026-11-22T03:00:00.123Z"}"#,
+            ),
+        ];
+        for (decision, json) in cases {
+            let outcome = Outcome { decision, sequence: 44, index: 0, place: 0, at };
+            assert_eq!(serde_json::to_string(&outcome).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Outcome<'_>>(json).unwrap(), outcome);
+        }
+    }
+}
