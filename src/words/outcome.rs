@@ -481,7 +481,7 @@ pub enum Reason {
     InvalidId,
     /// A quantity is not between 1 (0 in a count) and the policy's limit.
     InvalidQuantity,
-    /// A time is not between 1970 and 9999.
+    /// A time is not between 1970 and 9998.
     InvalidTime,
     /// Another value is out of its bounds; `detail` says which.
     InvalidValue,

@@ -5,15 +5,15 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use wincode::{SchemaRead, SchemaWrite};
 
-/// Milliseconds since 1970-01-01T00:00:00Z. Valid from 0 to the end of the year 9999.
+/// Milliseconds since 1970-01-01T00:00:00Z. Valid from 0 to the end of the year 9998.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, SchemaRead, SchemaWrite)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const ZERO: Self = Self(0);
-    /// 9999-12-31T23:59:59.999Z.
-    pub const MAX: Self = Self(253_402_300_799_999);
+    /// 9998-12-31T23:59:59.999Z.
+    pub const MAX: Self = Self(253_370_764_799_999);
 
     /// The point `millis` milliseconds after 1970, moved into the valid range.
     #[must_use]
@@ -62,7 +62,7 @@ impl std::str::FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let time: jiff::Timestamp = text.parse().map_err(|_| format!("{text:?} is no RFC 3339 time"))?;
         let time = Self(time.as_millisecond());
-        if time.is_valid() { Ok(time) } else { Err(format!("{text:?} is not between 1970 and 9999")) }
+        if time.is_valid() { Ok(time) } else { Err(format!("{text:?} is not between 1970 and 9998")) }
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
         for bad in ["\"\"", "5", "\"1969-12-31T23:59:59Z\"", "\"2026-11-22\"", "\"2026-13-01T00:00:00Z\"", "null"] {
             assert!(serde_json::from_str::<Timestamp>(bad).is_err(), "{bad}");
         }
-        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999Z");
+        assert_eq!(Timestamp::MAX.to_string(), "9998-12-31T23:59:59.999Z");
         assert_eq!(Timestamp::MAX.plus_millis(i64::MAX), Timestamp::MAX);
     }
 }
