@@ -1,4 +1,5 @@
 //! Weir: the engine that confirms orders.
 
 pub mod edges;
+pub mod folds;
 pub mod words;

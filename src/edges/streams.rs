@@ -102,7 +102,8 @@ pub trait Streams: Clone + Send + Sync + 'static {
     fn last_outcomes(&self) -> impl Future<Output = Result<Option<StoredAppend>, ReadError>> + Send;
 
     /// Opens the outcomes at `from` (a sequence of the outcome stream, from 1).
-    fn read_outcomes(&self, from: u64) -> impl Future<Output = Result<Self::OutcomeReader, ReadError>> + Send;
+    fn read_outcomes(&self, from: u64)
+    -> impl Future<Output = Result<Self::OutcomeReader, ReadError>> + Send;
 
     /// Appends outcomes if the outcome stream's last sequence is `expected_last`, and gives the new one.
     fn append_outcomes(
@@ -112,10 +113,7 @@ pub trait Streams: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<u64, AppendError>> + Send;
 
     /// Appends a dead letter.
-    fn append_dead_letter(
-        &self,
-        letter: DeadLetter,
-    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+    fn append_dead_letter(&self, letter: DeadLetter) -> impl Future<Output = Result<(), AppendError>> + Send;
 }
 
 /// Reads a stream onwards, for ever.

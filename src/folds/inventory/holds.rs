@@ -1,0 +1,78 @@
+//! Holds: what an unpaid order may keep its stock for, once policy sets a time.
+
+use std::collections::BTreeSet;
+
+use super::Inventory;
+use super::order::Part;
+use super::orders::Slot;
+use super::output::Turn;
+use crate::words::outcome::Decision;
+use crate::words::timestamp::Timestamp;
+
+/// The orders that hold stock unpaid, by the time at which that ends.
+pub(super) type Holds = BTreeSet<(Timestamp, Slot)>;
+
+impl Inventory {
+    /// Starts an order's hold, if policy sets one and it is not paid.
+    pub(super) fn hold(&mut self, slot: Slot, now: Timestamp) {
+        let order = self.orders.get_mut(slot);
+        if self.policy.pay_within_ms > 0 && !order.paid {
+            let pay_by = now.plus_millis(self.policy.pay_within_ms);
+            order.set_pay_by(Some(pay_by));
+            self.holds.insert((pay_by, slot));
+        }
+    }
+
+    /// Ends an order's hold: it was paid, or has nothing reserved any more.
+    pub(super) fn end_hold(&mut self, slot: Slot) {
+        let order = self.orders.get_mut(slot);
+        if let Some(pay_by) = order.pay_by() {
+            order.set_pay_by(None);
+            self.holds.remove(&(pay_by, slot));
+        }
+    }
+
+    /// Expires the holds whose time is over, as far as the record's budget goes.
+    pub(super) fn work_off_holds(&mut self, turn: &mut Turn<'_>) {
+        while turn.budget > 0 {
+            match self.holds.first() {
+                Some(&(pay_by, slot)) if pay_by <= turn.at => self.expire(slot, turn),
+                _ => return,
+            }
+        }
+    }
+
+    fn expire(&mut self, slot: Slot, turn: &mut Turn<'_>) {
+        self.end_hold(slot);
+        let order = self.orders.get_mut(slot);
+        order.expired = true;
+        let lines = order.lines.clone();
+        let mut parts = order.parts();
+        for (line, part) in lines.iter().zip(&mut parts) {
+            let units = Part::take(&mut part.reserved, u32::MAX);
+            part.cancelled += units;
+            self.stock.unreserve(line.stock, i64::from(units));
+            self.release(line.stock);
+        }
+        self.change(slot, &parts, turn.at);
+        turn.budget -= 1;
+        let order = self.orders.get(slot);
+        turn.emit(Decision::Expired { order_id: order.id.as_str().into(), state: order.state() });
+    }
+
+    /// Gives an order new parts and takes note of what follows for its hold and its settling.
+    pub(super) fn change(&mut self, slot: Slot, parts: &[Part], now: Timestamp) {
+        let order = self.orders.get_mut(slot);
+        let was_settled = order.is_settled();
+        order.set_parts(parts);
+        order.since = now;
+        let settled = order.is_settled();
+        let holds_nothing = !order.any_part(|part| part.reserved > 0);
+        if holds_nothing {
+            self.end_hold(slot);
+        }
+        if settled {
+            self.orders.settle(slot, was_settled);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What a fold gives back: outcomes in bincode's format, already encoded once and for all, and dead letters.
+
+use bytes::Bytes;
+
+use crate::words::append::DeadLetter;
+use crate::words::codec::encode_outcome;
+use crate::words::command::CommandKind;
+use crate::words::identity::Identity;
+use crate::words::outcome::{Decision, Outcome, OutcomeKind, Reason};
+use crate::words::timestamp::Timestamp;
+
+/// Outcomes in the order of their identities, and what goes with them.
+#[derive(Debug, Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Bytes that were no command.
+    pub dead_letters: Vec<DeadLetter>,
+    /// How many commands were applied, by [`CommandKind`].
+    pub commands: [u32; CommandKind::ALL.len()],
+}
+
+/// One outcome of an [`Output`].
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Which outcome.
+    pub identity: Identity,
+    /// What kind it is.
+    pub kind: OutcomeKind,
+    /// Why, where it is a refusal.
+    pub reason: Option<Reason>,
+    /// Whether it repeats an earlier outcome.
+    pub repeat: bool,
+    end: u32,
+}
+
+impl Output {
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+        self.dead_letters.clear();
+        self.commands = Default::default();
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.dead_letters.is_empty()
+    }
+
+    /// The outcomes, each with its bytes.
+    pub fn outcomes(&self) -> impl ExactSizeIterator<Item = (&Entry, &[u8])> {
+        let mut start = 0;
+        self.entries.iter().map(move |entry| {
+            let end = entry.end as usize;
+            let bytes = &self.bytes[start..end];
+            start = end;
+            (entry, bytes)
+        })
+    }
+
+    /// The outcomes' bytes, one behind the other.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The last outcome's identity.
+    #[must_use]
+    pub fn last(&self) -> Option<Identity> {
+        self.entries.last().map(|entry| entry.identity)
+    }
+}
+
+/// One record's turn: what its outcomes have in common, and how much work it may still do for others.
+pub(super) struct Turn<'o> {
+    sequence: u64,
+    index: u32,
+    place: u32,
+    /// Log time.
+    pub(super) at: Timestamp,
+    /// How many outcomes beyond the record's own may still come.
+    pub(super) budget: u32,
+    output: &'o mut Output,
+}
+
+impl<'o> Turn<'o> {
+    pub(super) fn new(sequence: u64, index: u32, at: Timestamp, output: &'o mut Output) -> Self {
+        Self { sequence, index, place: 0, at, budget: super::OUTCOMES_BEYOND_OWN_MAX, output }
+    }
+
+    pub(super) const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(super) const fn index(&self) -> u32 {
+        self.index
+    }
+
+    pub(super) fn count(&mut self, kind: CommandKind) {
+        self.output.commands[kind as usize] += 1;
+    }
+
+    pub(super) fn emit(&mut self, decision: Decision<'_>) {
+        let kind = decision.kind();
+        let (reason, repeat) = match &decision {
+            Decision::Refused { reason, repeat, .. } => (Some(*reason), repeat.is_some()),
+            Decision::Confirmed { repeat, .. }
+            | Decision::Waiting { repeat, .. }
+            | Decision::Paid { repeat, .. }
+            | Decision::PaymentFailed { repeat, .. }
+            | Decision::Shipped { repeat, .. }
+            | Decision::Delivered { repeat, .. }
+            | Decision::Returned { repeat, .. }
+            | Decision::Received { repeat, .. }
+            | Decision::Counted { repeat, .. } => (None, repeat.is_some()),
+            _ => (None, false),
+        };
+        let outcome =
+            Outcome { decision, sequence: self.sequence, index: self.index, place: self.place, at: self.at };
+        encode_outcome(&mut self.output.bytes, &outcome);
+        let end = u32::try_from(self.output.bytes.len()).expect("a message's outcomes stay far below 4 GiB");
+        self.output.entries.push(Entry { identity: outcome.identity(), kind, reason, repeat, end });
+        self.place += 1;
+    }
+
+    pub(super) fn dead_letter(&mut self, reason: &str, bytes: &[u8]) {
+        self.output.dead_letters.push(DeadLetter {
+            sequence: self.sequence,
+            index: self.index,
+            reason: reason.to_owned(),
+            bytes: Bytes::copy_from_slice(bytes),
+        });
+        self.emit(Decision::DeadLettered { reason: reason.into() });
+    }
+}

@@ -1,0 +1,280 @@
+//! Stock: what is on hand, reserved and available, SKU by SKU and site by site.
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use hashbrown::HashTable;
+
+use super::refusal::Refusal;
+use crate::words::hash::{hash_seeded, mix};
+use crate::words::outcome::Reason;
+use crate::words::policy::SITE_DEFAULT;
+
+/// A site's place in [`Sites`]; never used for another site later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SiteIndex(pub(super) u16);
+
+/// The sites of a shard.
+#[derive(Debug)]
+pub(super) struct Sites {
+    /// All there ever were.
+    names: Vec<CompactString>,
+    /// Those that policy lists now.
+    listed: BTreeMap<CompactString, SiteIndex>,
+    /// The site of orders that name none, if it is listed.
+    default: Option<SiteIndex>,
+}
+
+impl Sites {
+    pub(super) fn new() -> Self {
+        let mut sites = Self { names: Vec::new(), listed: BTreeMap::new(), default: None };
+        sites.list(SITE_DEFAULT);
+        sites.default = sites.listed.get(SITE_DEFAULT).copied();
+        sites
+    }
+
+    /// The site that a command names.
+    pub(super) fn find(&self, name: Option<&str>) -> Result<SiteIndex, Refusal<'static>> {
+        match name {
+            None => self.default,
+            Some(name) => self.listed.get(name).copied(),
+        }
+        .ok_or(Refusal::new(Reason::UnknownSite))
+    }
+
+    pub(super) fn name(&self, site: SiteIndex) -> &str {
+        &self.names[site.0 as usize]
+    }
+
+    /// The sites that policy lists, in bytewise order of their names.
+    pub(super) fn listed(&self) -> impl Iterator<Item = (&str, SiteIndex)> {
+        self.listed.iter().map(|(name, site)| (name.as_str(), *site))
+    }
+
+    /// How many names there would be if `names` were listed.
+    pub(super) fn count_with<'n>(&self, names: impl Iterator<Item = &'n str>) -> usize {
+        self.names.len() + names.filter(|name| !self.names.iter().any(|known| known == name)).count()
+    }
+
+    /// Lists exactly `names`.
+    pub(super) fn replace<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        self.listed.clear();
+        for name in names {
+            self.list(name);
+        }
+        self.default = self.listed.get(SITE_DEFAULT).copied();
+    }
+
+    fn list(&mut self, name: &str) {
+        let known = self.names.iter().position(|known| known == name);
+        let index = known.unwrap_or_else(|| {
+            self.names.push(name.into());
+            self.names.len() - 1
+        });
+        let index = SiteIndex(u16::try_from(index).expect("policy caps the sites"));
+        self.listed.insert(name.into(), index);
+    }
+}
+
+/// A stock item's place in [`StockTable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct StockIndex(pub(super) u32);
+
+/// One SKU at one site. Conservation: received + adjusted + restocked = `on_hand` + shipped.
+#[derive(Clone, Debug)]
+pub(super) struct Stock {
+    pub(super) sku: CompactString,
+    pub(super) site: SiteIndex,
+    /// Whether it stands in the queue of releases.
+    pub(super) releasing: bool,
+    /// Physically there, by the books. Below 0 where more was shipped than the books had.
+    pub(super) on_hand: i64,
+    /// Promised to open orders.
+    pub(super) reserved: i64,
+    /// Never promised; none for the policy's own figure.
+    pub(super) safety: Option<i64>,
+    /// All that was ever received.
+    pub(super) received: i64,
+    /// The sum of all differences found by counts.
+    pub(super) adjusted: i64,
+    /// All that ever came back to the shelf.
+    pub(super) restocked: i64,
+    /// All that ever left.
+    pub(super) shipped: i64,
+}
+
+/// Sums over all stock, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StockTotals {
+    /// How many SKUs, site by site.
+    pub skus: u64,
+    /// How many of them have nothing available.
+    pub out_of_stock: u64,
+    /// Units on hand.
+    pub on_hand: i64,
+    /// Units promised to open orders.
+    pub reserved: i64,
+}
+
+/// All stock of a shard.
+#[derive(Debug, Default)]
+pub(super) struct StockTable {
+    table: HashTable<StockIndex>,
+    items: Vec<Stock>,
+    /// Differs from log to log, so that nobody can prepare SKUs that collide.
+    seed: u64,
+    /// The policy's safety stock.
+    safety: i64,
+    totals: StockTotals,
+}
+
+impl StockTable {
+    pub(super) fn set_seed(&mut self, seed: u64) {
+        debug_assert!(self.items.is_empty(), "hashes with the old seed would be lost");
+        self.seed = seed;
+    }
+
+    /// The hash of a SKU, to be given to [`Self::find`].
+    pub(super) fn hash(&self, sku: &str) -> u64 {
+        hash_seeded(sku.as_bytes(), self.seed)
+    }
+
+    fn hash_at(site: SiteIndex, sku_hash: u64) -> u64 {
+        if site.0 == 0 { sku_hash } else { mix(sku_hash, u64::from(site.0)) }
+    }
+
+    pub(super) fn find(&self, site: SiteIndex, sku: &str, sku_hash: u64) -> Option<StockIndex> {
+        let items = &self.items;
+        self.table
+            .find(Self::hash_at(site, sku_hash), |index| {
+                let item = &items[index.0 as usize];
+                item.site == site && item.sku == sku
+            })
+            .copied()
+    }
+
+    pub(super) fn find_or_add(&mut self, site: SiteIndex, sku: &str) -> StockIndex {
+        let sku_hash = self.hash(sku);
+        if let Some(known) = self.find(site, sku, sku_hash) {
+            return known;
+        }
+        let index = StockIndex(u32::try_from(self.items.len()).expect("policy caps the SKUs"));
+        self.items.push(Stock {
+            sku: sku.into(),
+            site,
+            releasing: false,
+            on_hand: 0,
+            reserved: 0,
+            safety: None,
+            received: 0,
+            adjusted: 0,
+            restocked: 0,
+            shipped: 0,
+        });
+        self.totals.skus += 1;
+        self.totals.out_of_stock += u64::from(self.available(index) <= 0);
+        let (items, seed) = (&self.items, self.seed);
+        self.table.insert_unique(Self::hash_at(site, sku_hash), index, |index| {
+            let item = &items[index.0 as usize];
+            Self::hash_at(item.site, hash_seeded(item.sku.as_bytes(), seed))
+        });
+        index
+    }
+
+    pub(super) fn get(&self, index: StockIndex) -> &Stock {
+        &self.items[index.0 as usize]
+    }
+
+    pub(super) fn items(&self) -> &[Stock] {
+        &self.items
+    }
+
+    pub(super) const fn totals(&self) -> StockTotals {
+        self.totals
+    }
+
+    pub(super) fn safety_of(&self, item: &Stock) -> i64 {
+        item.safety.unwrap_or(self.safety)
+    }
+
+    /// What a new promise could take, before anybody's claims.
+    pub(super) fn available(&self, index: StockIndex) -> i64 {
+        let item = self.get(index);
+        item.on_hand - item.reserved - self.safety_of(item)
+    }
+
+    /// Changes an item and keeps the sums.
+    fn change(&mut self, index: StockIndex, change: impl FnOnce(&mut Stock)) {
+        let was_out = self.available(index) <= 0;
+        let item = &mut self.items[index.0 as usize];
+        let (on_hand, reserved) = (item.on_hand, item.reserved);
+        change(item);
+        debug_assert_eq!(
+            item.received + item.adjusted + item.restocked,
+            item.on_hand + item.shipped,
+            "stock of {} is not conserved",
+            item.sku
+        );
+        debug_assert!(item.reserved >= 0, "negative reserved stock of {}", item.sku);
+        self.totals.on_hand += item.on_hand - on_hand;
+        self.totals.reserved += item.reserved - reserved;
+        let is_out = self.available(index) <= 0;
+        self.totals.out_of_stock = self.totals.out_of_stock + u64::from(is_out) - u64::from(was_out);
+    }
+
+    pub(super) fn reserve(&mut self, index: StockIndex, quantity: i64) {
+        self.change(index, |item| item.reserved += quantity);
+    }
+
+    pub(super) fn unreserve(&mut self, index: StockIndex, quantity: i64) {
+        self.change(index, |item| item.reserved -= quantity);
+    }
+
+    /// Goods leave, of which `reserved` had been promised to the order that they leave for.
+    pub(super) fn ship(&mut self, index: StockIndex, quantity: i64, reserved: i64) {
+        self.change(index, |item| {
+            item.on_hand -= quantity;
+            item.shipped += quantity;
+            item.reserved -= reserved;
+        });
+    }
+
+    pub(super) fn receive(&mut self, index: StockIndex, quantity: i64) {
+        self.change(index, |item| {
+            item.on_hand += quantity;
+            item.received += quantity;
+        });
+    }
+
+    pub(super) fn restock(&mut self, index: StockIndex, quantity: i64) {
+        self.change(index, |item| {
+            item.on_hand += quantity;
+            item.restocked += quantity;
+        });
+    }
+
+    /// Sets what is on hand to what was counted.
+    pub(super) fn count(&mut self, index: StockIndex, counted: i64) {
+        self.change(index, |item| {
+            item.adjusted += counted - item.on_hand;
+            item.on_hand = counted;
+        });
+    }
+
+    pub(super) fn set_safety(&mut self, index: StockIndex, safety: Option<i64>) {
+        self.change(index, |item| item.safety = safety);
+    }
+
+    pub(super) fn set_safety_default(&mut self, safety: i64) {
+        self.safety = safety;
+        let out = self
+            .items
+            .iter()
+            .filter(|item| item.on_hand - item.reserved - item.safety.unwrap_or(safety) <= 0);
+        self.totals.out_of_stock = out.count() as u64;
+    }
+
+    pub(super) fn set_releasing(&mut self, index: StockIndex, releasing: bool) {
+        self.items[index.0 as usize].releasing = releasing;
+    }
+}
