@@ -2,4 +2,5 @@
 
 pub mod edges;
 pub mod folds;
+pub mod motion;
 pub mod words;

@@ -98,6 +98,18 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every fault's name.
+    pub const NAMES: [&str; 8] = [
+        "gap",
+        "log_behind",
+        "log_rewritten",
+        "digest_mismatch",
+        "outcomes_ahead",
+        "clock",
+        "unknown_rules",
+        "panic",
+    ];
+
     /// The fault's name, as it stands in metrics and in the operators' docs.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -16,6 +16,10 @@ pub const SITE_DEFAULT: &str = "main";
 /// [`super::command::ELEMENTS_MAX`] of them is far below [`STOCK_MAX`].
 pub const QUANTITY_LIMIT_MAX: i64 = 1_000_000_000;
 
+/// The highest value of the limit on lines: an outcome that lists that many, each with the longest SKU, stays below the
+/// broker's default limit of 1 MiB a message.
+pub const LINES_LIMIT_MAX: i64 = 4_000;
+
 /// No stock figure may pass this: 2^53 - 1, the largest whole number that every JSON reader holds exactly.
 pub const STOCK_MAX: i64 = (1 << 53) - 1;
 

@@ -31,6 +31,7 @@ pub struct Entry {
     pub reason: Option<Reason>,
     /// Whether it repeats an earlier outcome.
     pub repeat: bool,
+    start: u32,
     end: u32,
 }
 
@@ -51,13 +52,38 @@ impl Output {
 
     /// The outcomes, each with its bytes.
     pub fn outcomes(&self) -> impl ExactSizeIterator<Item = (&Entry, &[u8])> {
-        let mut start = 0;
-        self.entries.iter().map(move |entry| {
-            let end = entry.end as usize;
-            let bytes = &self.bytes[start..end];
-            start = end;
-            (entry, bytes)
-        })
+        self.outcomes_from(0)
+    }
+
+    /// The outcomes from the `start`th on, each with its bytes.
+    pub fn outcomes_from(&self, start: usize) -> impl ExactSizeIterator<Item = (&Entry, &[u8])> {
+        self.entries[start..]
+            .iter()
+            .map(|entry| (entry, &self.bytes[entry.start as usize..entry.end as usize]))
+    }
+
+    /// How many outcomes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many outcomes there are up to and with `through`.
+    #[must_use]
+    pub fn len_through(&self, through: Identity) -> usize {
+        self.entries.partition_point(|entry| entry.identity <= through)
+    }
+
+    /// Drops the outcomes from the `len`th on, and the dead letters that go with them.
+    pub fn truncate(&mut self, len: usize) {
+        if len == self.entries.len() {
+            return;
+        }
+        let end = self.entries.get(len).map_or(0, |entry| entry.start as usize);
+        self.entries.truncate(len);
+        self.bytes.truncate(end);
+        let last = self.last().map(|last| (last.sequence, last.index));
+        self.dead_letters.retain(|letter| Some((letter.sequence, letter.index)) <= last);
     }
 
     /// The outcomes' bytes, one behind the other.
@@ -119,9 +145,12 @@ impl<'o> Turn<'o> {
         };
         let outcome =
             Outcome { decision, sequence: self.sequence, index: self.index, place: self.place, at: self.at };
+        let offset =
+            |output: &Output| u32::try_from(output.bytes.len()).expect("an output stays far below 4 GiB");
+        let start = offset(self.output);
         encode_outcome(&mut self.output.bytes, &outcome);
-        let end = u32::try_from(self.output.bytes.len()).expect("a message's outcomes stay far below 4 GiB");
-        self.output.entries.push(Entry { identity: outcome.identity(), kind, reason, repeat, end });
+        let end = offset(self.output);
+        self.output.entries.push(Entry { identity: outcome.identity(), kind, reason, repeat, start, end });
         self.place += 1;
     }
 

@@ -4,9 +4,8 @@ use super::Inventory;
 use super::output::Turn;
 use super::refusal::Refusal;
 use super::validate::Checked;
-use crate::words::command::ELEMENTS_MAX;
 use crate::words::outcome::{Decision, Reason};
-use crate::words::policy::{PolicyChange, QUANTITY_LIMIT_MAX, RULES_NEWEST, SITES_MAX};
+use crate::words::policy::{LINES_LIMIT_MAX, PolicyChange, QUANTITY_LIMIT_MAX, RULES_NEWEST, SITES_MAX};
 use crate::words::text::is_id;
 
 /// Ten years.
@@ -122,9 +121,8 @@ fn check_ranges(change: &PolicyChange<'_>) -> Checked {
     if change.rules.is_some_and(|rules| rules == 0 || rules > RULES_NEWEST) {
         return Err(Refusal::detailed(Reason::InvalidValue, "rules versions begin at 1"));
     }
-    let lines_max = i64::try_from(ELEMENTS_MAX).expect("a small constant");
     check_range("pay_within_ms", change.pay_within_ms, 0, WINDOW_MS_MAX)?;
-    check_range("lines_max", change.lines_max, 1, lines_max)?;
+    check_range("lines_max", change.lines_max, 1, LINES_LIMIT_MAX)?;
     check_range("quantity_max", change.quantity_max, 1, QUANTITY_LIMIT_MAX)?;
     check_range("open_orders_max", change.open_orders_max, 1, ENTRIES_MAX)?;
     check_range("settled_orders_max", change.settled_orders_max, 0, ENTRIES_MAX)?;

@@ -156,6 +156,12 @@ impl FrameWriter {
         self.count
     }
 
+    /// How many bytes the frame will take, at most.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.elements.len() + 10
+    }
+
     /// The frame's bytes.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {

@@ -1,0 +1,178 @@
+//! Folding: messages in, applied batches out. Sans-IO; it runs on a thread of its own and never waits for anything but its
+//! input.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::folds::inventory::{Due, Inventory, Output, Totals};
+use crate::words::append::Chain;
+use crate::words::fault::Fault;
+use crate::words::identity::Identity;
+use crate::words::message::LogMessage;
+
+/// A live record may be this far ahead of the worker's clock, in milliseconds.
+pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60 * 1000;
+
+/// What came of a batch of messages.
+#[derive(Debug)]
+pub struct Applied {
+    /// The outcomes of all messages.
+    pub output: Output,
+    /// The messages, in order.
+    pub messages: Vec<AppliedMessage>,
+    /// Whether they are new to the world: beyond what had been announced when this worker took over.
+    pub live: bool,
+    /// What the fold has to do next.
+    pub due: Due,
+    /// Sums over the state after the batch.
+    pub totals: Totals,
+}
+
+/// One message of an [`Applied`].
+#[derive(Clone, Copy, Debug)]
+pub struct AppliedMessage {
+    /// The chain after it.
+    pub chain: Chain,
+    /// When it was stored.
+    pub stored_at_ns: i64,
+    /// The rules version in force after it.
+    pub rules: u32,
+    /// How many outcomes it has.
+    pub outcomes: usize,
+    /// How many of the batch's outcomes come before its end.
+    pub outcomes_end: usize,
+}
+
+/// One shard's fold, and what it checks before it applies.
+#[derive(Debug)]
+pub struct Folding {
+    inventory: Inventory,
+    /// The last message that had been announced (in part) when this worker took over.
+    announced: u64,
+    /// The last message that the log held then: what follows is live, and checked against the clock.
+    recovered: u64,
+}
+
+impl Folding {
+    /// A fold that starts from `inventory`, for a shard whose outcomes are announced through `announced` and whose log
+    /// ends at `log_last`.
+    #[must_use]
+    pub const fn new(inventory: Inventory, announced: Identity, log_last: u64) -> Self {
+        Self { inventory, announced: announced.sequence, recovered: log_last }
+    }
+
+    /// The state.
+    #[must_use]
+    pub const fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// Applies messages, in order, at `wall_ns` (nanoseconds since 1970 by the worker's clock).
+    ///
+    /// Messages that were applied before are passed over: delivery may repeat. On a fault, what came before it has been
+    /// applied and is given back; the state must not be used further.
+    pub fn step(&mut self, messages: &[LogMessage], wall_ns: i64) -> (Vec<Applied>, Option<Fault>) {
+        let mut batches = Vec::with_capacity(1);
+        let (replayed, live) = messages.split_at(messages.partition_point(|m| m.sequence <= self.announced));
+        for (messages, live) in [(replayed, false), (live, true)] {
+            if messages.is_empty() {
+                continue;
+            }
+            let (applied, fault) = self.apply(messages, live, wall_ns);
+            batches.push(applied);
+            if fault.is_some() {
+                return (batches, fault);
+            }
+        }
+        (batches, None)
+    }
+
+    fn apply(&mut self, messages: &[LogMessage], live: bool, wall_ns: i64) -> (Applied, Option<Fault>) {
+        let mut output = Output::default();
+        let mut applied = Vec::with_capacity(messages.len());
+        let mut fault = None;
+        for message in messages {
+            if message.sequence <= self.inventory.chain().sequence {
+                continue;
+            }
+            let outcomes_start = output.len();
+            if let Err(found) = self.apply_one(message, wall_ns, &mut output) {
+                fault = Some(found);
+                break;
+            }
+            applied.push(AppliedMessage {
+                chain: self.inventory.chain(),
+                stored_at_ns: message.stored_at_ns,
+                rules: self.inventory.policy().rules,
+                outcomes: output.len() - outcomes_start,
+                outcomes_end: output.len(),
+            });
+        }
+        // A message that failed half-way (only a panic does) may have left outcomes that must not be seen.
+        output.truncate(applied.last().map_or(0, |message| message.outcomes_end));
+        let (due, totals) = (self.inventory.due(), self.inventory.totals());
+        (Applied { output, messages: applied, live, due, totals }, fault)
+    }
+
+    fn apply_one(&mut self, message: &LogMessage, wall_ns: i64, output: &mut Output) -> Result<(), Fault> {
+        let ahead_ms = message.stored_at_ns.saturating_sub(wall_ns) / 1_000_000;
+        if message.sequence > self.recovered && ahead_ms > CLOCK_AHEAD_MS_MAX {
+            return Err(Fault::Clock { sequence: message.sequence, ahead_ms });
+        }
+        let inventory = &mut self.inventory;
+        catch_unwind(AssertUnwindSafe(|| inventory.apply(message, output))).unwrap_or_else(|panic| {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(Fault::Panic {
+                sequence: message.sequence,
+                message: text.unwrap_or("without a message").to_owned(),
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::words::codec::Format;
+
+    fn message(sequence: u64, stored_at_ns: i64) -> LogMessage {
+        let payload = Bytes::from(format!(
+            r#"{{"receive":{{"receipt_id":"R-{sequence}","lines":[{{"sku":"A","quantity":1}}]}}}}"#
+        ));
+        LogMessage { sequence, stored_at_ns, format: Some(Format::Json), payload }
+    }
+
+    #[test]
+    fn splits_at_what_was_announced_and_passes_over_repeats() {
+        let mut folding = Folding::new(Inventory::new(), Identity { sequence: 2, index: 0, place: 0 }, 3);
+        let messages: Vec<_> = (1..=3).map(|sequence| message(sequence, 0)).collect();
+        let (batches, fault) = folding.step(&messages, 0);
+        assert_eq!(fault, None);
+        let shape: Vec<_> = batches.iter().map(|batch| (batch.live, batch.messages.len())).collect();
+        assert_eq!(shape, [(false, 2), (true, 1)]);
+        let (batches, fault) = folding.step(&messages[1..], 0);
+        assert_eq!((batches.iter().map(|batch| batch.messages.len()).sum::<usize>(), fault), (0, None));
+    }
+
+    #[test]
+    fn a_gap_halts() {
+        let mut folding = Folding::new(Inventory::new(), Identity::START, 0);
+        let (batches, fault) = folding.step(&[message(1, 0), message(3, 0)], 0);
+        assert_eq!(batches[0].messages.len(), 1);
+        assert_eq!(fault, Some(Fault::Gap { expected: 2, found: 3 }));
+    }
+
+    #[test]
+    fn a_live_record_from_the_future_halts_before_it_is_applied() {
+        let far = (CLOCK_AHEAD_MS_MAX + 1) * 1_000_000;
+        let mut folding = Folding::new(Inventory::new(), Identity::START, 1);
+        assert_eq!(folding.step(&[message(1, far)], 0).1, None, "what is recovered is not live");
+        let (_, fault) = folding.step(&[message(2, far)], 0);
+        assert_eq!(fault, Some(Fault::Clock { sequence: 2, ahead_ms: CLOCK_AHEAD_MS_MAX + 1 }));
+        assert_eq!(folding.inventory().chain().sequence, 1);
+    }
+}

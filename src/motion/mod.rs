@@ -1,0 +1,10 @@
+//! Floor 3: motion. How a shard moves: it recovers, reads its log, applies, publishes, ticks.
+//!
+//! What decides here is sans-IO: [`folding`] and [`publishing`] are plain state machines, fed with inputs and asked for
+//! actions; [`shard`] carries both between them, the streams, the threads and the clock.
+
+pub mod folding;
+pub mod publishing;
+pub mod shard;
+pub mod status;
+mod ticking;

@@ -1,0 +1,378 @@
+//! Publishing: applied batches in, appends to the outcome stream out. Sans-IO.
+//!
+//! Appends carry all that gathered meanwhile (group commit), each with `from` (the `through` of the one before) and
+//! `through`. The fence is the stream's expected last sequence. After a conflict or a lost acknowledgement the last
+//! append is read again and publishing goes on behind its `through`, whoever wrote it: an append that timed out may have
+//! landed.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::folding::{Applied, AppliedMessage};
+use crate::edges::streams::AppendError;
+use crate::folds::inventory::Entry;
+use crate::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
+use crate::words::codec::{Format, FrameWriter, decode_outcome};
+use crate::words::fault::Fault;
+use crate::words::identity::Identity;
+
+/// What the header may take of a message's size limit, in bytes.
+const HEADER_BYTES: usize = 1024;
+/// The most outcomes in one append.
+const OUTCOMES_PER_APPEND_MAX: usize = 16_384;
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing, until more is applied.
+    Idle,
+    /// Nothing, until what is under way has ended.
+    Wait,
+    /// Append a dead letter; the outcomes that tell of it come after.
+    DeadLetter(DeadLetter),
+    /// Append outcomes behind `expected_last`.
+    Append {
+        /// What to append.
+        append: Append,
+        /// The outcome stream's last sequence.
+        expected_last: u64,
+    },
+    /// Read the outcome stream's state and its last append, and give them to [`Publishing::read`].
+    ReadLast,
+}
+
+/// What was announced by an acknowledged append of this worker.
+#[derive(Debug, Default)]
+pub struct Announced {
+    /// The outcomes.
+    pub outcomes: Vec<Entry>,
+    /// The messages that are wholly announced now.
+    pub messages: Vec<AppliedMessage>,
+}
+
+/// One shard's publishing.
+#[derive(Debug)]
+pub struct Publishing {
+    writer: String,
+    format: Format,
+    payload_bytes_max: usize,
+    /// The last identity announced: the published position.
+    through: Identity,
+    /// The chain at the last message that is wholly announced.
+    chain: Chain,
+    /// The outcome stream's last sequence, unless it must be read again.
+    stream_last: Option<u64>,
+    /// Applied, and not wholly announced.
+    queue: VecDeque<Applied>,
+    /// How many outcomes of the queue's front are announced.
+    front_outcomes: usize,
+    /// How many messages of the queue's front are wholly announced.
+    front_messages: usize,
+    /// What was asked for and has not ended.
+    under_way: Option<UnderWay>,
+    queued_bytes: usize,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum UnderWay {
+    /// An append with this `through`.
+    Append(Identity),
+    DeadLetter,
+}
+
+impl Publishing {
+    /// Starts behind the published position.
+    #[must_use]
+    pub fn new(writer: String, format: Format, payload_bytes_max: usize, position: &Position) -> Self {
+        Self {
+            writer,
+            format,
+            payload_bytes_max,
+            through: position.through,
+            chain: position.chain,
+            stream_last: Some(position.stream_last),
+            queue: VecDeque::new(),
+            front_outcomes: 0,
+            front_messages: 0,
+            under_way: None,
+            queued_bytes: 0,
+        }
+    }
+
+    /// The published position.
+    #[must_use]
+    pub const fn through(&self) -> Identity {
+        self.through
+    }
+
+    /// How many bytes of outcomes are queued.
+    #[must_use]
+    pub const fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Whether all that was given to it is announced.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.queue.is_empty() && self.under_way.is_none()
+    }
+
+    /// Takes an applied batch.
+    ///
+    /// # Errors
+    /// [`Fault::DigestMismatch`] where this worker's chain is not the announced one.
+    pub fn applied(&mut self, applied: Applied) -> Result<(), Fault> {
+        self.queued_bytes += applied.output.bytes().len();
+        self.queue.push_back(applied);
+        self.skip(None)
+    }
+
+    /// What to do next.
+    pub fn next(&mut self) -> Action {
+        if self.under_way.is_some() {
+            return Action::Wait;
+        }
+        let Some(expected_last) = self.stream_last else { return Action::ReadLast };
+        let Some(front) = self.queue.front_mut() else { return Action::Idle };
+        // Letters whose outcomes were announced went out before them.
+        while !front.output.dead_letters.is_empty() {
+            let letter = front.output.dead_letters.remove(0);
+            let record_end = Identity { sequence: letter.sequence, index: letter.index, place: u32::MAX };
+            if record_end > self.through {
+                self.under_way = Some(UnderWay::DeadLetter);
+                return Action::DeadLetter(letter);
+            }
+        }
+        let append = self.build();
+        self.under_way = Some(UnderWay::Append(append.header.through));
+        Action::Append { append, expected_last }
+    }
+
+    /// The dead letter under way was stored.
+    pub fn letter_stored(&mut self) {
+        self.under_way = None;
+    }
+
+    /// The dead letter under way was not stored, as far as is known; it will be tried again.
+    pub fn letter_failed(&mut self, letter: DeadLetter) {
+        self.under_way = None;
+        if let Some(front) = self.queue.front_mut() {
+            front.output.dead_letters.insert(0, letter);
+        }
+    }
+
+    /// The append under way was stored with this sequence.
+    ///
+    /// # Errors
+    /// See [`Self::applied`].
+    pub fn stored(&mut self, sequence: u64) -> Result<Announced, Fault> {
+        let Some(UnderWay::Append(through)) = self.under_way.take() else { return Ok(Announced::default()) };
+        self.stream_last = Some(sequence);
+        let mut announced = Announced::default();
+        self.through = through;
+        self.skip(Some(&mut announced))?;
+        Ok(announced)
+    }
+
+    /// The append under way was not acknowledged.
+    pub fn failed(&mut self, error: &AppendError) {
+        self.under_way = None;
+        // Only a refusal that says that the stream stands where it was believed to stand spares reading it.
+        if *error != AppendError::Full {
+            self.stream_last = None;
+        }
+    }
+
+    /// What was read after [`Action::ReadLast`].
+    ///
+    /// # Errors
+    /// See [`Self::applied`].
+    pub fn read(&mut self, position: &Position) -> Result<(), Fault> {
+        self.stream_last = Some(position.stream_last);
+        if position.through > self.through {
+            self.through = position.through;
+            self.check_chain(position.chain)?;
+            self.chain = position.chain;
+        }
+        self.skip(None)
+    }
+
+    /// Compares an announced chain with this worker's own, where both are known.
+    fn check_chain(&self, announced: Chain) -> Result<(), Fault> {
+        let own = self.queue.iter().flat_map(|applied| &applied.messages);
+        for message in own {
+            if message.chain.sequence == announced.sequence && message.chain != announced {
+                return Err(Fault::DigestMismatch {
+                    at: self.through,
+                    announced: announced.to_string(),
+                    own: message.chain.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is announced out of the queue.
+    fn skip(&mut self, mut announced: Option<&mut Announced>) -> Result<(), Fault> {
+        while let Some(front) = self.queue.front() {
+            let outcomes = front.output.len_through(self.through);
+            if let Some(announced) = announced.as_deref_mut() {
+                let new =
+                    front.output.outcomes_from(self.front_outcomes).take(outcomes - self.front_outcomes);
+                announced.outcomes.extend(new.map(|(entry, _)| *entry));
+            }
+            self.front_outcomes = outcomes;
+            while let Some(message) = front.messages.get(self.front_messages)
+                && message.outcomes_end <= outcomes
+            {
+                if message.chain.sequence == self.chain.sequence && message.chain != self.chain {
+                    return Err(Fault::DigestMismatch {
+                        at: self.through,
+                        announced: self.chain.to_string(),
+                        own: message.chain.to_string(),
+                    });
+                }
+                if message.chain.sequence > self.chain.sequence {
+                    self.chain = message.chain;
+                }
+                if let Some(announced) = announced.as_deref_mut() {
+                    announced.messages.push(*message);
+                }
+                self.front_messages += 1;
+            }
+            if self.front_messages < front.messages.len() {
+                return Ok(());
+            }
+            self.queued_bytes -= front.output.bytes().len();
+            self.queue.pop_front();
+            (self.front_outcomes, self.front_messages) = (0, 0);
+        }
+        Ok(())
+    }
+
+    /// The next append: all that is queued, as far as it fits.
+    fn build(&self) -> Append {
+        let mut payload = Payload::new(self.format, self.payload_bytes_max.saturating_sub(HEADER_BYTES));
+        let mut header = AppendHeader {
+            from: self.through,
+            through: self.through,
+            rules: 0,
+            writer: self.writer.clone(),
+            chain: self.chain,
+        };
+        let (mut outcomes, mut messages) = (self.front_outcomes, self.front_messages);
+        for applied in &self.queue {
+            // The letters of a later batch go out before its outcomes.
+            if payload.count > 0 && !applied.output.dead_letters.is_empty() {
+                break;
+            }
+            let mut full = false;
+            for (entry, bytes) in applied.output.outcomes_from(outcomes) {
+                if payload.count == OUTCOMES_PER_APPEND_MAX || !payload.push(bytes) {
+                    full = true;
+                    break;
+                }
+                header.through = entry.identity;
+                outcomes += 1;
+            }
+            for message in &applied.messages[messages..] {
+                if message.chain.sequence <= header.through.sequence {
+                    header.rules = message.rules;
+                }
+                if message.outcomes_end > outcomes {
+                    break;
+                }
+                header.chain = message.chain;
+            }
+            if full {
+                break;
+            }
+            (outcomes, messages) = (0, 0);
+        }
+        Append { header, format: self.format, payload: payload.finish() }
+    }
+}
+
+/// How far the outcome stream is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The stream's last sequence.
+    pub stream_last: u64,
+    /// The last identity announced.
+    pub through: Identity,
+    /// The chain announced with it.
+    pub chain: Chain,
+}
+
+impl Position {
+    /// From the stream's last sequence and its last append.
+    #[must_use]
+    pub fn of(stream_last: u64, last: Option<&StoredAppend>) -> Self {
+        last.map_or(Self { stream_last, ..Self::default() }, |last| Self {
+            stream_last: stream_last.max(last.sequence),
+            through: last.append.header.through,
+            chain: last.append.header.chain,
+        })
+    }
+}
+
+/// A payload of outcomes on its way to its size limit.
+struct Payload {
+    bytes_max: usize,
+    count: usize,
+    inner: Inner,
+}
+
+enum Inner {
+    Json(Vec<u8>),
+    Bincode(FrameWriter),
+}
+
+impl Payload {
+    fn new(format: Format, bytes_max: usize) -> Self {
+        let inner = match format {
+            Format::Json => Inner::Json(vec![b'[']),
+            Format::Bincode => Inner::Bincode(FrameWriter::new()),
+        };
+        Self { bytes_max, count: 0, inner }
+    }
+
+    /// Adds an outcome if it fits. The first always does: no outcome is larger than a message may be (see
+    /// `words::policy::LINES_LIMIT_MAX`).
+    fn push(&mut self, outcome: &[u8]) -> bool {
+        match &mut self.inner {
+            Inner::Json(json) => {
+                let before = json.len();
+                if self.count > 0 {
+                    json.push(b',');
+                }
+                let decoded = decode_outcome(outcome).expect("the fold wrote it");
+                serde_json::to_writer(&mut *json, &decoded)
+                    .expect("a vector takes all, and an outcome is JSON");
+                if self.count > 0 && json.len() + 1 > self.bytes_max {
+                    json.truncate(before);
+                    return false;
+                }
+            }
+            Inner::Bincode(frame) => {
+                if self.count > 0 && frame.bytes() + outcome.len() + 9 > self.bytes_max {
+                    return false;
+                }
+                frame.push(outcome);
+            }
+        }
+        self.count += 1;
+        true
+    }
+
+    fn finish(self) -> Bytes {
+        match self.inner {
+            Inner::Json(mut json) => {
+                json.push(b']');
+                json.into()
+            }
+            Inner::Bincode(frame) => frame.finish().into(),
+        }
+    }
+}

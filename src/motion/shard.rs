@@ -1,0 +1,464 @@
+//! A shard's leader: carries inputs and actions between the streams, the fold's thread and publishing.
+//!
+//! The data flows one way, through bounded channels: reader (a task) to fold (a thread) to publisher (a task). A slow
+//! broker fills the channels and so slows the reader; nothing is dropped. Draining closes the first channel; each stage
+//! ends when it has worked off what it was given.
+//!
+//! Until there are snapshots, recovery folds the log from its start: silently up to the published position, and from
+//! there on it publishes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::folding::{Applied, AppliedMessage, Folding};
+use super::publishing::{Action, Position, Publishing};
+use super::status::{LAG_SECONDS_MAX, Status};
+use super::ticking;
+use crate::edges::clock::SharedClock;
+use crate::edges::streams::{AppendError, ReadError, Reader, Streams};
+use crate::edges::telemetry::ShardTelemetry;
+use crate::folds::inventory::{Digests, Due, Inventory};
+use crate::words::append::{Chain, DeadLetter};
+use crate::words::codec::Format;
+use crate::words::fault::Fault;
+use crate::words::message::LogMessage;
+
+/// Batches between two stages. A batch is what a reader gives at once.
+const BATCHES_QUEUED_MAX: usize = 8;
+/// The publisher takes no more while this many bytes of outcomes wait to be announced.
+const PUBLISH_BYTES_QUEUED_MAX: usize = 32 << 20;
+/// How often stream states are asked for.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// The same, until the shard has caught up for the first time.
+const POLL_INTERVAL_FIRST: Duration = Duration::from_millis(50);
+/// The pause before something that failed is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+
+/// What a shard is led with.
+#[derive(Clone, Debug)]
+pub struct ShardOptions {
+    /// This worker's name, for the headers of its appends.
+    pub writer: String,
+    /// How outcomes are written.
+    pub format: Format,
+}
+
+/// What reaches the fold's thread.
+#[derive(Debug)]
+pub(super) enum Input {
+    Messages(Vec<LogMessage>),
+    Inspect(oneshot::Sender<Inspection>),
+}
+
+/// The state in numbers, as it is between two batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The last message applied, and the chain after it.
+    pub chain: Chain,
+    /// The digests at that point.
+    pub digests: Digests,
+}
+
+/// What leaves the fold's thread.
+type Folded = Result<Applied, Fault>;
+
+/// Everything that the parts of one shard share.
+#[derive(Clone)]
+struct Shard<S> {
+    streams: S,
+    clock: SharedClock,
+    options: ShardOptions,
+    status: Arc<Status>,
+    telemetry: Arc<ShardTelemetry>,
+    /// Ends the reading; what was read is worked off.
+    drain: CancellationToken,
+}
+
+/// Leads a shard until `drain` is cancelled and all that was read is announced, or until a fault halts it; after a fault it
+/// stands still until `drain` is cancelled. Waits for a broker that cannot be reached.
+pub async fn lead<S: Streams>(
+    streams: S,
+    clock: SharedClock,
+    options: ShardOptions,
+    status: Arc<Status>,
+    telemetry: Arc<ShardTelemetry>,
+    drain: CancellationToken,
+) {
+    let halt = drain.child_token();
+    let shard = Shard { streams, clock, options, status, telemetry, drain: halt.clone() };
+    if let Err(fault) = shard.run().await {
+        shard.halted(fault);
+        halt.cancel();
+        drain.cancelled().await;
+    }
+}
+
+impl<S: Streams> Shard<S> {
+    async fn run(&self) -> Result<(), Fault> {
+        let Some((position, log_last)) = self.drain.run_until_cancelled(self.recover()).await.transpose()?
+        else {
+            return Ok(());
+        };
+        let (input, fold_input) = mpsc::channel(BATCHES_QUEUED_MAX);
+        let (fold_output, folded) = mpsc::channel(BATCHES_QUEUED_MAX);
+        self.status.set_inspector(input.downgrade());
+        let folding = Folding::new(Inventory::new(), position.through, log_last);
+        let thread = self.spawn_fold(folding, fold_input, fold_output);
+        let (due, due_now) = watch::channel(Due::Never);
+        let stop = CancellationToken::new();
+        let _stop = stop.clone().drop_guard();
+        let beside = tokio::spawn({
+            let (shard, stop) = (self.clone(), stop.clone());
+            async move {
+                let tick = ticking::tick(
+                    shard.streams.clone(),
+                    shard.clock.clone(),
+                    due_now,
+                    shard.status.clone(),
+                    stop.clone(),
+                );
+                tokio::join!(tick, stop.run_until_cancelled(shard.poll()));
+            }
+        });
+        let publishing = Publishing::new(
+            self.options.writer.clone(),
+            self.options.format,
+            self.streams.payload_bytes_max(),
+            &position,
+        );
+        let read = async {
+            let read = self.read(input).await;
+            // Reading is over: from here on, time is no longer watched.
+            stop.cancel();
+            read
+        };
+        let ended = tokio::try_join!(read, self.publish(publishing, folded, due, log_last));
+        stop.cancel();
+        // The fold's thread ends once its channels are closed.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        let _ = beside.await;
+        ended.map(|_| ())
+    }
+
+    /// Says that the shard stands still, and why.
+    fn halted(&self, fault: Fault) {
+        if self.status.progress().fault.is_none() {
+            tracing::error!(
+                shard = self.status.shard,
+                fault = fault.name(),
+                "the shard stands still: {fault}"
+            );
+            self.telemetry.fault(&fault);
+            self.status.update(|progress| progress.fault = Some(fault));
+        }
+    }
+
+    /// Asks the streams how far they are, until they answer.
+    async fn recover(&self) -> Result<(Position, u64), Fault> {
+        let mut complained = false;
+        loop {
+            match self.ask().await {
+                Ok((position, log_last)) => {
+                    if position.through.sequence > log_last {
+                        return Err(Fault::OutcomesAhead { through: position.through, last: log_last });
+                    }
+                    tracing::info!(
+                        shard = self.status.shard,
+                        log_last,
+                        announced = %position.through,
+                        "recovering"
+                    );
+                    return Ok((position, log_last));
+                }
+                Err(error) => self.complain(&mut complained, &error),
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn ask(&self) -> Result<(Position, u64), ReadError> {
+        let outcomes = self.streams.outcomes_state().await?;
+        let last = self.streams.last_outcomes().await?;
+        let log = self.streams.log_state().await?;
+        Ok((Position::of(outcomes.last_sequence, last.as_ref()), log.last_sequence))
+    }
+
+    /// Says that the broker does not answer: once, then quietly again.
+    fn complain(&self, complained: &mut bool, error: &ReadError) {
+        self.status.set_connected(false);
+        if !*complained {
+            tracing::warn!(shard = self.status.shard, %error, "the streams cannot be read; trying on");
+        }
+        *complained = true;
+    }
+
+    /// Reads the log and gives it to the fold, from its start on.
+    async fn read(&self, input: mpsc::Sender<Input>) -> Result<(), Fault> {
+        let mut last: Option<LogMessage> = None;
+        let mut complained = false;
+        let reading = async {
+            loop {
+                let error = match self.read_on(&input, &mut last, &mut complained).await {
+                    Ok(Some(fault)) => return Err(fault),
+                    Ok(None) => return Ok(()),
+                    Err(error) => error,
+                };
+                self.complain(&mut complained, &error);
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        };
+        self.drain.run_until_cancelled(reading).await.unwrap_or(Ok(()))
+    }
+
+    /// Reads from behind `last` until something fails, after having seen that the log still holds `last`.
+    async fn read_on(
+        &self,
+        input: &mpsc::Sender<Input>,
+        last: &mut Option<LogMessage>,
+        complained: &mut bool,
+    ) -> Result<Option<Fault>, ReadError> {
+        if let Some(fault) = self.verify(last.as_ref()).await? {
+            return Ok(Some(fault));
+        }
+        let from = last.as_ref().map_or(1, |last| last.sequence + 1);
+        let mut reader = self.streams.read_log(from).await?;
+        self.status.set_connected(true);
+        if std::mem::take(complained) {
+            tracing::info!(shard = self.status.shard, from, "reading the log again");
+        }
+        loop {
+            let mut messages = reader.next().await?;
+            // A reader that was opened anew may repeat.
+            let known = last.as_ref().map_or(0, |last| last.sequence);
+            messages.retain(|message| message.sequence > known);
+            let Some(newest) = messages.last() else { continue };
+            *last = Some(newest.clone());
+            if input.send(Input::Messages(messages)).await.is_err() {
+                // The fold has ended: publishing knows why.
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether the log still holds what was read from it.
+    async fn verify(&self, last: Option<&LogMessage>) -> Result<Option<Fault>, ReadError> {
+        let Some(last) = last else { return Ok(None) };
+        let log = self.streams.log_state().await?;
+        if log.last_sequence < last.sequence {
+            return Ok(Some(Fault::LogBehind { last: log.last_sequence, applied: last.sequence }));
+        }
+        let stored = self.streams.log_message(last.sequence).await?;
+        // A message that was trimmed cannot be compared; if it is missed, the gap shows.
+        let trimmed = stored.is_none() && log.first_sequence > last.sequence;
+        let same = stored.is_some_and(|stored| stored == *last);
+        Ok((!same && !trimmed).then_some(Fault::LogRewritten { sequence: last.sequence }))
+    }
+
+    fn spawn_fold(
+        &self,
+        mut folding: Folding,
+        mut input: mpsc::Receiver<Input>,
+        output: mpsc::Sender<Folded>,
+    ) -> std::thread::JoinHandle<()> {
+        let (clock, telemetry) = (self.clock.clone(), self.telemetry.clone());
+        let fold = move || {
+            while let Some(next) = input.blocking_recv() {
+                match next {
+                    Input::Inspect(reply) => {
+                        let inventory = folding.inventory();
+                        let (chain, digests) = (inventory.chain(), inventory.digests());
+                        // Whoever asked may have gone.
+                        let _ = reply.send(Inspection { chain, digests });
+                    }
+                    Input::Messages(messages) => {
+                        let (batches, fault) = folding.step(&messages, clock.wall_ns());
+                        for applied in batches {
+                            measure(&telemetry, &applied, clock.wall_ns());
+                            if output.blocking_send(Ok(applied)).is_err() {
+                                return;
+                            }
+                        }
+                        if let Some(fault) = fault {
+                            // The receiver may have gone with a fault of its own.
+                            let _ = output.blocking_send(Err(fault));
+                            return;
+                        }
+                    }
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name(format!("fold-{}", self.status.shard))
+            .spawn(fold)
+            .expect("the operating system gives a thread")
+    }
+
+    /// Announces what was applied, until there is no more.
+    async fn publish(
+        &self,
+        mut publishing: Publishing,
+        mut folded: mpsc::Receiver<Folded>,
+        due: watch::Sender<Due>,
+        log_last: u64,
+    ) -> Result<(), Fault> {
+        let mut fault = None;
+        let mut open = true;
+        let mut under_way: Option<Pin<Box<dyn Future<Output = Done> + Send>>> = None;
+        loop {
+            if under_way.is_none() {
+                under_way = self.start(publishing.next());
+            }
+            if under_way.is_none() && !open {
+                return fault.map_or(Ok(()), Err);
+            }
+            tokio::select! {
+                biased;
+                done = async { under_way.as_mut().expect("guarded").await }, if under_way.is_some() => {
+                    under_way = None;
+                    self.done(&mut publishing, done)?;
+                }
+                next = folded.recv(), if open && publishing.queued_bytes() < PUBLISH_BYTES_QUEUED_MAX => match next {
+                    Some(Ok(applied)) => {
+                        self.note(&applied, &due, log_last);
+                        publishing.applied(applied)?;
+                    }
+                    Some(Err(found)) => {
+                        // What was applied before it is still announced.
+                        self.halted(found.clone());
+                        fault = Some(found);
+                    }
+                    None => open = false,
+                },
+            }
+        }
+    }
+
+    fn note(&self, applied: &Applied, due: &watch::Sender<Due>, log_last: u64) {
+        let Some(last) = applied.messages.last() else { return };
+        // While the past is folded, nothing is due: the ticks of the past are in the log.
+        if last.chain.sequence >= log_last {
+            due.send_if_modified(|current| std::mem::replace(current, applied.due) != applied.due);
+        }
+        self.status.update(|progress| {
+            progress.applied = last.chain;
+            progress.totals = applied.totals;
+        });
+    }
+
+    fn start(&self, action: Action) -> Option<Pin<Box<dyn Future<Output = Done> + Send>>> {
+        let shard = self.clone();
+        Some(match action {
+            Action::Idle | Action::Wait => return None,
+            Action::DeadLetter(letter) => Box::pin(async move {
+                let stored = shard.streams.append_dead_letter(letter.clone()).await;
+                if stored.is_err() {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Done::DeadLetter(letter, stored)
+            }),
+            Action::Append { append, expected_last } => Box::pin(async move {
+                let started = shard.clock.monotonic();
+                let stored = shard.streams.append_outcomes(append, expected_last).await;
+                if matches!(stored, Err(AppendError::Full | AppendError::Unavailable(_))) {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Done::Append(stored, shard.clock.monotonic().saturating_sub(started))
+            }),
+            Action::ReadLast => Box::pin(async move {
+                let asked = shard.ask().await;
+                if asked.is_err() {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Done::Read(asked.map(|(position, _)| position))
+            }),
+        })
+    }
+
+    fn done(&self, publishing: &mut Publishing, done: Done) -> Result<(), Fault> {
+        match done {
+            Done::DeadLetter(_, Ok(())) => publishing.letter_stored(),
+            Done::DeadLetter(letter, Err(error)) => {
+                tracing::warn!(shard = self.status.shard, %error, "a dead letter was not stored; trying on");
+                publishing.letter_failed(letter);
+            }
+            Done::Append(Ok(sequence), took) => {
+                let announced = publishing.stored(sequence)?;
+                let messages = weights(&announced.messages);
+                self.telemetry.announced(&announced.outcomes, messages, took, self.clock.wall_ns());
+            }
+            Done::Append(Err(error), _) => {
+                tracing::warn!(shard = self.status.shard, %error, "outcomes were not acknowledged; reading where they ended");
+                self.telemetry.append_failed(&error);
+                publishing.failed(&error);
+            }
+            Done::Read(Ok(position)) => publishing.read(&position)?,
+            Done::Read(Err(error)) => {
+                tracing::debug!(shard = self.status.shard, %error, "the outcome stream cannot be read");
+            }
+        }
+        let through = publishing.through();
+        self.status.update(|progress| progress.through = through);
+        Ok(())
+    }
+
+    /// Asks for the streams' states again and again, and tells from them how far behind the shard is.
+    async fn poll(&self) {
+        let mut caught_up = false;
+        loop {
+            if let Ok(lag_seconds) = self.poll_once().await {
+                caught_up = lag_seconds < LAG_SECONDS_MAX;
+                self.status.set_connected(true);
+            } else {
+                self.status.set_connected(false);
+            }
+            self.status.set_caught_up(caught_up);
+            tokio::time::sleep(if caught_up { POLL_INTERVAL } else { POLL_INTERVAL_FIRST }).await;
+        }
+    }
+
+    async fn poll_once(&self) -> Result<f64, ReadError> {
+        let log = self.streams.log_state().await?;
+        let outcomes = self.streams.outcomes_state().await?;
+        let applied = self.status.applied();
+        let mut lag_seconds = 0.0;
+        if log.last_sequence > applied
+            && let Some(oldest) = self.streams.log_message(applied + 1).await?
+        {
+            let age_ns = self.clock.wall_ns().saturating_sub(oldest.stored_at_ns).max(0);
+            lag_seconds = Duration::from_nanos(age_ns.unsigned_abs()).as_secs_f64();
+        }
+        self.status.update(|progress| {
+            progress.log = log;
+            progress.outcomes = outcomes;
+            progress.lag_seconds = lag_seconds;
+        });
+        self.telemetry.progress(applied, lag_seconds, self.status.is_ready(), &log, &outcomes);
+        self.telemetry.totals(&self.status.progress().totals);
+        Ok(lag_seconds)
+    }
+}
+
+fn measure(telemetry: &ShardTelemetry, applied: &Applied, wall_ns: i64) {
+    if applied.live {
+        telemetry.applied(&applied.output.commands, weights(&applied.messages), wall_ns);
+    } else {
+        telemetry.replayed(applied.messages.len());
+    }
+}
+
+/// When each message was stored, and how many outcomes it has.
+fn weights(messages: &[AppliedMessage]) -> impl ExactSizeIterator<Item = (i64, u64)> {
+    messages.iter().map(|message| (message.stored_at_ns, message.outcomes as u64))
+}
+
+/// How an action ended.
+enum Done {
+    DeadLetter(DeadLetter, Result<(), AppendError>),
+    Append(Result<u64, AppendError>, Duration),
+    Read(Result<Position, ReadError>),
+}
