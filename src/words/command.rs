@@ -74,7 +74,9 @@ pub enum Family {
 }
 
 /// A command's name, without its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
+)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is the name of a variant of `Command`, documented there")]
 pub enum CommandKind {

@@ -402,7 +402,9 @@ impl<'de> Deserialize<'de> for True {
 }
 
 /// An order's state: that of its least advanced part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Waits for stock and holds none.
@@ -444,7 +446,9 @@ impl State {
 }
 
 /// How an accepted fact contradicts the books.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     /// It had not been shipped: taken as shipped now.
@@ -460,7 +464,9 @@ pub enum Mark {
 }
 
 /// Why a command was refused: stable codes. Tags are append-only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Some line cannot be met from available stock.

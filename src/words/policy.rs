@@ -71,7 +71,12 @@ pub struct PolicyChange<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safety_stock: Option<i64>,
     /// Stock that is never promised, SKU by SKU.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "super::command::capped_option")]
+    #[serde(
+        borrow,
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::command::capped_option"
+    )]
     pub safety_stock_of: Option<Vec<SafetyStock<'a>>>,
 }
 

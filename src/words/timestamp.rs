@@ -98,7 +98,9 @@ mod tests {
     fn json_is_rfc_3339_with_milliseconds() {
         let time: Timestamp = serde_json::from_str("\"2026-11-22T04:00:00.1239+01:00\"").unwrap();
         assert_eq!(serde_json::to_string(&time).unwrap(), "\"2026-11-22T03:00:00.123Z\"");
-        for bad in ["\"\"", "5", "\"1969-12-31T23:59:59Z\"", "\"2026-11-22\"", "\"2026-13-01T00:00:00Z\"", "null"] {
+        for bad in
+            ["\"\"", "5", "\"1969-12-31T23:59:59Z\"", "\"2026-11-22\"", "\"2026-13-01T00:00:00Z\"", "null"]
+        {
             assert!(serde_json::from_str::<Timestamp>(bad).is_err(), "{bad}");
         }
         assert_eq!(Timestamp::MAX.to_string(), "9998-12-31T23:59:59.999Z");

@@ -199,7 +199,8 @@ fn rules_beyond(bytes: &[u8]) -> Option<u32> {
 /// # Panics
 /// Never: the types hold nothing that cannot be written.
 pub fn encode_outcome(bytes: &mut Vec<u8>, outcome: &Outcome<'_>) {
-    wincode::config::serialize_into(bytes, outcome, config!()).expect("an outcome within the preallocation bound");
+    wincode::config::serialize_into(bytes, outcome, config!())
+        .expect("an outcome within the preallocation bound");
 }
 
 /// Reads one outcome in bincode's format, without a frame.
