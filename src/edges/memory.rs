@@ -1,1 +1,354 @@
-//! Being written.
+//! The streams of one shard in memory: for `weir demo`, for tests and for the simulator.
+//!
+//! They keep the contract of [`super::streams`], and are as unforgiving as the real ones: limited in bytes, fenced,
+//! and stamped by a clock that is handed in. Nothing survives the process, nothing ever fails to answer.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::clock::SharedClock;
+use super::streams::{
+    AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState, Streams,
+};
+use crate::words::append::{Append, DeadLetter, StoredAppend};
+use crate::words::codec::Format;
+use crate::words::message::LogMessage;
+
+/// What a message counts beside its payload, in bytes: about what it costs in memory and in a header.
+const MESSAGE_OVERHEAD_BYTES: u64 = 128;
+
+/// The size at which the dead letters lose their oldest, in bytes.
+const DEAD_LETTERS_BYTES_MAX: u64 = 64 << 20;
+
+/// How large the streams may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// The size at which the log takes no more, in bytes.
+    pub log_bytes_max: u64,
+    /// The size at which the outcomes take no more, in bytes.
+    pub outcomes_bytes_max: u64,
+    /// The largest payload of a message, in bytes.
+    pub payload_bytes_max: usize,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self { log_bytes_max: 1 << 30, outcomes_bytes_max: 1 << 30, payload_bytes_max: 1 << 20 }
+    }
+}
+
+/// What a stream keeps.
+trait Stored: Clone + Send + 'static {
+    fn sequence(&self) -> u64;
+    fn payload_len(&self) -> usize;
+
+    fn bytes(&self) -> u64 {
+        self.payload_len() as u64 + MESSAGE_OVERHEAD_BYTES
+    }
+}
+
+impl Stored for LogMessage {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn payload_len(&self) -> usize {
+        self.payload.len()
+    }
+}
+
+impl Stored for StoredAppend {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn payload_len(&self) -> usize {
+        self.append.payload.len()
+    }
+}
+
+/// One stream. Its sequences are contiguous, so that a message's place follows from its sequence.
+struct Stream<T> {
+    kept: VecDeque<T>,
+    state: StreamState,
+    /// Tells readers the last sequence.
+    last: watch::Sender<u64>,
+}
+
+impl<T: Stored> Stream<T> {
+    fn new(bytes_max: u64) -> Self {
+        let state = StreamState { first_sequence: 1, last_sequence: 0, bytes: 0, bytes_max };
+        Self { kept: VecDeque::new(), state, last: watch::Sender::new(0) }
+    }
+
+    fn next_sequence(&self) -> u64 {
+        self.state.last_sequence + 1
+    }
+
+    fn append(&mut self, message: T) -> Result<u64, AppendError> {
+        let bytes = self.state.bytes + message.bytes();
+        if bytes > self.state.bytes_max {
+            return Err(AppendError::Full);
+        }
+        self.state.bytes = bytes;
+        self.state.last_sequence = message.sequence();
+        self.kept.push_back(message);
+        self.last.send_replace(self.state.last_sequence);
+        Ok(self.state.last_sequence)
+    }
+
+    /// The messages from `from` on, or from the first that is still there.
+    fn from(&self, from: u64) -> impl Iterator<Item = &T> {
+        let skip = usize::try_from(from.saturating_sub(self.state.first_sequence)).unwrap_or(usize::MAX);
+        self.kept.iter().skip(skip)
+    }
+
+    /// Drops the messages up to `through`, but keeps the newest `keep`.
+    fn trim(&mut self, through: u64, keep: usize) {
+        while self.kept.len() > keep && self.state.first_sequence <= through {
+            let Some(dropped) = self.kept.pop_front() else { break };
+            self.state.bytes -= dropped.bytes();
+            self.state.first_sequence += 1;
+        }
+    }
+}
+
+struct State {
+    log: Stream<LogMessage>,
+    last_stored_at_ns: i64,
+    outcomes: Stream<StoredAppend>,
+    dead_letters: VecDeque<DeadLetter>,
+    dead_letters_bytes: u64,
+}
+
+struct Shared {
+    clock: SharedClock,
+    payload_bytes_max: usize,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics half-way; what another thread's panic left is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The streams of one shard in memory. Clones share them.
+#[derive(Clone)]
+pub struct MemoryStreams {
+    shared: Arc<Shared>,
+}
+
+impl MemoryStreams {
+    /// Empty streams, whose log is stamped by `clock`.
+    #[must_use]
+    pub fn new(clock: SharedClock, limits: MemoryLimits) -> Self {
+        let MemoryLimits { log_bytes_max, outcomes_bytes_max, payload_bytes_max } = limits;
+        let state = State {
+            log: Stream::new(log_bytes_max),
+            last_stored_at_ns: i64::MIN,
+            outcomes: Stream::new(outcomes_bytes_max),
+            dead_letters: VecDeque::new(),
+            dead_letters_bytes: 0,
+        };
+        Self { shared: Arc::new(Shared { clock, payload_bytes_max, state: Mutex::new(state) }) }
+    }
+
+    /// Drops the log's messages up to and including sequence `through`.
+    pub fn trim_log(&self, through: u64) {
+        self.shared.state().log.trim(through, 0);
+    }
+
+    /// Drops the appends of outcomes up to and including sequence `through`, but never the last one.
+    pub fn trim_outcomes(&self, through: u64) {
+        self.shared.state().outcomes.trim(through, 1);
+    }
+
+    /// The dead letters, oldest first; at most the newest 64 MiB of them.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.shared.state().dead_letters.iter().cloned().collect()
+    }
+
+    fn check_size(&self, payload: &Bytes) -> Result<(), AppendError> {
+        if payload.len() > self.shared.payload_bytes_max { Err(AppendError::TooLarge) } else { Ok(()) }
+    }
+
+    fn reader<T: Stored>(&self, from: u64, stream: fn(&State) -> &Stream<T>) -> MemoryReader<T> {
+        let last = stream(&self.shared.state()).last.subscribe();
+        MemoryReader { shared: Arc::clone(&self.shared), stream, last, from }
+    }
+}
+
+impl Streams for MemoryStreams {
+    type LogReader = MemoryReader<LogMessage>;
+    type OutcomeReader = MemoryReader<StoredAppend>;
+
+    fn payload_bytes_max(&self) -> usize {
+        self.shared.payload_bytes_max
+    }
+
+    async fn log_state(&self) -> Result<StreamState, ReadError> {
+        Ok(self.shared.state().log.state)
+    }
+
+    async fn log_message(&self, sequence: u64) -> Result<Option<LogMessage>, ReadError> {
+        let state = self.shared.state();
+        Ok(state.log.from(sequence).next().filter(|message| message.sequence == sequence).cloned())
+    }
+
+    async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
+        Ok(self.reader(from, |state| &state.log))
+    }
+
+    async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
+        self.check_size(&payload)?;
+        let mut state = self.shared.state();
+        let sequence = state.log.next_sequence();
+        let stored_at_ns = self.shared.clock.wall_ns().max(state.last_stored_at_ns.saturating_add(1));
+        let appended =
+            state.log.append(LogMessage { sequence, stored_at_ns, format: Some(format), payload })?;
+        state.last_stored_at_ns = stored_at_ns;
+        Ok(appended)
+    }
+
+    async fn outcomes_state(&self) -> Result<StreamState, ReadError> {
+        Ok(self.shared.state().outcomes.state)
+    }
+
+    async fn last_outcomes(&self) -> Result<Option<StoredAppend>, ReadError> {
+        Ok(self.shared.state().outcomes.kept.back().cloned())
+    }
+
+    async fn read_outcomes(&self, from: u64) -> Result<Self::OutcomeReader, ReadError> {
+        Ok(self.reader(from, |state| &state.outcomes))
+    }
+
+    async fn append_outcomes(&self, append: Append, expected_last: u64) -> Result<u64, AppendError> {
+        self.check_size(&append.payload)?;
+        let mut state = self.shared.state();
+        if state.outcomes.state.last_sequence != expected_last {
+            return Err(AppendError::Conflict);
+        }
+        let sequence = state.outcomes.next_sequence();
+        state.outcomes.append(StoredAppend { sequence, append })
+    }
+
+    async fn append_dead_letter(&self, letter: DeadLetter) -> Result<(), AppendError> {
+        let size = |letter: &DeadLetter| letter.bytes.len() as u64 + MESSAGE_OVERHEAD_BYTES;
+        let mut state = self.shared.state();
+        state.dead_letters_bytes += size(&letter);
+        state.dead_letters.push_back(letter);
+        while state.dead_letters_bytes > DEAD_LETTERS_BYTES_MAX {
+            let Some(oldest) = state.dead_letters.pop_front() else { break };
+            state.dead_letters_bytes -= size(&oldest);
+        }
+        Ok(())
+    }
+}
+
+/// Reads a stream in memory onwards.
+pub struct MemoryReader<T> {
+    shared: Arc<Shared>,
+    stream: fn(&State) -> &Stream<T>,
+    last: watch::Receiver<u64>,
+    from: u64,
+}
+
+#[expect(private_bounds, reason = "what a stream keeps is not for others to add to")]
+impl<T: Stored> MemoryReader<T> {
+    fn take(&mut self) -> Vec<T> {
+        let state = self.shared.state();
+        let mut bytes = 0;
+        let taken: Vec<T> = (self.stream)(&state)
+            .from(self.from)
+            .take(READ_MESSAGES_MAX)
+            .take_while(|message| {
+                let room = bytes < READ_BYTES_MAX;
+                bytes += message.payload_len();
+                room
+            })
+            .cloned()
+            .collect();
+        if let Some(last) = taken.last() {
+            self.from = last.sequence() + 1;
+        }
+        taken
+    }
+}
+
+impl<T: Stored> Reader<T> for MemoryReader<T> {
+    async fn next(&mut self) -> Result<Vec<T>, ReadError> {
+        loop {
+            // Marked as seen before the look, so that what comes in between wakes this up again.
+            self.last.borrow_and_update();
+            let taken = self.take();
+            if !taken.is_empty() {
+                return Ok(taken);
+            }
+            // The sender lives as long as the streams that this reader shares.
+            if self.last.changed().await.is_err() {
+                return Err(ReadError::Unavailable("the streams are gone".to_owned()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edges::clock::Clock;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
+
+    struct Hand(AtomicI64);
+
+    impl Clock for Hand {
+        fn wall_ns(&self) -> i64 {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[tokio::test]
+    async fn timestamps_ascend_though_the_clock_goes_back() {
+        let clock = Arc::new(Hand(AtomicI64::new(100)));
+        let streams = MemoryStreams::new(clock.clone(), MemoryLimits::default());
+        for _ in 0..2 {
+            streams.append_log(Format::Json, Bytes::new()).await.unwrap();
+        }
+        clock.0.store(50, Ordering::Relaxed);
+        streams.append_log(Format::Json, Bytes::new()).await.unwrap();
+        clock.0.store(1_000, Ordering::Relaxed);
+        streams.append_log(Format::Json, Bytes::new()).await.unwrap();
+        let read = streams.read_log(1).await.unwrap().next().await.unwrap();
+        let stamps: Vec<i64> = read.iter().map(|message| message.stored_at_ns).collect();
+        assert_eq!(stamps, [100, 101, 102, 1_000]);
+    }
+
+    #[tokio::test]
+    async fn trimming_keeps_the_last_outcomes_and_makes_room_in_the_log() {
+        let limits = MemoryLimits { log_bytes_max: 3 * MESSAGE_OVERHEAD_BYTES, ..MemoryLimits::default() };
+        let streams = MemoryStreams::new(crate::edges::clock::SystemClock::shared(), limits);
+        for sequence in 1..=3 {
+            assert_eq!(streams.append_log(Format::Json, Bytes::new()).await, Ok(sequence));
+        }
+        assert_eq!(streams.append_log(Format::Json, Bytes::new()).await, Err(AppendError::Full));
+        streams.trim_log(2);
+        assert_eq!(streams.append_log(Format::Json, Bytes::new()).await, Ok(4));
+        assert_eq!(streams.log_message(2).await, Ok(None));
+        assert_eq!(streams.log_message(3).await.unwrap().unwrap().sequence, 3);
+        let read = streams.read_log(1).await.unwrap().next().await.unwrap();
+        assert_eq!(read.iter().map(|message| message.sequence).collect::<Vec<_>>(), [3, 4]);
+        streams.trim_log(u64::MAX);
+        let state = streams.log_state().await.unwrap();
+        assert_eq!((state.first_sequence, state.last_sequence, state.bytes), (5, 4, 0));
+    }
+}

@@ -8,7 +8,9 @@
 //! - Readers give every message from where they were opened on, in order. They do not promise that sequences are
 //!   contiguous: the fold checks that.
 //! - An append of outcomes is stored only if the stream's last sequence is the expected one: the fence.
-//! - Nothing is dropped to make room: a full stream refuses with [`AppendError::Full`].
+//! - A full log refuses with [`AppendError::Full`]: nothing of it is dropped to make room. Outcomes and dead letters
+//!   at their limit either refuse likewise or lose their oldest; the last append of outcomes is always kept.
+//! - A message has the same timestamp, format and payload whether it was read or fetched by its sequence.
 
 use std::future::Future;
 
@@ -119,9 +121,13 @@ pub trait Streams: Clone + Send + Sync + 'static {
 /// Reads a stream onwards, for ever.
 pub trait Reader<T>: Send + 'static {
     /// The messages that have come since the last call, in order: waits for the first, then takes what is ready, at most
-    /// [`READ_MESSAGES_MAX`]. May be cancelled without losing any. After an error the reader is of no further use.
+    /// [`READ_MESSAGES_MAX`] of them and no more after [`READ_BYTES_MAX`]. May be cancelled without losing any. After
+    /// an error the reader is of no further use: open another from where this one got to.
     fn next(&mut self) -> impl Future<Output = Result<Vec<T>, ReadError>> + Send;
 }
 
 /// The most messages that [`Reader::next`] gives at once.
 pub const READ_MESSAGES_MAX: usize = 256;
+
+/// How many bytes of payload [`Reader::next`] gathers before it stops taking more.
+pub const READ_BYTES_MAX: usize = 8 << 20;

@@ -1,1 +1,125 @@
-//! Being written.
+//! The streams of a shard in JetStream.
+//!
+//! Appends go to the shard's subjects with the headers of [`header`]; the outcome stream is fenced by its last
+//! sequence. No message id is sent: whether a server takes a message for a repetition differs between versions,
+//! and the fence already tells. Readers are in [`reader`](JetReader), what must exist beforehand in [`setup`].
+//!
+//! Nothing here retries: what to do after an error depends on where the caller stands.
+
+mod append;
+mod compare;
+mod connection;
+pub mod header;
+mod names;
+mod reader;
+mod request;
+mod setup;
+
+use async_nats::HeaderValue;
+use bytes::Bytes;
+
+use self::header::Incoming;
+use self::request::Which;
+use super::streams::{AppendError, ReadError, StreamState, Streams};
+use crate::words::append::{Append, DeadLetter, StoredAppend};
+use crate::words::codec::Format;
+use crate::words::message::LogMessage;
+
+pub use self::compare::Difference;
+pub use self::connection::{ACK_TIMEOUT, ConnectError, Connection, Connections, Link, connect};
+pub use self::names::{NAME_BYTES_MAX, NameError, Names, PREFIX_DEFAULT, ShardNames};
+pub use self::reader::JetReader;
+pub use self::setup::{Done, SetupError, Storage, StreamSettings, setup, verify};
+
+/// The streams of one shard in JetStream. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct JetStreams {
+    connections: Connections,
+    names: std::sync::Arc<ShardNames>,
+}
+
+impl JetStreams {
+    /// The streams of a shard. They are not looked at yet.
+    #[must_use]
+    pub fn new(connections: Connections, names: ShardNames) -> Self {
+        Self { connections, names: std::sync::Arc::new(names) }
+    }
+
+    /// The names of the shard's streams and subjects.
+    #[must_use]
+    pub fn names(&self) -> &ShardNames {
+        &self.names
+    }
+}
+
+impl Streams for JetStreams {
+    type LogReader = JetReader<LogMessage>;
+    type OutcomeReader = JetReader<StoredAppend>;
+
+    /// What the server last said; NATS's default of 1 MiB before it has said anything.
+    fn payload_bytes_max(&self) -> usize {
+        self.connections.publishing.client().max_payload()
+    }
+
+    async fn log_state(&self) -> Result<StreamState, ReadError> {
+        let context = self.connections.publishing.context();
+        Ok(request::info(&context, &self.names.log_stream).await?.state())
+    }
+
+    async fn log_message(&self, sequence: u64) -> Result<Option<LogMessage>, ReadError> {
+        let context = self.connections.publishing.context();
+        let message = request::message(&context, &self.names.log_stream, Which::At(sequence)).await?;
+        message.map(Incoming::into_log_message).transpose()
+    }
+
+    async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
+        let Connections { publishing, consuming } = &self.connections;
+        let ShardNames { log_stream, log_subject, .. } = &*self.names;
+        JetReader::open(publishing, consuming, log_stream, log_subject, from, Incoming::into_log_message)
+            .await
+    }
+
+    async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
+        let ShardNames { log_stream, log_subject, .. } = &*self.names;
+        self.append(log_stream, log_subject, header::of_log(format), payload).await
+    }
+
+    async fn outcomes_state(&self) -> Result<StreamState, ReadError> {
+        let context = self.connections.publishing.context();
+        Ok(request::info(&context, &self.names.outcomes_stream).await?.state())
+    }
+
+    async fn last_outcomes(&self) -> Result<Option<StoredAppend>, ReadError> {
+        let context = self.connections.publishing.context();
+        let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
+        let message = request::message(&context, outcomes_stream, Which::Last(outcomes_subject)).await?;
+        message.map(Incoming::into_append).transpose()
+    }
+
+    async fn read_outcomes(&self, from: u64) -> Result<Self::OutcomeReader, ReadError> {
+        let Connections { publishing, consuming } = &self.connections;
+        let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
+        JetReader::open(publishing, consuming, outcomes_stream, outcomes_subject, from, Incoming::into_append)
+            .await
+    }
+
+    async fn append_outcomes(&self, append: Append, expected_last: u64) -> Result<u64, AppendError> {
+        let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
+        let headers = header::of_append(&append, expected_last);
+        self.append(outcomes_stream, outcomes_subject, headers, append.payload).await
+    }
+
+    /// Bytes that do not fit beside the header are cut, and the header says how many there were: a letter that
+    /// could never be stored would hold up the shard for ever.
+    async fn append_dead_letter(&self, letter: DeadLetter) -> Result<(), AppendError> {
+        let ShardNames { shard, dead_letters_stream, dead_letters_subject, .. } = &*self.names;
+        let mut headers = header::of_dead_letter(shard, &letter);
+        let mut bytes = letter.bytes;
+        let room = self.payload_bytes_max().saturating_sub(header::DEAD_LETTER_HEADER_BYTES_MAX);
+        if bytes.len() > room {
+            headers.insert(header::BYTES, HeaderValue::from(bytes.len()));
+            bytes.truncate(room);
+        }
+        self.append(dead_letters_stream, dead_letters_subject, headers, bytes).await.map(|_| ())
+    }
+}

@@ -1,0 +1,199 @@
+//! Headers: what stands in them, and how they are read back.
+//!
+//! A message of the log may come from anybody who may write to it, in any language, so its header may be
+//! anything. Whatever cannot be read costs the message its format, never the reader its life.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+
+use crate::edges::streams::ReadError;
+use crate::words::append::{Append, AppendHeader, DeadLetter, StoredAppend};
+use crate::words::codec::Format;
+use crate::words::message::LogMessage;
+
+/// How a payload is written.
+pub const CONTENT_TYPE: &str = "Content-Type";
+/// An append's `from`.
+pub const FROM: &str = "Weir-From";
+/// An append's `through`.
+pub const THROUGH: &str = "Weir-Through";
+/// The rules version in force at an append's end.
+pub const RULES: &str = "Weir-Rules";
+/// Who wrote an append.
+pub const WRITER: &str = "Weir-Writer";
+/// The chain at the end of an append.
+pub const CHAIN: &str = "Weir-Chain";
+/// The shard that a dead letter comes from.
+pub const SHARD: &str = "Weir-Shard";
+/// The sequence of the log message that a dead letter came in.
+pub const SEQUENCE: &str = "Weir-Sequence";
+/// The dead letter's index in that message.
+pub const INDEX: &str = "Weir-Index";
+/// What is wrong with a dead letter.
+pub const REASON: &str = "Weir-Reason";
+/// How many bytes a dead letter had, where they did not all fit.
+pub const BYTES: &str = "Weir-Bytes";
+
+/// The longest text, in bytes, that goes into a header from elsewhere (a reason, a writer's name).
+const TEXT_BYTES_MAX: usize = 512;
+
+/// Room for the header of a dead letter: the texts, the names and the numbers.
+pub(super) const DEAD_LETTER_HEADER_BYTES_MAX: usize = 1_024;
+
+/// A message as it came, whichever way it came.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) sequence: u64,
+    pub(super) stored_at_ns: i64,
+    /// None where the header cannot be read.
+    pub(super) headers: Option<HeaderMap>,
+    pub(super) payload: Bytes,
+}
+
+impl Incoming {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.as_ref()?.get(name).map(HeaderValue::as_str)
+    }
+
+    /// The format; none where it is not known.
+    fn format(&self) -> Option<Format> {
+        self.headers.as_ref()?;
+        self.header(CONTENT_TYPE).map_or(Some(Format::Json), Format::of_content_type)
+    }
+
+    /// As a message of the log: always possible.
+    #[expect(clippy::unnecessary_wraps, reason = "readers of both streams take one kind of function")]
+    pub(super) fn into_log_message(self) -> Result<LogMessage, ReadError> {
+        let format = self.format();
+        let Self { sequence, stored_at_ns, payload, .. } = self;
+        Ok(LogMessage { sequence, stored_at_ns, format, payload })
+    }
+
+    fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.header(name)?.parse().ok()
+    }
+
+    /// As an append of outcomes: only Weir writes those.
+    pub(super) fn into_append(self) -> Result<StoredAppend, ReadError> {
+        let unreadable = |what: &str| {
+            ReadError::Unreadable(format!(
+                "outcome message {}: {what} is missing or malformed",
+                self.sequence
+            ))
+        };
+        let header = AppendHeader {
+            from: self.parsed(FROM).ok_or_else(|| unreadable(FROM))?,
+            through: self.parsed(THROUGH).ok_or_else(|| unreadable(THROUGH))?,
+            rules: self.parsed(RULES).ok_or_else(|| unreadable(RULES))?,
+            writer: self.header(WRITER).ok_or_else(|| unreadable(WRITER))?.to_owned(),
+            chain: self.parsed(CHAIN).ok_or_else(|| unreadable(CHAIN))?,
+        };
+        let format = self.format().ok_or_else(|| unreadable(CONTENT_TYPE))?;
+        Ok(StoredAppend { sequence: self.sequence, append: Append { header, format, payload: self.payload } })
+    }
+}
+
+/// Adds a header whose value is safe: what could end the line is escaped, and what is too long is cut.
+fn put(headers: &mut HeaderMap, name: &'static str, value: impl std::fmt::Display) {
+    headers.insert(name, safe(&value.to_string()).as_str());
+}
+
+/// Printable ASCII as it is, anything else as `\u{…}`; at most [`TEXT_BYTES_MAX`] bytes.
+fn safe(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char == ' ' || char.is_ascii_graphic() {
+            safe.push(char);
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(safe, "{}", char.escape_unicode());
+        }
+        if safe.len() > TEXT_BYTES_MAX {
+            safe.truncate(TEXT_BYTES_MAX);
+            break;
+        }
+    }
+    safe
+}
+
+/// The header of a message of the log.
+pub(super) fn of_log(format: Format) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    put(&mut headers, CONTENT_TYPE, format.content_type());
+    headers
+}
+
+/// The header of an append that is only stored after `expected_last`.
+pub(super) fn of_append(append: &Append, expected_last: u64) -> HeaderMap {
+    let AppendHeader { from, through, rules, writer, chain } = &append.header;
+    let mut headers = of_log(append.format);
+    put(&mut headers, FROM, from);
+    put(&mut headers, THROUGH, through);
+    put(&mut headers, RULES, rules);
+    put(&mut headers, WRITER, writer);
+    put(&mut headers, CHAIN, chain);
+    headers.insert(async_nats::header::NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(expected_last));
+    headers
+}
+
+/// The header of a dead letter.
+pub(super) fn of_dead_letter(shard: &str, letter: &DeadLetter) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    put(&mut headers, SHARD, shard);
+    put(&mut headers, SEQUENCE, letter.sequence);
+    put(&mut headers, INDEX, letter.index);
+    put(&mut headers, REASON, &letter.reason);
+    headers
+}
+
+/// Reads a header block by the rules of the client's own parser, so that a message has the same format whether it
+/// was consumed or fetched. None where that parser would give up.
+pub(super) fn parse(block: &[u8]) -> Option<HeaderMap> {
+    let mut lines = std::str::from_utf8(block).ok()?.lines().peekable();
+    lines.next()?.strip_prefix("NATS/1.0")?;
+    let mut headers = HeaderMap::new();
+    while let Some(line) = lines.next() {
+        if line.is_empty() {
+            continue;
+        }
+        let (name, value) = line.split_once(':')?;
+        let name = HeaderName::from_str(name).ok()?;
+        let mut value = value.trim_start().to_owned();
+        while let Some(more) = lines.next_if(|line| line.starts_with(char::is_whitespace)) {
+            value.push_str(more);
+        }
+        headers.append(name, HeaderValue::from_str(value.trim_end()).ok()?);
+    }
+    Some(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_end_its_line() {
+        assert_eq!(safe("bad\r\nX: y é"), "bad\\u{d}\\u{a}X: y \\u{e9}");
+        assert!(safe(&"\u{10ffff}".repeat(1000)).len() <= TEXT_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_cannot_be_parsed_has_no_format() {
+        let format = |block: &[u8]| {
+            Incoming { sequence: 1, stored_at_ns: 0, headers: parse(block), payload: Bytes::new() }.format()
+        };
+        assert_eq!(format(b"NATS/1.0\r\n\r\n"), Some(Format::Json));
+        assert_eq!(format(b"NATS/1.0\r\nA: b\r\n\r\n"), Some(Format::Json));
+        assert_eq!(
+            format(b"NATS/1.0\r\nContent-Type:application/vnd.weir.v1+bincode\r\n\r\n"),
+            Some(Format::Bincode)
+        );
+        assert_eq!(format(b"NATS/1.0\r\nContent-Type: text/plain\r\n\r\n"), None);
+        assert_eq!(format(b"NATS/1.0\r\nno colon\r\n\r\n"), None);
+        assert_eq!(format(b"NATS/1.0\r\nA: \xff\r\n\r\n"), None);
+        assert_eq!(format(b""), None);
+    }
+}

@@ -1,0 +1,128 @@
+//! What the streams of a deployment are called, and which subjects they take.
+//!
+//! Deployments that share an account have different prefixes. There is no subject per order or SKU: a server's
+//! memory grows with its subjects.
+
+/// The prefix of a deployment that was given none.
+pub const PREFIX_DEFAULT: &str = "weir";
+
+/// The longest prefix, and the longest name of a shard, in bytes.
+pub const NAME_BYTES_MAX: usize = 32;
+
+/// A prefix or a shard's name that cannot stand in a subject and in a stream's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {name:?} is not 1 to {NAME_BYTES_MAX} characters of A-Z, a-z, 0-9, '_' and '-'")]
+pub struct NameError {
+    /// What it was meant to be.
+    what: &'static str,
+    /// The text in question.
+    name: String,
+}
+
+fn valid(what: &'static str, name: &str) -> Result<(), NameError> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(good) {
+        Ok(())
+    } else {
+        Err(NameError { what, name: name.to_owned() })
+    }
+}
+
+/// The names of one deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    prefix: String,
+    stream_prefix: String,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { prefix: PREFIX_DEFAULT.to_owned(), stream_prefix: PREFIX_DEFAULT.to_ascii_uppercase() }
+    }
+}
+
+impl Names {
+    /// The names under `prefix`: 1 to [`NAME_BYTES_MAX`] characters of `A-Z`, `a-z`, `0-9`, `_` and `-`.
+    pub fn new(prefix: &str) -> Result<Self, NameError> {
+        valid("the prefix", prefix)?;
+        Ok(Self { prefix: prefix.to_owned(), stream_prefix: prefix.to_ascii_uppercase() })
+    }
+
+    /// The prefix of every subject.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The stream of the dead letters of all shards.
+    #[must_use]
+    pub fn dead_letters_stream(&self) -> String {
+        format!("{}_DEAD_LETTERS", self.stream_prefix)
+    }
+
+    /// The subjects of that stream: one for each shard.
+    #[must_use]
+    pub fn dead_letters_subjects(&self) -> String {
+        format!("{}.dead.*", self.prefix)
+    }
+
+    /// The names of one shard, whose own name has the same bounds as the prefix.
+    pub fn shard(&self, shard: &str) -> Result<ShardNames, NameError> {
+        valid("the shard", shard)?;
+        let Self { prefix, stream_prefix } = self;
+        Ok(ShardNames {
+            shard: shard.to_owned(),
+            log_stream: format!("{stream_prefix}_LOG_{shard}"),
+            log_subject: format!("{prefix}.log.{shard}"),
+            outcomes_stream: format!("{stream_prefix}_OUTCOMES_{shard}"),
+            outcomes_subject: format!("{prefix}.outcomes.{shard}"),
+            dead_letters_stream: self.dead_letters_stream(),
+            dead_letters_subject: format!("{prefix}.dead.{shard}"),
+        })
+    }
+}
+
+/// The names of one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardNames {
+    /// The shard itself.
+    pub shard: String,
+    /// The stream of its log.
+    pub log_stream: String,
+    /// The only subject of that stream.
+    pub log_subject: String,
+    /// The stream of its outcomes.
+    pub outcomes_stream: String,
+    /// The only subject of that stream.
+    pub outcomes_subject: String,
+    /// The stream of the dead letters of all shards.
+    pub dead_letters_stream: String,
+    /// This shard's subject in it.
+    pub dead_letters_subject: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_stands_in_every_name() {
+        let names = Names::default().shard("main").unwrap();
+        assert_eq!(names.log_stream, "WEIR_LOG_main");
+        assert_eq!(names.log_subject, "weir.log.main");
+        assert_eq!(names.outcomes_stream, "WEIR_OUTCOMES_main");
+        assert_eq!(names.outcomes_subject, "weir.outcomes.main");
+        let other = Names::new("shop-2").unwrap();
+        assert_eq!(other.dead_letters_stream(), "SHOP-2_DEAD_LETTERS");
+        assert_eq!(other.shard("eu").unwrap().dead_letters_subject, "shop-2.dead.eu");
+    }
+
+    #[test]
+    fn nothing_that_could_widen_a_subject_passes() {
+        for bad in ["", "a.b", "*", ">", "a b", "a\n", "é", &"x".repeat(33)] {
+            assert!(Names::new(bad).is_err(), "{bad:?}");
+            assert!(Names::default().shard(bad).is_err(), "{bad:?}");
+        }
+        assert!(Names::new(&"x".repeat(32)).is_ok());
+    }
+}

@@ -1,0 +1,193 @@
+//! Reads a stream onwards.
+//!
+//! An ephemeral pull consumer without acknowledgements: the position is the caller's own, so the server keeps
+//! nothing that matters. The price is that what was sent but not received is not sent again. The consumer counts
+//! its deliveries; a hole in that count means that some were lost (a broken connection, a full subscription), and
+//! ends the reader, so that the caller opens another from its position. A hole in the *stream's* sequences is
+//! passed on as it is: that is for the fold to judge.
+//!
+//! Every reader fetches its first message by a request of its own. A message whose header the client cannot parse
+//! breaks the connection that delivers it, again and again; fetched this way, it is only a message without a
+//! format, and the reader goes on behind it. The same holds for a header that looks like one of the server's own
+//! status lines.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::{self, MessagesError};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy};
+use async_nats::jetstream::stream::ConsumerErrorKind;
+use futures_util::{FutureExt as _, StreamExt as _};
+
+use super::connection::Link;
+use super::header::Incoming;
+use super::request::{self, Which};
+use crate::edges::streams::{READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader};
+
+/// How many messages a pull asks for. The client asks again when half of them have come, so at most one and a half
+/// times as many are on their way: far below the 65,536 that its subscription holds.
+const PULL_MESSAGES_MAX: usize = 1_024;
+/// How many bytes a pull asks for; more where a single message may be larger.
+const PULL_BYTES_MAX: usize = 16 << 20;
+/// How often the server says that it is there. After two of these in silence the reader gives up.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long a pull stays open at the server.
+const PULL_EXPIRES: Duration = Duration::from_secs(30);
+/// How long the server keeps a consumer that nobody pulls from.
+const INACTIVE_MAX: Duration = Duration::from_mins(1);
+
+/// How a message becomes what the caller wants.
+type Convert<T> = fn(Incoming) -> Result<T, ReadError>;
+
+/// Reads a stream of JetStream onwards.
+pub struct JetReader<T> {
+    convert: Convert<T>,
+    deliveries: pull::Stream,
+    /// The message that was fetched when the reader was opened.
+    first: Option<Incoming>,
+    /// Messages before this sequence are not wanted.
+    from: u64,
+    /// How many deliveries there have been.
+    delivered: u64,
+    /// Found when there was something to give first.
+    failed: Option<ReadError>,
+}
+
+impl<T> JetReader<T> {
+    /// Opens `stream` at `from`. `requests` serves the fetch, `link` the consumer.
+    pub(super) async fn open(
+        requests: &Link,
+        link: &Link,
+        stream: &str,
+        subject: &str,
+        from: u64,
+        convert: Convert<T>,
+    ) -> Result<Self, ReadError> {
+        link.renew_if_dead().await;
+        let first = request::message(&requests.context(), stream, Which::From(from, subject)).await?;
+        let from = first.as_ref().map_or(from, |first| first.sequence + 1).max(1);
+
+        let context = link.context();
+        let client = context.client();
+        let inbox = client.new_inbox();
+        let config = pull::Config {
+            name: Some(format!("weir-{}", inbox.rsplit('.').next().unwrap_or_default())),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
+            ack_policy: AckPolicy::None,
+            replay_policy: ReplayPolicy::Instant,
+            inactive_threshold: INACTIVE_MAX,
+            num_replicas: 1,
+            memory_storage: true,
+            ..pull::Config::default()
+        };
+        let consumer =
+            context.create_consumer_on_stream(config, stream).await.map_err(|error| match error.kind() {
+                ConsumerErrorKind::JetStream(error) => request::refused(stream, &error),
+                _ => ReadError::Unavailable(error.to_string()),
+            })?;
+        let deliveries = consumer
+            .stream()
+            .max_messages_per_batch(PULL_MESSAGES_MAX)
+            .max_bytes_per_batch(PULL_BYTES_MAX.max(2 * client.max_payload()))
+            .heartbeat(HEARTBEAT)
+            .expires(PULL_EXPIRES)
+            .messages()
+            .await
+            .map_err(|error| ReadError::Unavailable(error.to_string()))?;
+        Ok(Self { convert, deliveries, first, from, delivered: 0, failed: None })
+    }
+
+    /// Checks a delivery; none where it is not wanted.
+    fn accept(&mut self, delivery: Delivery) -> Result<Option<Incoming>, ReadError> {
+        let message = match delivery {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => return Err(ReadError::Unavailable(error.to_string())),
+            None => return Err(ReadError::Unavailable("the connection has ended".to_owned())),
+        };
+        let (sequence, number, published) = {
+            let info = message.info().map_err(|error| ReadError::Unavailable(error.to_string()))?;
+            (info.stream_sequence, info.consumer_sequence, info.published)
+        };
+        if number != self.delivered + 1 {
+            return Err(ReadError::Unavailable(format!(
+                "deliveries {} to {} of the consumer were lost",
+                self.delivered + 1,
+                number.saturating_sub(1)
+            )));
+        }
+        self.delivered = number;
+        if sequence < self.from {
+            return Ok(None);
+        }
+        let message = message.message;
+        Ok(Some(Incoming {
+            sequence,
+            stored_at_ns: request::nanoseconds(published.unix_timestamp_nanos()),
+            headers: Some(message.headers.unwrap_or_default()),
+            payload: message.payload,
+        }))
+    }
+
+    /// Waits for the first message.
+    async fn wait(&mut self) -> Result<Incoming, ReadError> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
+        loop {
+            let delivery = self.deliveries.next().await;
+            if let Some(incoming) = self.accept(delivery)? {
+                return Ok(incoming);
+            }
+        }
+    }
+
+    /// Takes a message if one is there.
+    fn ready(&mut self) -> Result<Option<Incoming>, ReadError> {
+        loop {
+            // Outside tokio's budget, which would end after about a hundred messages what only looks whether more
+            // are there; the wait for the first one stays inside it.
+            match tokio::task::unconstrained(self.deliveries.next()).now_or_never() {
+                None => return Ok(None),
+                Some(delivery) => {
+                    if let Some(incoming) = self.accept(delivery)? {
+                        return Ok(Some(incoming));
+                    }
+                }
+            }
+        }
+    }
+}
+
+type Delivery = Option<Result<async_nats::jetstream::Message, MessagesError>>;
+
+impl<T: Send + 'static> Reader<T> for JetReader<T> {
+    async fn next(&mut self) -> Result<Vec<T>, ReadError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        // Nothing below this line waits, so that a caller who gives up waiting has lost nothing.
+        let mut next = self.wait().await.map(Some);
+        loop {
+            let item = match next {
+                Ok(Some(incoming)) => {
+                    bytes += incoming.payload.len();
+                    (self.convert)(incoming)
+                }
+                Ok(None) => return Ok(taken),
+                Err(error) => Err(error),
+            };
+            match item {
+                Ok(item) => taken.push(item),
+                Err(error) => {
+                    self.failed = Some(error.clone());
+                    return if taken.is_empty() { Err(error) } else { Ok(taken) };
+                }
+            }
+            if taken.len() >= READ_MESSAGES_MAX || bytes >= READ_BYTES_MAX {
+                return Ok(taken);
+            }
+            next = self.ready();
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Requests to JetStream's API: what a stream is like, and single messages.
+//!
+//! They go to the stream's leader and are never cached: a follower, or an answer of a minute ago, may lie behind
+//! what was acknowledged since. The answers are decoded here rather than by the client, which leaves out the
+//! settings that are newer than the server version it was built for, and gives up on a message whose header it
+//! cannot parse.
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::RequestError;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::RawMessage;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::header::{self, Incoming};
+use crate::edges::streams::{ReadError, StreamState};
+
+/// A stream's settings and state, as far as Weir looks at them.
+#[derive(Debug, Deserialize)]
+pub(super) struct StreamInfo {
+    pub(super) config: StreamConfig,
+    state: State,
+}
+
+/// A stream's settings by the names that the server gives them. What is absent is off or unlimited.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the server's")]
+pub(super) struct StreamConfig {
+    pub(super) subjects: Vec<String>,
+    pub(super) retention: String,
+    pub(super) discard: String,
+    pub(super) discard_new_per_subject: bool,
+    pub(super) storage: String,
+    pub(super) num_replicas: usize,
+    pub(super) max_bytes: i64,
+    pub(super) max_msgs: i64,
+    pub(super) max_msgs_per_subject: i64,
+    pub(super) max_msg_size: i64,
+    /// In nanoseconds.
+    pub(super) max_age: i64,
+    pub(super) no_ack: bool,
+    pub(super) sealed: bool,
+    pub(super) deny_purge: bool,
+    pub(super) allow_rollup_hdrs: bool,
+    pub(super) allow_msg_ttl: bool,
+    pub(super) allow_msg_counter: bool,
+    pub(super) mirror: Option<serde::de::IgnoredAny>,
+    pub(super) sources: Option<Vec<serde::de::IgnoredAny>>,
+    pub(super) subject_transform: Option<serde::de::IgnoredAny>,
+    pub(super) persist_mode: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct State {
+    messages: u64,
+    bytes: u64,
+    first_seq: u64,
+    last_seq: u64,
+}
+
+impl StreamInfo {
+    pub(super) fn state(&self) -> StreamState {
+        let State { messages, bytes, first_seq, last_seq } = self.state;
+        StreamState {
+            first_sequence: if messages == 0 { last_seq + 1 } else { first_seq },
+            last_sequence: last_seq,
+            bytes,
+            bytes_max: u64::try_from(self.config.max_bytes).unwrap_or(0),
+        }
+    }
+}
+
+/// The stream as it is now.
+pub(super) async fn info(context: &Context, stream: &str) -> Result<StreamInfo, ReadError> {
+    let response: Response<StreamInfo> =
+        context.request(format!("STREAM.INFO.{stream}"), &()).await.map_err(|error| unanswered(&error))?;
+    match response {
+        Response::Ok(info) => Ok(info),
+        Response::Err { error } => Err(refused(stream, &error)),
+    }
+}
+
+/// Which message is meant.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which<'a> {
+    /// The one at this sequence.
+    At(u64),
+    /// The first of this subject at or after this sequence.
+    From(u64, &'a str),
+    /// The last of this subject.
+    Last(&'a str),
+}
+
+#[derive(Deserialize)]
+struct Got {
+    message: RawMessage,
+}
+
+/// One message; none where the stream holds no such one.
+pub(super) async fn message(
+    context: &Context,
+    stream: &str,
+    which: Which<'_>,
+) -> Result<Option<Incoming>, ReadError> {
+    let request = match which {
+        Which::At(0) => return Ok(None),
+        Which::At(sequence) => json!({ "seq": sequence }),
+        Which::From(sequence, subject) => json!({ "seq": sequence.max(1), "next_by_subj": subject }),
+        Which::Last(subject) => json!({ "last_by_subj": subject }),
+    };
+    let response: Response<Got> = context
+        .request(format!("STREAM.MSG.GET.{stream}"), &request)
+        .await
+        .map_err(|error| unanswered(&error))?;
+    match response {
+        Response::Ok(Got { message }) => decoded(message).map(Some),
+        Response::Err { error } if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => Ok(None),
+        Response::Err { error } => Err(refused(stream, &error)),
+    }
+}
+
+fn decoded(mut message: RawMessage) -> Result<Incoming, ReadError> {
+    let unreadable = |error: async_nats::Error| ReadError::Unreadable(error.to_string());
+    let header_block = message.headers.take();
+    let headers = match header_block {
+        None => Some(async_nats::HeaderMap::new()),
+        // The client decodes payloads but hides its base64: the header block is passed off as one.
+        Some(payload) => {
+            let block = RawMessage { payload, headers: None, subject: String::new(), ..message };
+            header::parse(&StreamMessage::try_from(block).map_err(unreadable)?.payload)
+        }
+    };
+    let message = StreamMessage::try_from(message).map_err(unreadable)?;
+    Ok(Incoming {
+        sequence: message.sequence,
+        stored_at_ns: nanoseconds(message.time.unix_timestamp_nanos()),
+        headers,
+        payload: message.payload,
+    })
+}
+
+/// Nanoseconds since 1970 as they are kept everywhere else; the years 1678 to 2262 fit.
+pub(super) fn nanoseconds(wide: i128) -> i64 {
+    i64::try_from(wide).unwrap_or(if wide < 0 { i64::MIN } else { i64::MAX })
+}
+
+pub(super) fn unanswered(error: &RequestError) -> ReadError {
+    ReadError::Unavailable(error.to_string())
+}
+
+pub(super) fn refused(stream: &str, error: &async_nats::jetstream::Error) -> ReadError {
+    if error.error_code() == ErrorCode::STREAM_NOT_FOUND {
+        ReadError::Missing(stream.to_owned())
+    } else {
+        ReadError::Unavailable(error.to_string())
+    }
+}

@@ -1,0 +1,240 @@
+//! Makes the streams that Weir needs, and refuses existing ones whose settings would lose data.
+//!
+//! Nothing that exists is ever changed here: not a limit, not a number of replicas. That is an operator's decision
+//! and the `nats` tool's work.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::CreateStreamErrorKind;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+
+use super::compare::{Comparison, Difference, Role, compare};
+use super::names::{NameError, Names};
+use super::request;
+use crate::edges::streams::ReadError;
+
+/// The shortest window that the server allows for telling repetitions by message id, which Weir does not use: a
+/// longer one would only cost memory.
+const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
+
+/// Where a stream keeps its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// On disk.
+    #[default]
+    File,
+    /// In the servers' memory: gone when all of its servers have stopped.
+    Memory,
+}
+
+/// How the streams are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// On how many servers each stream is kept: 1, 3 or 5.
+    pub replicas: usize,
+    /// Where.
+    pub storage: Storage,
+    /// The size at which a log takes no more, in bytes.
+    pub log_bytes_max: i64,
+    /// The size at which outcomes lose their oldest, in bytes.
+    pub outcomes_bytes_max: i64,
+    /// The size at which the dead letters of all shards lose their oldest, in bytes.
+    pub dead_letters_bytes_max: i64,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self {
+            replicas: 1,
+            storage: Storage::File,
+            log_bytes_max: 8 << 30,
+            outcomes_bytes_max: 8 << 30,
+            dead_letters_bytes_max: 256 << 20,
+        }
+    }
+}
+
+impl StreamSettings {
+    pub(super) const fn bytes_max(&self, role: Role) -> i64 {
+        match role {
+            Role::Log => self.log_bytes_max,
+            Role::Outcomes => self.outcomes_bytes_max,
+            Role::DeadLetters => self.dead_letters_bytes_max,
+        }
+    }
+}
+
+/// What was done about one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It was made.
+    Created {
+        /// Its name.
+        stream: String,
+    },
+    /// It was there.
+    Kept {
+        /// Its name.
+        stream: String,
+        /// Where it differs from what was configured, for a person to read.
+        notes: Vec<String>,
+    },
+}
+
+/// Why the streams are not as they must be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// A shard's name cannot be used.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Streams exist whose settings would lose data. Nothing was changed.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<Difference>),
+    /// A stream does not exist.
+    #[error("stream {0} does not exist: run `weir setup`")]
+    Missing(String),
+    /// The server would not make a stream.
+    #[error("the server does not make stream {stream}: {reason}")]
+    NotCreated {
+        /// Which stream.
+        stream: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// The server cannot be reached, or does not answer in time.
+    #[error("the server does not answer: {0}")]
+    Unavailable(String),
+}
+
+struct Wanted {
+    stream: String,
+    subject: String,
+    role: Role,
+}
+
+fn wanted(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<Wanted>, NameError> {
+    let mut wanted = Vec::with_capacity(2 * shards.len() + 1);
+    for shard in shards {
+        let names = names.shard(shard.as_ref())?;
+        wanted.push(Wanted { stream: names.log_stream, subject: names.log_subject, role: Role::Log });
+        wanted.push(Wanted {
+            stream: names.outcomes_stream,
+            subject: names.outcomes_subject,
+            role: Role::Outcomes,
+        });
+    }
+    let (stream, subject) = (names.dead_letters_stream(), names.dead_letters_subjects());
+    wanted.push(Wanted { stream, subject, role: Role::DeadLetters });
+    Ok(wanted)
+}
+
+/// Compares a stream with what is wanted; none where it does not exist.
+async fn look(
+    context: &Context,
+    wanted: &Wanted,
+    settings: Option<&StreamSettings>,
+) -> Result<Option<Comparison>, SetupError> {
+    match request::info(context, &wanted.stream).await {
+        Ok(info) => Ok(Some(compare(&wanted.stream, wanted.role, &wanted.subject, &info.config, settings))),
+        Err(ReadError::Missing(_)) => Ok(None),
+        Err(error) => Err(SetupError::Unavailable(error.to_string())),
+    }
+}
+
+/// Makes what is missing, after looking at all that exists. Running it again changes nothing.
+pub async fn setup(
+    context: &Context,
+    names: &Names,
+    shards: &[impl AsRef<str>],
+    settings: &StreamSettings,
+) -> Result<Vec<Done>, SetupError> {
+    let wanted = wanted(names, shards)?;
+    let mut refused = Vec::new();
+    let mut found = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let comparison = look(context, &wanted, Some(settings)).await?.map(|comparison| {
+            refused.extend(comparison.refused);
+            comparison.notes
+        });
+        found.push((wanted, comparison));
+    }
+    if !refused.is_empty() {
+        return Err(SetupError::Refused(refused));
+    }
+    let mut done = Vec::with_capacity(found.len());
+    for (wanted, notes) in found {
+        done.push(match notes {
+            Some(notes) => Done::Kept { stream: wanted.stream, notes },
+            None => create(context, wanted, settings).await?,
+        });
+    }
+    Ok(done)
+}
+
+/// Compares all that must exist with what would lose data, and changes nothing.
+pub async fn verify(
+    context: &Context,
+    names: &Names,
+    shards: &[impl AsRef<str>],
+) -> Result<Vec<Done>, SetupError> {
+    let mut refused = Vec::new();
+    let mut done = Vec::new();
+    for wanted in wanted(names, shards)? {
+        let Some(comparison) = look(context, &wanted, None).await? else {
+            return Err(SetupError::Missing(wanted.stream));
+        };
+        refused.extend(comparison.refused);
+        done.push(Done::Kept { stream: wanted.stream, notes: comparison.notes });
+    }
+    if refused.is_empty() { Ok(done) } else { Err(SetupError::Refused(refused)) }
+}
+
+async fn create(context: &Context, wanted: Wanted, settings: &StreamSettings) -> Result<Done, SetupError> {
+    let config = Config {
+        name: wanted.stream.clone(),
+        subjects: vec![wanted.subject.clone()],
+        retention: RetentionPolicy::Limits,
+        discard: match wanted.role {
+            Role::Log => DiscardPolicy::New,
+            // Outcomes are repeated by folding the log again; what must not be lost is the last append.
+            Role::Outcomes | Role::DeadLetters => DiscardPolicy::Old,
+        },
+        storage: match settings.storage {
+            Storage::File => StorageType::File,
+            Storage::Memory => StorageType::Memory,
+        },
+        num_replicas: settings.replicas,
+        max_bytes: settings.bytes_max(wanted.role),
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_message_size: -1,
+        max_consumers: -1,
+        duplicate_window: DUPLICATE_WINDOW,
+        // A hole in the log is a fault. Weir trims it from the front (a purge), which stays allowed.
+        deny_delete: wanted.role != Role::DeadLetters,
+        ..Config::default()
+    };
+    match context.create_stream(config).await {
+        Ok(_) => Ok(Done::Created { stream: wanted.stream }),
+        Err(error) => match error.kind() {
+            // Somebody else made it a moment ago, otherwise.
+            CreateStreamErrorKind::JetStream(answer)
+                if answer.error_code() == ErrorCode::STREAM_NAME_EXIST =>
+            {
+                match look(context, &wanted, Some(settings)).await? {
+                    Some(Comparison { refused, notes }) if refused.is_empty() => {
+                        Ok(Done::Kept { stream: wanted.stream, notes })
+                    }
+                    Some(Comparison { refused, .. }) => Err(SetupError::Refused(refused)),
+                    None => Err(SetupError::Missing(wanted.stream)),
+                }
+            }
+            CreateStreamErrorKind::JetStream(answer) => {
+                Err(SetupError::NotCreated { stream: wanted.stream, reason: answer.to_string() })
+            }
+            _ => Err(SetupError::Unavailable(error.to_string())),
+        },
+    }
+}

@@ -1,0 +1,433 @@
+//! What every implementation of `Streams` must do, run on both: in memory, and in JetStream on a real server.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use weir::edges::clock::SystemClock;
+use weir::edges::jetstream::{JetStreams, Names, StreamSettings, setup};
+use weir::edges::memory::{MemoryLimits, MemoryStreams};
+use weir::edges::streams::{AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, Streams};
+use weir::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
+use weir::words::codec::Format;
+use weir::words::identity::Identity;
+use weir::words::message::LogMessage;
+
+use crate::nats::{Server, soon, until};
+
+/// What a test of the contract gets.
+pub struct Fixture<S> {
+    pub streams: S,
+    /// The same streams over other connections, as another worker has them.
+    pub other: S,
+    /// Dropped last.
+    pub server: Option<Server>,
+}
+
+/// Streams in memory.
+async fn memory(log_bytes_max: u32) -> Fixture<MemoryStreams> {
+    let limits = MemoryLimits {
+        log_bytes_max: log_bytes_max.into(),
+        outcomes_bytes_max: log_bytes_max.into(),
+        ..MemoryLimits::default()
+    };
+    let streams = MemoryStreams::new(SystemClock::shared(), limits);
+    Fixture { other: streams.clone(), streams, server: None }
+}
+
+/// Streams on a server of their own.
+pub async fn jetstream(log_bytes_max: u32) -> Fixture<JetStreams> {
+    let server = Server::start().await;
+    let names = Names::default();
+    let connections = server.connect().await;
+    let settings = StreamSettings {
+        log_bytes_max: log_bytes_max.into(),
+        outcomes_bytes_max: log_bytes_max.into(),
+        ..StreamSettings::default()
+    };
+    setup(&connections.publishing.context(), &names, &["main"], &settings).await.unwrap();
+    let shard = names.shard("main").unwrap();
+    let streams = JetStreams::new(connections, shard.clone());
+    let other = JetStreams::new(server.connect().await, shard);
+    Fixture { streams, other, server: Some(server) }
+}
+
+const ROOMY: u32 = 256 << 20;
+
+macro_rules! contract {
+    ($($test:ident($bytes:expr)),* $(,)?) => {
+        mod in_memory {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::memory($bytes).await).await;
+            })*
+        }
+        mod in_jetstream {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::jetstream($bytes).await).await;
+            })*
+        }
+    };
+}
+
+contract! {
+    messages_are_read_in_order_as_they_were_written(super::ROOMY),
+    a_read_gives_a_bounded_number_of_messages_and_bytes(super::ROOMY),
+    reading_starts_anywhere(super::ROOMY),
+    a_reader_beyond_the_end_waits_and_then_delivers(super::ROOMY),
+    a_reader_follows_what_is_written_later(super::ROOMY),
+    giving_up_a_read_loses_nothing(super::ROOMY),
+    messages_are_fetched_as_they_are_read(super::ROOMY),
+    the_fence_lets_one_append_pass(super::ROOMY),
+    two_writers_race_and_one_wins_each_sequence(super::ROOMY),
+    outcomes_come_back_as_they_went(super::ROOMY),
+    the_state_tells_first_last_and_bytes(super::ROOMY),
+    a_full_log_refuses_and_drops_nothing(1 << 20),
+    what_is_too_large_is_refused(super::ROOMY),
+    dead_letters_are_taken(super::ROOMY),
+}
+
+/// The `number`th payload of a test.
+pub fn payload(number: u64) -> Bytes {
+    Bytes::from(format!("{{\"number\":{number}}}"))
+}
+
+/// Writes payloads `numbers` to the log.
+pub async fn write(streams: &impl Streams, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        assert_eq!(streams.append_log(Format::Json, payload(number)).await, Ok(number));
+    }
+}
+
+/// Reads until the message `through` has come.
+pub async fn read_through(reader: &mut impl Reader<LogMessage>, through: u64) -> Vec<LogMessage> {
+    let mut messages: Vec<LogMessage> = Vec::new();
+    while messages.last().is_none_or(|message| message.sequence < through) {
+        let taken = soon("the next messages", reader.next()).await.unwrap();
+        assert!(!taken.is_empty() && taken.len() <= READ_MESSAGES_MAX);
+        messages.extend(taken);
+    }
+    messages
+}
+
+/// Checks that `messages` are the ones that [`write`] wrote, from `from` on, without gaps.
+pub fn assert_written(messages: &[LogMessage], from: u64) {
+    for (sequence, message) in (from..).zip(messages) {
+        assert_eq!((message.sequence, &message.payload), (sequence, &payload(sequence)));
+        assert_eq!(message.format, Some(Format::Json));
+    }
+    assert!(messages.windows(2).all(|pair| pair[0].stored_at_ns <= pair[1].stored_at_ns));
+}
+
+/// An append from `from` to `through`.
+pub fn append(from: u64, through: u64, writer: &str) -> Append {
+    Append {
+        header: AppendHeader {
+            from: Identity { sequence: from, index: 1, place: 2 },
+            through: Identity { sequence: through, index: 3, place: 4 },
+            rules: 7,
+            writer: writer.to_owned(),
+            chain: Chain { sequence: through, hash: u64::MAX - through },
+        },
+        format: Format::Bincode,
+        payload: payload(through),
+    }
+}
+
+async fn messages_are_read_in_order_as_they_were_written<S: Streams>(fixture: Fixture<S>) {
+    let streams = &fixture.streams;
+    write(streams, 1..=3).await;
+    assert_eq!(streams.append_log(Format::Bincode, Bytes::from_static(&[0, 255, 13, 10])).await, Ok(4));
+    assert_eq!(streams.append_log(Format::Json, Bytes::new()).await, Ok(5));
+    let messages = read_through(&mut fixture.other.read_log(1).await.unwrap(), 5).await;
+    assert_written(&messages[..3], 1);
+    assert_eq!(messages[3].format, Some(Format::Bincode));
+    assert_eq!(&messages[3].payload[..], [0, 255, 13, 10]);
+    assert!(messages[4].payload.is_empty());
+    let now = SystemClock::shared().wall_ns();
+    assert!(messages.iter().all(|message| (now - message.stored_at_ns).abs() < 60_000_000_000));
+}
+
+async fn a_read_gives_a_bounded_number_of_messages_and_bytes<S: Streams>(fixture: Fixture<S>) {
+    let streams = &fixture.streams;
+    write(streams, 1..=1_500).await;
+    let messages = read_through(&mut streams.read_log(1).await.unwrap(), 1_500).await;
+    assert_written(&messages, 1);
+    assert_eq!(messages.len(), 1_500);
+
+    let large = Bytes::from(vec![b' '; 1_000_000]);
+    for _ in 0..40 {
+        streams.append_log(Format::Json, large.clone()).await.unwrap();
+    }
+    let mut reader = streams.read_log(1_501).await.unwrap();
+    let mut came = 0;
+    while came < 40 {
+        let taken = soon("large messages", reader.next()).await.unwrap();
+        assert!(taken.len() * large.len() < READ_BYTES_MAX + large.len());
+        assert!(taken.iter().all(|message| message.payload == large));
+        came += taken.len();
+    }
+}
+
+async fn reading_starts_anywhere<S: Streams>(fixture: Fixture<S>) {
+    write(&fixture.streams, 1..=20).await;
+    for from in [0, 1, 2, 10, 20] {
+        let messages = read_through(&mut fixture.streams.read_log(from).await.unwrap(), 20).await;
+        assert_written(&messages, from.max(1));
+        assert_eq!(messages.len() as u64, 21 - from.max(1));
+    }
+}
+
+async fn a_reader_beyond_the_end_waits_and_then_delivers<S: Streams>(fixture: Fixture<S>) {
+    let mut on_empty = fixture.streams.read_log(1).await.unwrap();
+    let mut beyond = fixture.streams.read_log(5).await.unwrap();
+    let wait = Duration::from_millis(300);
+    assert!(tokio::time::timeout(wait, on_empty.next()).await.is_err());
+    write(&fixture.streams, 1..=4).await;
+    // What comes before its position is not for it.
+    assert!(tokio::time::timeout(wait, beyond.next()).await.is_err());
+    write(&fixture.streams, 5..=7).await;
+    assert_written(&read_through(&mut on_empty, 7).await, 1);
+    let messages = read_through(&mut beyond, 7).await;
+    assert_written(&messages, 5);
+    assert_eq!(messages.len(), 3);
+}
+
+async fn a_reader_follows_what_is_written_later<S: Streams>(fixture: Fixture<S>) {
+    let mut reader = fixture.other.read_log(1).await.unwrap();
+    for round in 0..20 {
+        write(&fixture.streams, round * 10 + 1..=round * 10 + 10).await;
+        assert_written(&read_through(&mut reader, round * 10 + 10).await, round * 10 + 1);
+    }
+    // Longer than it takes a reader to give up on a silent server.
+    assert!(tokio::time::timeout(Duration::from_secs(4), reader.next()).await.is_err());
+    write(&fixture.streams, 201..=201).await;
+    assert_written(&read_through(&mut reader, 201).await, 201);
+}
+
+async fn giving_up_a_read_loses_nothing<S: Streams>(fixture: Fixture<S>) {
+    let mut reader = fixture.streams.read_log(1).await.unwrap();
+    let writer = tokio::spawn({
+        let streams = fixture.other.clone();
+        async move { write(&streams, 1..=2_000).await }
+    });
+    let mut messages = Vec::new();
+    let mut given_up = 0;
+    while messages.len() < 2_000 {
+        // Biased towards giving up: the read is polled once and dropped whenever it has to wait.
+        tokio::select! {
+            biased;
+            taken = reader.next() => messages.extend(taken.unwrap()),
+            () = tokio::task::yield_now() => given_up += 1,
+        }
+    }
+    writer.await.unwrap();
+    assert_written(&messages, 1);
+    assert!(given_up > 0);
+}
+
+async fn messages_are_fetched_as_they_are_read<S: Streams>(fixture: Fixture<S>) {
+    let streams = &fixture.streams;
+    assert_eq!(streams.log_message(1).await, Ok(None));
+    write(streams, 1..=10).await;
+    streams.append_log(Format::Bincode, Bytes::from(vec![7; 1_000_000])).await.unwrap();
+    let messages = read_through(&mut streams.read_log(1).await.unwrap(), 11).await;
+    // Read in the middle of a batch as well as first: both ways in are compared.
+    for message in messages {
+        assert_eq!(streams.log_message(message.sequence).await, Ok(Some(message)));
+    }
+    for absent in [0, 12, u64::MAX] {
+        assert_eq!(streams.log_message(absent).await, Ok(None), "{absent}");
+    }
+}
+
+async fn the_fence_lets_one_append_pass<S: Streams>(fixture: Fixture<S>) {
+    let Fixture { streams, other, .. } = &fixture;
+    assert_eq!(streams.append_outcomes(append(0, 1, "a"), 1).await, Err(AppendError::Conflict));
+    assert_eq!(streams.append_outcomes(append(0, 1, "a"), 0).await, Ok(1));
+    assert_eq!(other.append_outcomes(append(0, 1, "b"), 0).await, Err(AppendError::Conflict));
+    assert_eq!(other.append_outcomes(append(1, 2, "b"), 1).await, Ok(2));
+    assert_eq!(streams.append_outcomes(append(1, 2, "a"), 1).await, Err(AppendError::Conflict));
+    // After a conflict the loser reads the last append and goes on after it.
+    let last = streams.last_outcomes().await.unwrap().unwrap();
+    assert_eq!((last.sequence, last.append), (2, append(1, 2, "b")));
+    assert_eq!(streams.append_outcomes(append(2, 3, "a"), last.sequence).await, Ok(3));
+}
+
+async fn two_writers_race_and_one_wins_each_sequence<S: Streams>(fixture: Fixture<S>) {
+    const SEQUENCES: u64 = 100;
+    async fn contend<S: Streams>(streams: S, writer: &'static str) -> Vec<u64> {
+        let mut won = Vec::new();
+        let mut last = 0;
+        while last < SEQUENCES {
+            match streams.append_outcomes(append(last, last + 1, writer), last).await {
+                Ok(sequence) => {
+                    won.push(sequence);
+                    last = sequence;
+                }
+                Err(AppendError::Conflict) => {
+                    last = streams.last_outcomes().await.unwrap().map_or(0, |append| append.sequence);
+                }
+                Err(error) => panic!("{error}"),
+            }
+            tokio::task::yield_now().await;
+        }
+        won
+    }
+    let a = tokio::spawn(contend(fixture.streams.clone(), "a"));
+    let b = tokio::spawn(contend(fixture.other.clone(), "b"));
+    let (a, b) = (a.await.unwrap(), b.await.unwrap());
+    let mut reader = fixture.streams.read_outcomes(1).await.unwrap();
+    let mut stored: Vec<StoredAppend> = Vec::new();
+    while stored.len() < a.len() + b.len() {
+        stored.extend(soon("outcomes", reader.next()).await.unwrap());
+    }
+    assert_eq!(fixture.streams.outcomes_state().await.unwrap().last_sequence, stored.len() as u64);
+    for (sequence, stored) in (1..).zip(stored) {
+        let writer = if a.contains(&sequence) { "a" } else { "b" };
+        assert_eq!(stored, StoredAppend { sequence, append: append(sequence - 1, sequence, writer) });
+    }
+}
+
+async fn outcomes_come_back_as_they_went<S: Streams>(fixture: Fixture<S>) {
+    let streams = &fixture.streams;
+    assert_eq!(streams.last_outcomes().await, Ok(None));
+    let mut written = vec![append(0, 1, "worker-1"), append(1, 2, ""), append(2, 3, "a: b; c=\"d\"")];
+    written[1].format = Format::Json;
+    written[1].payload = Bytes::new();
+    written[2].header.through = Identity { sequence: u64::MAX, index: u32::MAX, place: u32::MAX };
+    written[2].header.rules = u32::MAX;
+    for (expected_last, append) in (0..).zip(&written) {
+        assert_eq!(streams.append_outcomes(append.clone(), expected_last).await, Ok(expected_last + 1));
+        let last = streams.last_outcomes().await.unwrap().unwrap();
+        assert_eq!(last, StoredAppend { sequence: expected_last + 1, append: append.clone() });
+    }
+    let mut reader = fixture.other.read_outcomes(1).await.unwrap();
+    let mut read = Vec::new();
+    while read.len() < 3 {
+        read.extend(soon("outcomes", reader.next()).await.unwrap().into_iter().map(|stored| stored.append));
+    }
+    assert_eq!(read, written);
+}
+
+async fn the_state_tells_first_last_and_bytes<S: Streams>(fixture: Fixture<S>) {
+    let streams = &fixture.streams;
+    let empty = streams.log_state().await.unwrap();
+    assert_eq!((empty.first_sequence, empty.last_sequence, empty.bytes), (1, 0, 0));
+    assert_eq!(empty.bytes_max, u64::from(ROOMY));
+    write(streams, 1..=5).await;
+    // Told by the other side at once: nothing in between may remember.
+    let state = fixture.other.log_state().await.unwrap();
+    assert_eq!((state.first_sequence, state.last_sequence), (1, 5));
+    assert!(state.bytes > 5 * payload(1).len() as u64);
+}
+
+async fn a_full_log_refuses_and_drops_nothing<S: Streams>(fixture: Fixture<S>) {
+    let streams = &fixture.streams;
+    let large = Bytes::from(vec![b' '; 100_000]);
+    let mut last = 0;
+    let refused = loop {
+        match streams.append_log(Format::Json, large.clone()).await {
+            Ok(sequence) => last = sequence,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((refused, last), (AppendError::Full, 10));
+    let state = streams.log_state().await.unwrap();
+    assert_eq!((state.first_sequence, state.last_sequence), (1, 10));
+    // What still fits still passes, without a gap.
+    assert_eq!(streams.append_log(Format::Json, payload(11)).await, Ok(11));
+    assert_eq!(read_through(&mut streams.read_log(1).await.unwrap(), 11).await.len(), 11);
+}
+
+async fn what_is_too_large_is_refused<S: Streams>(fixture: Fixture<S>) {
+    let streams = &fixture.streams;
+    let bytes_max = streams.payload_bytes_max();
+    assert_eq!(bytes_max, 1 << 20);
+    let too_large = Bytes::from(vec![b' '; bytes_max + 1]);
+    assert_eq!(streams.append_log(Format::Json, too_large.clone()).await, Err(AppendError::TooLarge));
+    let outcomes = Append { payload: too_large, ..append(0, 1, "a") };
+    assert_eq!(streams.append_outcomes(outcomes, 0).await, Err(AppendError::TooLarge));
+    write(streams, 1..=1).await;
+    let just = Bytes::from(vec![b' '; bytes_max - 1_000]);
+    assert_eq!(streams.append_log(Format::Json, just.clone()).await, Ok(2));
+    assert_eq!(streams.log_message(2).await.unwrap().unwrap().payload, just);
+}
+
+async fn dead_letters_are_taken<S: Streams>(fixture: Fixture<S>) {
+    let reasons = ["not JSON", "line\r\nbreak: x\0", "é 日本", &"x".repeat(5_000)];
+    for (index, reason) in (0..).zip(reasons) {
+        let letter = DeadLetter {
+            sequence: 9,
+            index,
+            reason: reason.to_owned(),
+            bytes: Bytes::from_static(&[0, 159, 13, 10]),
+        };
+        assert_eq!(fixture.streams.append_dead_letter(letter).await, Ok(()));
+    }
+    // One that fills its message to the last byte must not get stuck.
+    let bytes = Bytes::from(vec![0; fixture.streams.payload_bytes_max()]);
+    let letter = DeadLetter { sequence: 10, index: 0, reason: "all of it".to_owned(), bytes };
+    assert_eq!(fixture.streams.append_dead_letter(letter).await, Ok(()));
+}
+
+#[tokio::test]
+async fn dead_letters_in_memory_are_listed() {
+    let streams = memory(ROOMY).await.streams;
+    let letter = DeadLetter { sequence: 1, index: 2, reason: "r".to_owned(), bytes: payload(1) };
+    streams.append_dead_letter(letter.clone()).await.unwrap();
+    assert_eq!(streams.dead_letters(), [letter]);
+}
+
+#[tokio::test]
+async fn full_outcomes_in_memory_refuse_and_are_trimmed_but_for_the_last() {
+    let streams = memory(1_000).await.streams;
+    let mut last = 0;
+    while let Ok(sequence) = streams.append_outcomes(append(last, last + 1, "a"), last).await {
+        last = sequence;
+    }
+    assert_eq!(streams.append_outcomes(append(last, last + 1, "a"), last).await, Err(AppendError::Full));
+    streams.trim_outcomes(u64::MAX);
+    let state = streams.outcomes_state().await.unwrap();
+    assert_eq!((state.first_sequence, state.last_sequence), (last, last));
+    assert_eq!(streams.last_outcomes().await.unwrap().unwrap().sequence, last);
+    assert_eq!(streams.append_outcomes(append(last, last + 1, "a"), last).await, Ok(last + 1));
+}
+
+/// Reads on from `position` through any error, as a shard does, until `through` has come.
+pub async fn read_through_errors(
+    streams: &impl Streams,
+    position: u64,
+    through: u64,
+) -> (Vec<LogMessage>, u32) {
+    let mut messages: Vec<LogMessage> = Vec::new();
+    let mut errors = 0;
+    let mut reader = None;
+    until("the messages through errors", async || {
+        let next = messages.last().map_or(position, |message| message.sequence + 1);
+        if next > through {
+            return Some(());
+        }
+        let taken = match &mut reader {
+            None => match streams.read_log(next).await {
+                Ok(opened) => {
+                    reader = Some(opened);
+                    return None;
+                }
+                Err(error) => Err(error),
+            },
+            Some(reader) => reader.next().await,
+        };
+        match taken {
+            Ok(taken) => messages.extend(taken),
+            Err(ReadError::Unavailable(_)) => {
+                errors += 1;
+                reader = None;
+            }
+            Err(error) => panic!("{error}"),
+        }
+        None
+    })
+    .await;
+    (messages, errors)
+}
