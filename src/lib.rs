@@ -1,4 +1,5 @@
 //! Weir: the engine that confirms orders.
 
+pub mod commands;
 pub mod edges;
 pub mod words;
