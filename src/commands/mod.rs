@@ -2,4 +2,5 @@
 //!
 //! What a command does lies here; what it works with lies on the floors below. Nothing below imports from here.
 
+pub mod generator;
 pub mod import;
