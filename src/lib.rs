@@ -1,5 +1,6 @@
 //! Weir: the engine that confirms orders.
 
+pub mod commands;
 pub mod edges;
 pub mod folds;
 pub mod motion;
