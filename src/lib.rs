@@ -4,4 +4,5 @@ pub mod commands;
 pub mod edges;
 pub mod folds;
 pub mod motion;
+pub mod process;
 pub mod words;

@@ -33,7 +33,7 @@ static METADATA: Metadata<'static> = Metadata::new("weir", Level::INFO, None);
 
 /// The process's registry.
 pub struct Telemetry {
-    recorder: PrometheusRecorder,
+    recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
     shards: Mutex<Vec<Arc<ShardTelemetry>>>,
 }
@@ -48,13 +48,20 @@ impl Telemetry {
     /// An empty registry.
     #[must_use]
     pub fn new() -> Self {
-        let recorder = PrometheusBuilder::new().build_recorder();
+        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
         let handle = recorder.handle();
         let telemetry = Self { recorder, handle, shards: Mutex::default() };
         telemetry.describe();
         let labels = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("rules", RULES_NEWEST.to_string())];
         telemetry.gauge("weir_build_info", &labels).set(1.0);
         telemetry
+    }
+
+    /// Makes this the registry of whatever counts without holding a handle, such as the connections. The first one of a
+    /// process stays.
+    pub fn install(&self) {
+        // A second registry in one process (tests) is no fault.
+        let _ = metrics::set_global_recorder(Arc::clone(&self.recorder));
     }
 
     fn describe(&self) {
@@ -68,6 +75,8 @@ impl Telemetry {
         );
         counter("weir_repeats_total", "Outcomes announced that repeat an earlier one, by outcome.");
         counter("weir_replayed_messages_total", "Log messages applied while recovering.");
+        counter("weir_nats_disconnects_total", "Times that a connection to NATS was lost, by connection.");
+        counter("weir_nats_slow_consumers_total", "Times that the client dropped deliveries, by connection.");
         counter("weir_append_failures_total", "Appends of outcomes that were not acknowledged, by why.");
         let gauge = |name: &'static str, help: &'static str| {
             self.recorder.describe_gauge(KeyName::from(name), None::<Unit>, help.into());

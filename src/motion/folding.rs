@@ -66,6 +66,12 @@ impl Folding {
         &self.inventory
     }
 
+    /// Gives the state away.
+    #[must_use]
+    pub fn into_inventory(self) -> Inventory {
+        self.inventory
+    }
+
     /// Applies messages, in order, at `wall_ns` (nanoseconds since 1970 by the worker's clock).
     ///
     /// Messages that were applied before are passed over: delivery may repeat. On a fault, what came before it has been

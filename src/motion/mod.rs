@@ -5,6 +5,7 @@
 
 pub mod folding;
 pub mod publishing;
+pub mod replay;
 pub mod shard;
 pub mod status;
 mod ticking;

@@ -32,6 +32,8 @@ use crate::words::message::LogMessage;
 const BATCHES_QUEUED_MAX: usize = 8;
 /// The publisher takes no more while this many bytes of outcomes wait to be announced.
 const PUBLISH_BYTES_QUEUED_MAX: usize = 32 << 20;
+/// No broker may take less in one message: the largest outcomes would not fit. NATS's default.
+const PAYLOAD_BYTES_LEAST: usize = 1 << 20;
 /// How often stream states are asked for.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The same, until the shard has caught up for the first time.
@@ -163,6 +165,10 @@ impl<S: Streams> Shard<S> {
         let mut complained = false;
         loop {
             match self.ask().await {
+                Ok(_) if self.streams.payload_bytes_max() < PAYLOAD_BYTES_LEAST => {
+                    let text = format!("the server's max_payload is below {PAYLOAD_BYTES_LEAST} bytes: raise it");
+                    self.complain(&mut complained, &ReadError::Unavailable(text));
+                }
                 Ok((position, log_last)) => {
                     if position.through.sequence > log_last {
                         return Err(Fault::OutcomesAhead { through: position.through, last: log_last });

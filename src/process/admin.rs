@@ -1,0 +1,143 @@
+//! The admin server: /metrics, /livez, /readyz and /status. Plain HTTP without a token: it belongs on loopback, or on a
+//! network that only Prometheus reaches.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::edges::telemetry::Telemetry;
+use crate::motion::status::Status;
+
+/// What the admin server shows.
+#[derive(Default)]
+pub struct Shown {
+    telemetry: Arc<Telemetry>,
+    statuses: Mutex<Vec<Arc<Status>>>,
+    draining: AtomicBool,
+}
+
+impl Shown {
+    /// Shows a registry, and no shards yet.
+    #[must_use]
+    pub fn new(telemetry: Arc<Telemetry>) -> Self {
+        Self { telemetry, ..Self::default() }
+    }
+
+    /// Shows these shards from now on.
+    pub fn set_statuses(&self, statuses: &[Arc<Status>]) {
+        *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses.to_vec();
+    }
+
+    /// Says that the worker is going: it is not ready any more.
+    pub fn set_draining(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    fn statuses(&self) -> Vec<Arc<Status>> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the worker cannot serve; none where it can. One shard that stands still is for an alert, and does not make the
+    /// others unready.
+    #[must_use]
+    pub fn unready(&self) -> Option<String> {
+        if self.draining.load(Relaxed) {
+            return Some("draining".to_owned());
+        }
+        let statuses = self.statuses();
+        if statuses.is_empty() {
+            return Some("the streams are not there yet, or NATS cannot be reached".to_owned());
+        }
+        let reasons: Vec<_> = statuses.iter().filter_map(|status| status.unready()).collect();
+        let all_halted = statuses.iter().all(|status| status.progress().fault.is_some());
+        let waiting = statuses.iter().any(|status| !status.is_ready() && status.progress().fault.is_none());
+        (waiting || all_halted).then(|| reasons.join("\n"))
+    }
+}
+
+/// Binds the address: before anything else is started, so that a port that is taken shows at once.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Serves until cancelled.
+pub async fn serve(listener: TcpListener, shown: Arc<Shown>, cancelled: CancellationToken) {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/status", get(status))
+        .with_state(shown);
+    let served = axum::serve(listener, router).with_graceful_shutdown(cancelled.cancelled_owned()).await;
+    if let Err(error) = served {
+        tracing::error!(%error, "the admin server stopped");
+    }
+}
+
+async fn metrics(State(shown): State<Arc<Shown>>) -> Response {
+    let text = shown.telemetry.render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn readyz(State(shown): State<Arc<Shown>>) -> Response {
+    match shown.unready() {
+        None => "ready\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+/// `?digests` adds the digests of each state, by a walk over it that stops the shard meanwhile.
+async fn status(
+    State(shown): State<Arc<Shown>>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let mut shards = Vec::new();
+    for status in shown.statuses() {
+        let mut view = view(&status);
+        if query.contains_key("digests")
+            && let Some(inspection) = status.inspect().await
+        {
+            view["inspected"] = json!({
+                "chain": inspection.chain.to_string(),
+                "state": format!("{:016x}", inspection.digests.state),
+                "ledger": format!("{:016x}", inspection.digests.ledger),
+            });
+        }
+        shards.push(view);
+    }
+    let text = json!({ "version": env!("CARGO_PKG_VERSION"), "unready": shown.unready(), "shards": shards });
+    ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
+}
+
+fn view(status: &Status) -> Value {
+    let progress = status.progress();
+    let totals = progress.totals;
+    json!({
+        "shard": status.shard,
+        "ready": status.is_ready(),
+        "fault": progress.fault.as_ref().map(ToString::to_string),
+        "applied": progress.applied.sequence,
+        "chain": progress.applied.to_string(),
+        "announced": progress.through.to_string(),
+        "log_last": progress.log.last_sequence,
+        "lag_messages": progress.lag_messages(),
+        "lag_seconds": progress.lag_seconds,
+        "orders": {
+            "open": totals.open_orders,
+            "waiting": totals.waiting_orders,
+            "unpaid": totals.unpaid_orders,
+            "settled": totals.settled_orders,
+            "closed": totals.closed_orders,
+        },
+    })
+}

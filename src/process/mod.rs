@@ -1,0 +1,4 @@
+//! Floor 4: the process. The engine that wires and supervises the shards, and the admin server that shows them.
+
+pub mod admin;
+pub mod engine;
