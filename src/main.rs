@@ -1,1 +1,7 @@
-fn main() {}
+//! The `weir` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weir::commands::main()
+}

@@ -158,6 +158,13 @@ impl Telemetry {
         telemetry
     }
 
+    /// The handles of a shard that were made before.
+    #[must_use]
+    pub fn find(&self, shard: &str) -> Option<Arc<ShardTelemetry>> {
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.iter().find(|telemetry| telemetry.shard == shard).cloned()
+    }
+
     /// All metrics, in Prometheus's text format.
     #[must_use]
     pub fn render(&self) -> String {

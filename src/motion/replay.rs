@@ -18,7 +18,10 @@ pub enum ReplayError {
 }
 
 /// Folds the log up to the last message that it holds now, and shows every batch of outcomes to `each`.
-pub async fn replay<S: Streams>(streams: &S, mut each: impl FnMut(&Output)) -> Result<Inventory, ReplayError> {
+pub async fn replay<S: Streams>(
+    streams: &S,
+    mut each: impl FnMut(&Output),
+) -> Result<Inventory, ReplayError> {
     let last = streams.log_state().await?.last_sequence;
     let mut folding = Folding::new(Inventory::new(), Identity::START, last);
     if last == 0 {

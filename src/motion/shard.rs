@@ -22,7 +22,7 @@ use super::ticking;
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::{AppendError, ReadError, Reader, Streams};
 use crate::edges::telemetry::ShardTelemetry;
-use crate::folds::inventory::{Digests, Due, Inventory};
+use crate::folds::inventory::{Broken, Digests, Due, Inventory, Totals};
 use crate::words::append::{Chain, DeadLetter};
 use crate::words::codec::Format;
 use crate::words::fault::Fault;
@@ -58,12 +58,16 @@ pub(super) enum Input {
 }
 
 /// The state in numbers, as it is between two batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// The last message applied, and the chain after it.
     pub chain: Chain,
     /// The digests at that point.
     pub digests: Digests,
+    /// Sums over the state at that point.
+    pub totals: Totals,
+    /// Whether the books hold.
+    pub books: Result<(), Broken>,
 }
 
 /// What leaves the fold's thread.
@@ -166,7 +170,8 @@ impl<S: Streams> Shard<S> {
         loop {
             match self.ask().await {
                 Ok(_) if self.streams.payload_bytes_max() < PAYLOAD_BYTES_LEAST => {
-                    let text = format!("the server's max_payload is below {PAYLOAD_BYTES_LEAST} bytes: raise it");
+                    let text =
+                        format!("the server's max_payload is below {PAYLOAD_BYTES_LEAST} bytes: raise it");
                     self.complain(&mut complained, &ReadError::Unavailable(text));
                 }
                 Ok((position, log_last)) => {
@@ -277,9 +282,13 @@ impl<S: Streams> Shard<S> {
                 match next {
                     Input::Inspect(reply) => {
                         let inventory = folding.inventory();
-                        let (chain, digests) = (inventory.chain(), inventory.digests());
                         // Whoever asked may have gone.
-                        let _ = reply.send(Inspection { chain, digests });
+                        let _ = reply.send(Inspection {
+                            chain: inventory.chain(),
+                            digests: inventory.digests(),
+                            totals: inventory.totals(),
+                            books: inventory.check_books(),
+                        });
                     }
                     Input::Messages(messages) => {
                         let (batches, fault) = folding.step(&messages, clock.wall_ns());

@@ -97,10 +97,7 @@ async fn readyz(State(shown): State<Arc<Shown>>) -> Response {
 }
 
 /// `?digests` adds the digests of each state, by a walk over it that stops the shard meanwhile.
-async fn status(
-    State(shown): State<Arc<Shown>>,
-    Query(query): Query<BTreeMap<String, String>>,
-) -> Response {
+async fn status(State(shown): State<Arc<Shown>>, Query(query): Query<BTreeMap<String, String>>) -> Response {
     let mut shards = Vec::new();
     for status in shown.statuses() {
         let mut view = view(&status);
@@ -111,6 +108,7 @@ async fn status(
                 "chain": inspection.chain.to_string(),
                 "state": format!("{:016x}", inspection.digests.state),
                 "ledger": format!("{:016x}", inspection.digests.ledger),
+                "books": inspection.books.as_ref().map_or_else(ToString::to_string, |()| "hold".to_owned()),
             });
         }
         shards.push(view);

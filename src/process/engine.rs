@@ -59,7 +59,8 @@ impl Engine {
     /// Stops reading, announces what was read, and ends; at `deadline` at the latest.
     pub async fn drain(mut self, deadline: Duration) -> Drained {
         self.drain.cancel();
-        let ended = tokio::time::timeout(deadline, async { while self.shards.join_next().await.is_some() {} }).await;
+        let ended =
+            tokio::time::timeout(deadline, async { while self.shards.join_next().await.is_some() {} }).await;
         if ended.is_ok() { Drained::Clean } else { Drained::Late }
     }
 }

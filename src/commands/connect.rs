@@ -1,0 +1,73 @@
+//! Connecting: from a configuration to the streams of its shards.
+
+use anyhow::Context as _;
+
+use crate::edges::jetstream::{Connection, Connections, JetStreams, Names, StreamSettings};
+use crate::words::config::{Config, Shard};
+
+use super::settings::Misconfigured;
+
+/// The connections and names of a deployment.
+#[derive(Clone, Debug)]
+pub(super) struct Deployment {
+    pub(super) connections: Connections,
+    pub(super) names: Names,
+}
+
+impl Deployment {
+    /// Connects. A worker waits for a server that cannot be reached; a command that a person waits for fails.
+    pub(super) async fn connect(config: &Config, role: &str, wait: bool) -> anyhow::Result<Self> {
+        let names = Names::new(&config.nats.prefix).map_err(|error| Misconfigured(error.to_string()))?;
+        let connection = Connection {
+            urls: config.nats.urls.clone(),
+            name: format!("weir {role}"),
+            wait_for_server: wait,
+        };
+        let connections = Connections::open(&connection).await?;
+        Ok(Self { connections, names })
+    }
+
+    /// The streams of a shard.
+    pub(super) fn streams(&self, shard: &str) -> anyhow::Result<JetStreams> {
+        Ok(JetStreams::new(self.connections.clone(), self.names.shard(shard)?))
+    }
+
+    /// The streams of all shards, by name.
+    pub(super) fn all(&self, config: &Config) -> anyhow::Result<Vec<(String, JetStreams)>> {
+        config.shards.0.iter().map(|shard| Ok((shard.name.clone(), self.streams(&shard.name)?))).collect()
+    }
+}
+
+/// The names of the configured shards.
+pub(super) fn shard_names(config: &Config) -> Vec<String> {
+    config.shards.0.iter().map(|shard| shard.name.clone()).collect()
+}
+
+/// How the configured streams are made.
+pub(super) fn stream_settings(config: &Config) -> StreamSettings {
+    let streams = &config.streams;
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    StreamSettings {
+        replicas: streams.replicas,
+        storage: match streams.storage {
+            crate::words::config::Storage::File => crate::edges::jetstream::Storage::File,
+            crate::words::config::Storage::Memory => crate::edges::jetstream::Storage::Memory,
+        },
+        log_bytes_max: bytes(streams.log_bytes_max),
+        outcomes_bytes_max: bytes(streams.outcomes_bytes_max),
+        dead_letters_bytes_max: bytes(streams.dead_letters_bytes_max),
+    }
+}
+
+/// The shard that a command line means: the one named, else the only one there is.
+pub(super) fn one_shard<'c>(config: &'c Config, named: Option<&str>) -> anyhow::Result<&'c Shard> {
+    let shards = &config.shards.0;
+    match named {
+        Some(name) => shards
+            .iter()
+            .find(|shard| shard.name == name)
+            .with_context(|| format!("there is no shard {name:?} in the configuration")),
+        None if shards.len() == 1 => Ok(&shards[0]),
+        None => anyhow::bail!("there are {} shards: say which with --shard", shards.len()),
+    }
+}

@@ -1,0 +1,195 @@
+//! `weir run`: a worker.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use super::Ended;
+use super::connect::{Deployment, shard_names};
+use super::settings::Common;
+use super::setup::make_all;
+use crate::edges::clock::SystemClock;
+use crate::edges::jetstream::{SetupError, verify};
+use crate::edges::streams::ReadError;
+use crate::edges::telemetry::Telemetry;
+use crate::motion::shard::ShardOptions;
+use crate::process::admin::{Shown, bind, serve};
+use crate::process::engine::{Drained, Engine};
+use crate::words::codec::Format;
+use crate::words::config::{Config, LogStyle};
+
+/// How often a broker that cannot be reached at first is asked again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    worker: WorkerFlags,
+    /// Make the streams if they are missing, as `weir setup` does
+    #[arg(long)]
+    setup: bool,
+}
+
+/// The configuration's last layer.
+#[derive(Debug, clap::Args)]
+pub(super) struct WorkerFlags {
+    /// Where /metrics, /livez, /readyz and /status listen [default: the configuration's, else 127.0.0.1:9464]
+    #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN")]
+    admin: Option<String>,
+    /// The worker's name in the headers of its appends [default: host name and process id]
+    #[arg(long, env = "WEIR_NAME")]
+    name: Option<String>,
+    /// How outcomes are written: json or bincode
+    #[arg(long, value_name = "FORMAT", value_parser = super::fields::format)]
+    outcomes: Option<Format>,
+    /// How long draining may take, in milliseconds
+    #[arg(long, value_name = "MS")]
+    drain_deadline_ms: Option<u64>,
+}
+
+impl WorkerFlags {
+    pub(super) fn apply(&self, config: &mut Config) {
+        let Self { admin, name, outcomes, drain_deadline_ms } = self;
+        if let Some(admin) = admin {
+            config.admin.address.clone_from(admin);
+        }
+        if let Some(name) = name {
+            config.worker.name.clone_from(name);
+        }
+        config.worker.outcomes = outcomes.unwrap_or(config.worker.outcomes);
+        config.worker.drain_deadline_ms = drain_deadline_ms.unwrap_or(config.worker.drain_deadline_ms);
+    }
+}
+
+/// SIGTERM and SIGINT: the first one drains, the next one ends the process at once.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
+    let config = args.common.load(|config| args.worker.apply(config))?;
+    log_lines(config.worker.log);
+    let mut signals = Signals::new()?;
+    let telemetry = Arc::new(Telemetry::new());
+    telemetry.install();
+    let address: SocketAddr = config.admin.address.parse().expect("checked with the configuration");
+    let listener = bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    tracing::info!(address = %listener.local_addr()?, "the admin server listens");
+    let shown = Arc::new(Shown::new(telemetry.clone()));
+    let stop_admin = CancellationToken::new();
+    let admin = tokio::spawn(serve(listener, shown.clone(), stop_admin.clone()));
+
+    let deployment = Deployment::connect(&config, "worker", true).await?;
+    tokio::select! {
+        ready = prepare(&deployment, &config, args.setup) => ready?,
+        () = signals.next() => {
+            tracing::info!("stopped before the streams were there");
+            return Ok(Ended::Done);
+        }
+    }
+    let options = ShardOptions { writer: writer(&config), format: config.worker.outcomes };
+    let engine = Engine::start(deployment.all(&config)?, &SystemClock::shared(), &options, &telemetry);
+    shown.set_statuses(engine.statuses());
+
+    signals.next().await;
+    let deadline = Duration::from_millis(config.worker.drain_deadline_ms);
+    tracing::info!(deadline_ms = config.worker.drain_deadline_ms, "draining");
+    shown.set_draining();
+    let statuses = engine.statuses().to_vec();
+    let drained = tokio::select! {
+        drained = engine.drain(deadline) => drained,
+        () = signals.next() => Drained::Late,
+    };
+    for status in statuses {
+        let progress = status.progress();
+        tracing::info!(
+            shard = status.shard,
+            chain = %progress.applied,
+            announced = %progress.through,
+            "stopped"
+        );
+    }
+    stop_admin.cancel();
+    let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
+    match drained {
+        Drained::Clean => tracing::info!("drained"),
+        Drained::Late => tracing::warn!("not drained in time: the next worker announces the rest"),
+    }
+    Ok(Ended::Done)
+}
+
+/// Waits until the streams are there and as they must be.
+async fn prepare(deployment: &Deployment, config: &Config, make: bool) -> anyhow::Result<()> {
+    let mut complained = false;
+    loop {
+        let error = if make {
+            match make_all(deployment, config).await {
+                Ok(lines) => {
+                    lines.iter().for_each(|line| tracing::info!("{line}"));
+                    return Ok(());
+                }
+                Err(error) => error,
+            }
+        } else {
+            let context = deployment.connections.publishing.context();
+            match verify(&context, &deployment.names, &shard_names(config)).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error.into(),
+            }
+        };
+        let unavailable = matches!(error.downcast_ref(), Some(SetupError::Unavailable(_)))
+            || matches!(error.downcast_ref(), Some(ReadError::Unavailable(_)));
+        if !unavailable {
+            return Err(error);
+        }
+        if !complained {
+            tracing::warn!(%error, "NATS cannot be reached; trying on");
+        }
+        complained = true;
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+fn log_lines(style: LogStyle) {
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match style {
+        LogStyle::Text => subscriber.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogStyle::Json => subscriber.json().init(),
+    }
+}
+
+fn writer(config: &Config) -> String {
+    if !config.worker.name.is_empty() {
+        return config.worker.name.clone();
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host
+        .trim()
+        .chars()
+        .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-')
+        .take(20)
+        .collect();
+    format!("{}-{}", if host.is_empty() { "worker" } else { &host }, std::process::id())
+}

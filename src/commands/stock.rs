@@ -1,0 +1,103 @@
+//! `weir stock`: stock from a file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use super::Ended;
+use super::connect::Deployment;
+use super::load::{Kind, commands, read};
+use super::sending::{Answered, batches, send};
+use super::settings::Common;
+use crate::words::outcome::Decision;
+use crate::words::text::is_id;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Send a CSV (sku,quantity[,site]) as receipts or as counts; a re-run counts once
+    Load(Load),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("kind").required(true))]
+pub(super) struct Load {
+    #[command(flatten)]
+    common: Common,
+    /// The file; `.gz` is read as it is, `-` is standard input
+    file: PathBuf,
+    /// The quantities arrived
+    #[arg(long, group = "kind")]
+    receive: bool,
+    /// The quantities were counted
+    #[arg(long, group = "kind")]
+    count: bool,
+    /// Print what would be sent, as JSON, one command a line
+    #[arg(long)]
+    dry_run: bool,
+    /// What tells this load from another one with the same content, such as a date: at most 40 bytes [default: the
+    /// file's name]
+    #[arg(long)]
+    id: Option<String>,
+    /// How long to wait for the outcomes
+    #[arg(long, default_value = "30s", value_parser = super::fields::duration)]
+    wait: Duration,
+}
+
+pub(super) async fn stock(command: Command) -> anyhow::Result<Ended> {
+    let Command::Load(args) = command;
+    let config = args.common.load(|_| {})?;
+    let kind = if args.receive { Kind::Receive } else { Kind::Count };
+    let id = args.id.clone().unwrap_or_else(|| {
+        let stem = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if is_id(&stem) && stem.len() <= 40 { stem } else { "load".to_owned() }
+    });
+    if !is_id(&id) || id.len() > 40 {
+        bail!("--id: 1 to 40 bytes without control characters");
+    }
+    let mut by_shard = std::collections::BTreeMap::<_, Vec<_>>::new();
+    for (site, skus) in &read(&args.file, kind).with_context(|| args.file.display().to_string())? {
+        let shard = config
+            .shard_of(site)
+            .with_context(|| format!("no shard of the configuration holds site {site:?}"))?;
+        by_shard.entry(shard.name.clone()).or_default().extend(commands(kind, &id, site, skus));
+    }
+    if args.dry_run {
+        for command in by_shard.values().flatten() {
+            println!("{}", serde_json::to_string(command)?);
+        }
+        return Ok(Ended::Done);
+    }
+    let deployment = Deployment::connect(&config, "stock", false).await?;
+    let (mut new, mut known, mut refused) = (0, 0, 0);
+    for (shard, commands) in by_shard {
+        let streams = deployment.streams(&shard)?;
+        let answered = send(
+            &streams,
+            batches(&commands),
+            args.wait,
+            |_| {},
+            |outcome, own| match &outcome.decision {
+                _ if !own => {}
+                Decision::Received { repeat, .. } | Decision::Counted { repeat, .. } => match repeat {
+                    None => new += 1,
+                    Some(_) => known += 1,
+                },
+                _ => {
+                    refused += 1;
+                    println!("{}", serde_json::to_string(outcome).expect("an outcome is JSON"));
+                }
+            },
+        );
+        if answered.await? == Answered::NotInTime {
+            eprintln!(
+                "weir: shard {shard}: stored, but not decided within {:?}: is a worker running?",
+                args.wait
+            );
+            return Ok(Ended::Undecided);
+        }
+    }
+    let what = if args.receive { "receipts" } else { "counts" };
+    println!("{what}: {new} new, {known} known before, {refused} refused");
+    Ok(if refused == 0 { Ended::Done } else { Ended::Failed })
+}
