@@ -92,7 +92,7 @@ pub struct Generator {
 
 impl Generator {
     /// A generator of which every command follows from `seed` and `shape`. Ids contain the seed: generators with
-    /// different seeds can share a shard.
+    /// different seeds can share a shard, while the same seed a second time gives nothing but duplicates.
     #[must_use]
     pub fn new(seed: u64, shape: Shape) -> Self {
         let popularity = Popularity::zipf(shape.skus, shape.zipf_exponent);
@@ -113,7 +113,8 @@ impl Generator {
 
     /// The receipts that fill the shelves. To be sent first. Calling it again tops them up.
     pub fn initial_stock(&mut self) -> Vec<Command<'static>> {
-        let (lines, _) = self.books.restock();
+        let (lines, released) = self.books.restock();
+        self.begin(released);
         self.receipts_of(&lines)
     }
 

@@ -47,7 +47,7 @@ pub struct Shape {
 }
 
 impl Default for Shape {
-    /// A year of a British online shop, with the promises of the module's own words.
+    /// A year of a British online shop.
     fn default() -> Self {
         Self {
             skus: 3_800,

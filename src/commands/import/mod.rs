@@ -4,13 +4,13 @@
 //! that was read, made and left out. Pure: no broker, no clock, and the same file gives the same plan.
 //!
 //! Deliberately absent: sending, and time. The commands carry no `submitted_at` or `occurred_at` of the past unless
-//! the file is Weir's own ([`plain`]) and names one; what is imported is the history, not its pace.
+//! the file is Weir's own ([`mod@plain`]) and names one; what is imported is the history, not its pace.
 //!
 //! Memory is proportional to the file: the plan is held whole, since commands are put in order of time.
 
 mod counts;
-mod online_retail;
-mod plain;
+pub mod online_retail;
+pub mod plain;
 mod source;
 mod table;
 
@@ -27,10 +27,10 @@ use crate::words::command::{Command, OnShortage};
 /// The formats that can be imported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Weir's own CSV of orders: [`plain`].
+    /// Weir's own CSV of orders: [`mod@plain`].
     #[default]
     Weir,
-    /// The rows of the "Online Retail" data set: [`online_retail`].
+    /// The rows of the "Online Retail" data set: [`mod@online_retail`].
     OnlineRetail,
 }
 
