@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use weir::edges::clock::SystemClock;
 use weir::edges::jetstream::{JetStreams, Names, StreamSettings, setup};
 use weir::edges::memory::{MemoryLimits, MemoryStreams};
@@ -209,17 +210,22 @@ async fn giving_up_a_read_loses_nothing<S: Streams>(fixture: Fixture<S>) {
     let mut reader = fixture.streams.read_log(1).await.unwrap();
     let writer = tokio::spawn({
         let streams = fixture.other.clone();
-        async move { write(&streams, 1..=2_000).await }
+        async move {
+            for number in 1..=2_000 {
+                write(&streams, number..=number).await;
+                tokio::task::yield_now().await;
+            }
+        }
     });
     let mut messages = Vec::new();
     let mut given_up = 0;
     while messages.len() < 2_000 {
-        // Biased towards giving up: the read is polled once and dropped whenever it has to wait.
-        tokio::select! {
-            biased;
-            taken = reader.next() => messages.extend(taken.unwrap()),
-            () = tokio::task::yield_now() => given_up += 1,
+        // The read is polled once, and given up whenever it has to wait.
+        match reader.next().now_or_never() {
+            Some(taken) => messages.extend(taken.unwrap()),
+            None => given_up += 1,
         }
+        tokio::task::yield_now().await;
     }
     writer.await.unwrap();
     assert_written(&messages, 1);
@@ -420,7 +426,8 @@ pub async fn read_through_errors(
         };
         match taken {
             Ok(taken) => messages.extend(taken),
-            Err(ReadError::Unavailable(_)) => {
+            Err(ReadError::Unavailable(error)) => {
+                eprintln!("at {next}: {error}");
                 errors += 1;
                 reader = None;
             }

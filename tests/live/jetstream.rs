@@ -104,7 +104,6 @@ async fn setup_refuses_what_would_lose_data_and_changes_nothing() {
                 "{verified:?}"
             ),
         }
-        context.delete_stream(&wrong.name).await.unwrap();
     }
     let larger = Config { max_bytes: 2 << 20, ..log("k") };
     context.create_stream(larger).await.unwrap();
@@ -233,7 +232,7 @@ async fn a_gap_in_the_log_is_passed_on_as_it_is() {
 
 #[tokio::test]
 async fn full_outcomes_lose_their_oldest_but_never_the_last() {
-    let Fixture { streams, .. } = jetstream(1 << 20).await;
+    let Fixture { streams, server: _server, .. } = jetstream(1 << 20).await;
     let mut last = 0;
     for _ in 0..30 {
         let mut large = append(last, last + 1, "a");
