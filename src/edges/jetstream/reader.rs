@@ -28,7 +28,8 @@ use crate::edges::streams::{READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader
 /// How many messages a pull asks for. The client asks again when half of them have come, so at most one and a half
 /// times as many are on their way: far below the 65,536 that its subscription holds.
 const PULL_MESSAGES_MAX: usize = 1_024;
-/// How many bytes a pull asks for; more where a single message may be larger.
+/// How many bytes a pull asks for; twice the largest message where that is more, because the server never sends a
+/// message that is larger than what was asked for.
 const PULL_BYTES_MAX: usize = 16 << 20;
 /// How often the server says that it is there. After two of these in silence the reader gives up.
 const HEARTBEAT: Duration = Duration::from_secs(1);
