@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use weir::edges::clock::SystemClock;
 use weir::edges::jetstream::{JetStreams, Names, StreamSettings, setup};
 use weir::edges::memory::{MemoryLimits, MemoryStreams};
@@ -15,15 +16,16 @@ use weir::words::message::LogMessage;
 use crate::nats::{Server, soon, until};
 
 /// What a test of the contract gets.
-pub struct Fixture<S> {
-    pub streams: S,
+pub(crate) struct Fixture<S> {
+    pub(crate) streams: S,
     /// The same streams over other connections, as another worker has them.
-    pub other: S,
+    pub(crate) other: S,
     /// Dropped last.
-    pub server: Option<Server>,
+    pub(crate) server: Option<Server>,
 }
 
 /// Streams in memory.
+#[expect(clippy::unused_async, reason = "made like the others")]
 async fn memory(log_bytes_max: u32) -> Fixture<MemoryStreams> {
     let limits = MemoryLimits {
         log_bytes_max: log_bytes_max.into(),
@@ -35,7 +37,7 @@ async fn memory(log_bytes_max: u32) -> Fixture<MemoryStreams> {
 }
 
 /// Streams on a server of their own.
-pub async fn jetstream(log_bytes_max: u32) -> Fixture<JetStreams> {
+pub(crate) async fn jetstream(log_bytes_max: u32) -> Fixture<JetStreams> {
     let server = Server::start().await;
     let names = Names::default();
     let connections = server.connect().await;
@@ -88,19 +90,19 @@ contract! {
 }
 
 /// The `number`th payload of a test.
-pub fn payload(number: u64) -> Bytes {
+pub(crate) fn payload(number: u64) -> Bytes {
     Bytes::from(format!("{{\"number\":{number}}}"))
 }
 
 /// Writes payloads `numbers` to the log.
-pub async fn write(streams: &impl Streams, numbers: std::ops::RangeInclusive<u64>) {
+pub(crate) async fn write(streams: &impl Streams, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
         assert_eq!(streams.append_log(Format::Json, payload(number)).await, Ok(number));
     }
 }
 
 /// Reads until the message `through` has come.
-pub async fn read_through(reader: &mut impl Reader<LogMessage>, through: u64) -> Vec<LogMessage> {
+pub(crate) async fn read_through(reader: &mut impl Reader<LogMessage>, through: u64) -> Vec<LogMessage> {
     let mut messages: Vec<LogMessage> = Vec::new();
     while messages.last().is_none_or(|message| message.sequence < through) {
         let taken = soon("the next messages", reader.next()).await.unwrap();
@@ -111,7 +113,7 @@ pub async fn read_through(reader: &mut impl Reader<LogMessage>, through: u64) ->
 }
 
 /// Checks that `messages` are the ones that [`write`] wrote, from `from` on, without gaps.
-pub fn assert_written(messages: &[LogMessage], from: u64) {
+pub(crate) fn assert_written(messages: &[LogMessage], from: u64) {
     for (sequence, message) in (from..).zip(messages) {
         assert_eq!((message.sequence, &message.payload), (sequence, &payload(sequence)));
         assert_eq!(message.format, Some(Format::Json));
@@ -120,7 +122,7 @@ pub fn assert_written(messages: &[LogMessage], from: u64) {
 }
 
 /// An append from `from` to `through`.
-pub fn append(from: u64, through: u64, writer: &str) -> Append {
+pub(crate) fn append(from: u64, through: u64, writer: &str) -> Append {
     Append {
         header: AppendHeader {
             from: Identity { sequence: from, index: 1, place: 2 },
@@ -209,17 +211,22 @@ async fn giving_up_a_read_loses_nothing<S: Streams>(fixture: Fixture<S>) {
     let mut reader = fixture.streams.read_log(1).await.unwrap();
     let writer = tokio::spawn({
         let streams = fixture.other.clone();
-        async move { write(&streams, 1..=2_000).await }
+        async move {
+            for number in 1..=2_000 {
+                write(&streams, number..=number).await;
+                tokio::task::yield_now().await;
+            }
+        }
     });
     let mut messages = Vec::new();
     let mut given_up = 0;
     while messages.len() < 2_000 {
-        // Biased towards giving up: the read is polled once and dropped whenever it has to wait.
-        tokio::select! {
-            biased;
-            taken = reader.next() => messages.extend(taken.unwrap()),
-            () = tokio::task::yield_now() => given_up += 1,
+        // The read is polled once, and given up whenever it has to wait.
+        match reader.next().now_or_never() {
+            Some(taken) => messages.extend(taken.unwrap()),
+            None => given_up += 1,
         }
+        tokio::task::yield_now().await;
     }
     writer.await.unwrap();
     assert_written(&messages, 1);
@@ -395,7 +402,7 @@ async fn full_outcomes_in_memory_refuse_and_are_trimmed_but_for_the_last() {
 }
 
 /// Reads on from `position` through any error, as a shard does, until `through` has come.
-pub async fn read_through_errors(
+pub(crate) async fn read_through_errors(
     streams: &impl Streams,
     position: u64,
     through: u64,
@@ -420,7 +427,8 @@ pub async fn read_through_errors(
         };
         match taken {
             Ok(taken) => messages.extend(taken),
-            Err(ReadError::Unavailable(_)) => {
+            Err(ReadError::Unavailable(error)) => {
+                eprintln!("at {next}: {error}");
                 errors += 1;
                 reader = None;
             }

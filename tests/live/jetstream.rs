@@ -89,22 +89,17 @@ async fn setup_refuses_what_would_lose_data_and_changes_nothing() {
         let Err(SetupError::Refused(differences)) = &refused else { panic!("{setting}: {refused:?}") };
         assert_eq!(differences.len(), 1, "{differences:?}");
         assert_eq!((differences[0].setting, &differences[0].stream), (setting, &wrong.name));
-        let text = refused.unwrap_err().to_string();
+        let text = refused.as_ref().unwrap_err().to_string();
         assert!(text.contains(&wrong.name) && text.contains(setting) && text.contains("must be"), "{text}");
         assert_eq!(config(&context, &wrong.name).await, before);
         assert!(context.get_stream("WEIR_LOG_fresh").await.is_err(), "nothing may be made after a refusal");
-        // The worker, which was told no limits, refuses all the rest likewise.
-        let verified = verify(&context, &Names::default(), &[&shard]).await;
-        match setting {
-            "storage" | "max_bytes" => {
-                assert!(matches!(verified, Err(SetupError::Missing(_))), "{verified:?}")
+        // A worker is told no sizes; all the rest it refuses likewise.
+        match (setting, verify(&context, &Names::default(), &[&shard]).await) {
+            ("storage" | "max_bytes", Err(SetupError::Missing(stream))) => {
+                assert_eq!(stream, format!("WEIR_OUTCOMES_{shard}"));
             }
-            _ => assert!(
-                matches!(verified, Err(SetupError::Missing(_) | SetupError::Refused(_))),
-                "{verified:?}"
-            ),
+            (_, verified) => assert_eq!(verified, Err(SetupError::Refused(differences.clone()))),
         }
-        context.delete_stream(&wrong.name).await.unwrap();
     }
     let larger = Config { max_bytes: 2 << 20, ..log("k") };
     context.create_stream(larger).await.unwrap();
@@ -233,7 +228,7 @@ async fn a_gap_in_the_log_is_passed_on_as_it_is() {
 
 #[tokio::test]
 async fn full_outcomes_lose_their_oldest_but_never_the_last() {
-    let Fixture { streams, .. } = jetstream(1 << 20).await;
+    let Fixture { streams, server: _server, .. } = jetstream(1 << 20).await;
     let mut last = 0;
     for _ in 0..30 {
         let mut large = append(last, last + 1, "a");
@@ -278,4 +273,35 @@ async fn dead_letters_say_where_they_come_from() {
     assert_eq!(header(0, "Weir-Bytes"), None);
     assert_eq!(header(1, "Weir-Bytes"), Some(bytes_max.to_string()));
     assert!(read[1].payload.len() > bytes_max - 2_000);
+}
+
+#[tokio::test]
+async fn the_content_type_is_read_alike_both_ways_in() {
+    let fixture = jetstream(ROOMY).await;
+    let client = async_nats::connect(fixture.server.as_ref().unwrap().url()).await.unwrap();
+    let cases = [
+        (None, Some(Format::Json)),
+        (Some("application/json; charset=utf-8"), Some(Format::Json)),
+        (Some("application/vnd.weir.v1+bincode"), Some(Format::Bincode)),
+        (Some("text/plain"), None),
+        (Some(""), None),
+    ];
+    for (content_type, _) in cases {
+        let mut headers = async_nats::HeaderMap::new();
+        if let Some(content_type) = content_type {
+            headers.insert("Content-Type", content_type);
+            headers.append("Content-Type", "application/json");
+            client.publish_with_headers("weir.log.main", headers, payload(1)).await.unwrap();
+        } else {
+            client.publish("weir.log.main", payload(1)).await.unwrap();
+        }
+    }
+    client.flush().await.unwrap();
+    // The first comes by a fetch, the others by the consumer.
+    let messages = read_through(&mut fixture.streams.read_log(1).await.unwrap(), 5).await;
+    for (message, (content_type, format)) in messages.iter().zip(cases) {
+        assert_eq!(message.format, format, "{content_type:?}");
+        assert_eq!(fixture.streams.log_message(message.sequence).await.as_ref(), Ok(&Some(message.clone())));
+    }
+    assert_eq!(messages.len(), 5);
 }

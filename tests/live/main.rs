@@ -1,5 +1,7 @@
 //! Tests that run against a real `nats-server`, on loopback. `tests/run` fetches the server and starts them.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod contract;
 mod jetstream;
 mod nats;

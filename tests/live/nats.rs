@@ -12,15 +12,15 @@ use serde_json::Value;
 use weir::edges::jetstream::{Connection, Connections};
 
 /// The server that the tests run against unless [`SERVER_VARIABLE`] names another.
-pub const SERVER_VERSION: &str = "2.15.1";
+pub(crate) const SERVER_VERSION: &str = "2.15.1";
 /// Names another server binary, such as one of the oldest supported version.
-pub const SERVER_VARIABLE: &str = "WEIR_TEST_NATS_SERVER";
+pub(crate) const SERVER_VARIABLE: &str = "WEIR_TEST_NATS_SERVER";
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running server.
-pub struct Server {
+pub(crate) struct Server {
     binary: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -29,7 +29,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server with an empty store and waits until it answers.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder =
@@ -52,27 +52,27 @@ impl Server {
     }
 
     /// Where it listens.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
     /// Its port on the loopback.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// How a test connects to it.
-    pub fn connection(&self) -> Connection {
+    pub(crate) fn connection(&self) -> Connection {
         Connection { urls: vec![self.url()], name: "test".to_owned(), wait_for_server: false }
     }
 
     /// New connections to it.
-    pub async fn connect(&self) -> Connections {
+    pub(crate) async fn connect(&self) -> Connections {
         Connections::open(&self.connection()).await.unwrap()
     }
 
     /// Stops it in good order.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             let signalled = Command::new(&self.binary)
                 .arg("--signal")
@@ -88,7 +88,7 @@ impl Server {
     }
 
     /// Ends it without a chance to write anything down.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
             process.wait().unwrap();
@@ -96,7 +96,7 @@ impl Server {
     }
 
     /// Starts it again on the same port and store, after stopping it if it runs, and waits until it answers.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.stop();
         self.process = Some(self.spawn(&self.port.to_string()));
         self.wait_until_ready().await;
@@ -155,7 +155,7 @@ fn binary() -> PathBuf {
 }
 
 /// Tries again and again until `attempt` gives something, for at most [`PATIENCE`].
-pub async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let tries = async {
         loop {
             if let Some(found) = attempt().await {
@@ -168,6 +168,6 @@ pub async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -
 }
 
 /// Waits for `future`, for at most [`PATIENCE`].
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }

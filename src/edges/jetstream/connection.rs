@@ -13,6 +13,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use futures_util::FutureExt as _;
+use tokio::sync::watch;
 
 /// How long an append waits for its acknowledgement, and a request for its answer. Longer than a healthy server
 /// ever takes, about as long as the election of a new stream leader; an append that took longer may still land.
@@ -90,13 +91,22 @@ impl Connections {
 pub struct Link {
     options: Arc<Connection>,
     context: Arc<Mutex<Context>>,
+    losses: watch::Sender<u64>,
 }
 
 impl Link {
     /// Makes the connection.
     pub async fn open(options: Connection) -> Result<Self, ConnectError> {
-        let context = context(connect(&options).await?);
-        Ok(Self { options: Arc::new(options), context: Arc::new(Mutex::new(context)) })
+        let losses = watch::Sender::new(0);
+        let context = context(connect_counting(&options, losses.clone()).await?);
+        Ok(Self { options: Arc::new(options), context: Arc::new(Mutex::new(context)), losses })
+    }
+
+    /// Counts the times when deliveries may have been lost on their way: the connection broke, or a subscription was
+    /// full. The client reconnects and subscribes again by itself, and the server goes on with what comes next.
+    #[must_use]
+    pub fn losses(&self) -> watch::Receiver<u64> {
+        self.losses.subscribe()
     }
 
     /// The client as it is now.
@@ -119,7 +129,7 @@ impl Link {
         }
         tracing::error!(connection = self.options.name, "the NATS client has died; connecting anew");
         let options = Connection { wait_for_server: true, ..Connection::clone(&self.options) };
-        match connect(&options).await {
+        match connect_counting(&options, self.losses.clone()).await {
             Ok(client) => *self.context.lock().unwrap_or_else(PoisonError::into_inner) = context(client),
             Err(error) => tracing::error!(connection = self.options.name, %error, "cannot connect anew"),
         }
@@ -132,6 +142,10 @@ fn context(client: Client) -> Context {
 
 /// Makes one connection. With [`Connection::wait_for_server`] it returns at once and connects in the background.
 pub async fn connect(options: &Connection) -> Result<Client, ConnectError> {
+    connect_counting(options, watch::Sender::new(0)).await
+}
+
+async fn connect_counting(options: &Connection, losses: watch::Sender<u64>) -> Result<Client, ConnectError> {
     if options.urls.is_empty() {
         return Err(ConnectError::NoServer);
     }
@@ -152,6 +166,9 @@ pub async fn connect(options: &Connection) -> Result<Client, ConnectError> {
         .max_reconnects(None)
         .reconnect_delay_callback(backoff)
         .event_callback(move |event| {
+            if matches!(event, Event::Disconnected | Event::SlowConsumer(_)) {
+                losses.send_modify(|losses| *losses += 1);
+            }
             note(&name, &event);
             std::future::ready(())
         });

@@ -3,7 +3,8 @@
 //! An ephemeral pull consumer without acknowledgements: the position is the caller's own, so the server keeps
 //! nothing that matters. The price is that what was sent but not received is not sent again. The consumer counts
 //! its deliveries; a hole in that count means that some were lost (a broken connection, a full subscription), and
-//! ends the reader, so that the caller opens another from its position. A hole in the *stream's* sequences is
+//! ends the reader, so that the caller opens another from its position. The count tells nothing while nothing comes
+//! after the hole, so a broken connection ends the reader too, although the client mends it. A hole in the *stream's* sequences is
 //! passed on as it is: that is for the fold to judge.
 //!
 //! Every reader fetches its first message by a request of its own. A message whose header the client cannot parse
@@ -17,6 +18,7 @@ use async_nats::jetstream::consumer::pull::{self, MessagesError};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::stream::ConsumerErrorKind;
 use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::watch;
 
 use super::connection::Link;
 use super::header::Incoming;
@@ -26,7 +28,8 @@ use crate::edges::streams::{READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader
 /// How many messages a pull asks for. The client asks again when half of them have come, so at most one and a half
 /// times as many are on their way: far below the 65,536 that its subscription holds.
 const PULL_MESSAGES_MAX: usize = 1_024;
-/// How many bytes a pull asks for; more where a single message may be larger.
+/// How many bytes a pull asks for; twice the largest message where that is more, because the server never sends a
+/// message that is larger than what was asked for.
 const PULL_BYTES_MAX: usize = 16 << 20;
 /// How often the server says that it is there. After two of these in silence the reader gives up.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -42,6 +45,8 @@ type Convert<T> = fn(Incoming) -> Result<T, ReadError>;
 pub struct JetReader<T> {
     convert: Convert<T>,
     deliveries: pull::Stream,
+    /// Changes when deliveries may have been lost.
+    losses: watch::Receiver<u64>,
     /// The message that was fetched when the reader was opened.
     first: Option<Incoming>,
     /// Messages before this sequence are not wanted.
@@ -66,6 +71,7 @@ impl<T> JetReader<T> {
         let first = request::message(&requests.context(), stream, Which::From(from, subject)).await?;
         let from = first.as_ref().map_or(from, |first| first.sequence + 1).max(1);
 
+        let losses = link.losses();
         let context = link.context();
         let client = context.client();
         let inbox = client.new_inbox();
@@ -93,7 +99,7 @@ impl<T> JetReader<T> {
             .messages()
             .await
             .map_err(|error| ReadError::Unavailable(error.to_string()))?;
-        Ok(Self { convert, deliveries, first, from, delivered: 0, failed: None })
+        Ok(Self { convert, deliveries, losses, first, from, delivered: 0, failed: None })
     }
 
     /// Checks a delivery; none where it is not wanted.
@@ -133,7 +139,14 @@ impl<T> JetReader<T> {
             return Ok(first);
         }
         loop {
-            let delivery = self.deliveries.next().await;
+            let delivery = tokio::select! {
+                // What has already come is good.
+                biased;
+                delivery = self.deliveries.next() => delivery,
+                _ = self.losses.changed() => {
+                    return Err(ReadError::Unavailable("the connection broke, deliveries may be lost".to_owned()));
+                }
+            };
             if let Some(incoming) = self.accept(delivery)? {
                 return Ok(incoming);
             }

@@ -180,15 +180,22 @@ pub async fn verify(
     shards: &[impl AsRef<str>],
 ) -> Result<Vec<Done>, SetupError> {
     let mut refused = Vec::new();
+    let mut missing = None;
     let mut done = Vec::new();
     for wanted in wanted(names, shards)? {
-        let Some(comparison) = look(context, &wanted, None).await? else {
-            return Err(SetupError::Missing(wanted.stream));
-        };
-        refused.extend(comparison.refused);
-        done.push(Done::Kept { stream: wanted.stream, notes: comparison.notes });
+        match look(context, &wanted, None).await? {
+            Some(comparison) => {
+                refused.extend(comparison.refused);
+                done.push(Done::Kept { stream: wanted.stream, notes: comparison.notes });
+            }
+            None => missing = missing.or(Some(wanted.stream)),
+        }
     }
-    if refused.is_empty() { Ok(done) } else { Err(SetupError::Refused(refused)) }
+    // `weir setup`, which the other error sends people to, would refuse too.
+    if !refused.is_empty() {
+        return Err(SetupError::Refused(refused));
+    }
+    missing.map_or(Ok(done), |stream| Err(SetupError::Missing(stream)))
 }
 
 async fn create(context: &Context, wanted: Wanted, settings: &StreamSettings) -> Result<Done, SetupError> {
