@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod model;
+mod model_commands;
+mod random;
 mod rules_facts;
 mod rules_orders;
 mod rules_shard;
