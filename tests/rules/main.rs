@@ -6,6 +6,7 @@
 mod model;
 mod model_commands;
 mod random;
+mod release;
 mod rules_facts;
 mod rules_orders;
 mod rules_shard;
