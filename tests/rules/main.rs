@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod mirror;
 mod model;
 mod model_commands;
 mod random;
@@ -13,3 +14,4 @@ mod rules_shard;
 mod rules_stock;
 mod script;
 mod support;
+mod wire;

@@ -25,13 +25,13 @@ type Owned = Command<'static>;
 
 /// One message: how the broker's clock moves before it, and its commands.
 #[derive(Clone, Debug)]
-struct Step {
+pub(crate) struct Step {
     moved_ms: i64,
     format: Format,
-    commands: Vec<Owned>,
+    pub(crate) commands: Vec<Owned>,
 }
 
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let cases = std::env::var("WEIR_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(300);
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() }
 }
@@ -181,7 +181,7 @@ fn command() -> impl Strategy<Value = Owned> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let moved = prop_oneof![8 => Just(0), 6 => 1..20i64, 1 => 20..400i64, 1 => -30..0i64];
     let commands = prop_oneof![
         10 => command().prop_map(|one| vec![one]),
@@ -203,7 +203,7 @@ fn plain(outcomes: Vec<Outcome<'_>>) -> Vec<Outcome<'_>> {
     outcomes
 }
 
-fn feed(shard: &mut Shard, step: &Step) {
+pub(crate) fn feed(shard: &mut Shard, step: &Step) {
     shard.clock_ms += step.moved_ms;
     shard.feed(Some(step.format), codec::encode_commands(step.format, &step.commands)).unwrap();
 }
