@@ -380,7 +380,8 @@ pub struct Repeat {
     pub duplicate: True,
     /// The sequence of the record whose outcome this repeats.
     pub first_sequence: u64,
-    /// The order's state now.
+    /// The order's state now; absent where the outcome has a `state` of its own, which says it then: in JSON the two
+    /// would be one key.
     #[serde(default, rename = "state", skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
 }

@@ -1,1 +1,17 @@
+//! The judge of the inventory: scripts (a rule each), a naive model under random commands, hostile bytes, the wire
+//! formats, and long releases.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod mirror;
+mod model;
+mod model_commands;
+mod random;
+mod release;
+mod rules_facts;
+mod rules_orders;
+mod rules_shard;
+mod rules_stock;
+mod script;
+mod support;
+mod wire;

@@ -32,7 +32,7 @@ impl Inventory {
                 lines: Vec::new(),
                 marks: Vec::new(),
                 state: state.unwrap_or(State::Delivered),
-                repeat: Some(repeat(told, state)),
+                repeat: Some(repeat(told, None)),
             });
             return Ok(());
         }

@@ -24,7 +24,7 @@ impl Inventory {
                 order_id: (&*command.order_id).into(),
                 marks: Vec::new(),
                 state: state.unwrap_or(State::Paid),
-                repeat: Some(repeat(told, state)),
+                repeat: Some(repeat(told, None)),
             });
             return Ok(());
         }

@@ -41,7 +41,7 @@ impl Inventory {
                 lines: Vec::new(),
                 marks: Vec::new(),
                 state: state.unwrap_or(State::Returned),
-                repeat: Some(repeat(told, state)),
+                repeat: Some(repeat(told, None)),
             });
             return Ok(());
         }

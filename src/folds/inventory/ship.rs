@@ -72,7 +72,7 @@ impl Inventory {
                 lines: Vec::new(),
                 marks: Vec::new(),
                 state: state.unwrap_or(State::Shipped),
-                repeat: Some(repeat(told, state)),
+                repeat: Some(repeat(told, None)),
             });
             return Ok(());
         }

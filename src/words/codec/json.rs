@@ -39,8 +39,12 @@ impl<'a> Elements<'a> {
         Self { state: State::Failed(undecodable) }
     }
 
-    pub(super) const fn is_single(&self) -> bool {
-        matches!(self.state, State::Single(_) | State::Failed(_))
+    pub(super) fn is_single(&self) -> bool {
+        match &self.state {
+            State::Single(_) | State::Failed(_) => true,
+            State::Many(elements) => elements.len() == 1,
+            State::Done => false,
+        }
     }
 
     pub(super) fn next(&mut self) -> Option<Decoded<'a>> {

@@ -114,9 +114,9 @@ impl<'a> Iterator for Commands<'a> {
 }
 
 impl Commands<'_> {
-    /// Whether the payload holds exactly one element.
+    /// Whether the payload holds exactly one element. To be asked before the first is taken.
     #[must_use]
-    pub const fn is_single(&self) -> bool {
+    pub fn is_single(&self) -> bool {
         match &self.0 {
             Inner::Json(elements) => elements.is_single(),
             Inner::Frame(elements) => elements.is_single(),

@@ -1,0 +1,196 @@
+//! Long work in steps: one record never brings about more than its bound, and what is left is worked off in order.
+
+use weir::folds::inventory::{Due, OUTCOMES_BEYOND_OWN_MAX};
+use weir::words::codec::{self, Format};
+use weir::words::command::{Cancel, Command, Count, OnShortage};
+use weir::words::outcome::{Decision, Outcome, Reason};
+use weir::words::policy::{PolicyChange, STOCK_MAX};
+
+use crate::support::{Shard, line, place, policy, receive};
+
+const BEYOND_MAX: usize = OUTCOMES_BEYOND_OWN_MAX as usize;
+
+fn place_many(shard: &mut Shard, count: u32, lines: &[(&str, i64)], on_shortage: OnShortage) {
+    let ids: Vec<_> = (0..count).map(|number| format!("O-{number}")).collect();
+    for ids in ids.chunks(500) {
+        let lines = || lines.iter().map(|(sku, quantity)| line(sku, *quantity)).collect();
+        let batch: Vec<_> = ids.iter().map(|id| place(id.as_str(), lines(), on_shortage)).collect();
+        assert_eq!(shard.send(&batch).len(), batch.len());
+    }
+}
+
+fn order_ids(outcomes: &[Outcome<'_>]) -> Vec<String> {
+    let ids = outcomes.iter().filter_map(|outcome| match &outcome.decision {
+        Decision::Confirmed { order_id, released: true, .. }
+        | Decision::Expired { order_id, .. }
+        | Decision::Shortfall { order_id, .. } => Some(order_id.to_string()),
+        _ => None,
+    });
+    ids.collect()
+}
+
+/// Ticks until nothing is due, and gives the orders announced on the way.
+fn tick_until_done(shard: &mut Shard) -> Vec<String> {
+    let mut announced = Vec::new();
+    let mut ticks = 0;
+    while shard.inventory.due() == Due::Now {
+        let ids = order_ids(&shard.tick());
+        assert!(ids.len() <= BEYOND_MAX);
+        announced.extend(ids);
+        ticks += 1;
+        assert!(ticks < 10_000, "never done");
+    }
+    announced
+}
+
+fn numbered(numbers: impl Iterator<Item = u32>) -> Vec<String> {
+    numbers.map(|number| format!("O-{number}")).collect()
+}
+
+/// One receipt that releases 10,000 waiting orders: all announced, once each, in the order of placing.
+#[test]
+fn one_receipt_releases_10_000_waiting_orders_in_order() {
+    let mut shard = Shard::new();
+    shard.send(&[receive("R-1", "A", 1), receive("R-2", "B", 1)]);
+    place_many(&mut shard, 10_000, &[("A", 2)], OnShortage::Backorder);
+    assert_eq!(shard.inventory.totals().waiting_orders, 10_000);
+
+    let outcomes = shard.send(&[receive("R-3", "A", 19_999)]);
+    assert!(matches!(outcomes[0].decision, Decision::Received { .. }), "the answer comes first");
+    assert_eq!(outcomes.len(), 1 + BEYOND_MAX);
+    let mut announced = order_ids(&outcomes);
+
+    // Other records work it off as well, each within its bound, and are answered meanwhile; a newcomer cannot jump
+    // the queue.
+    let newcomer = shard.send(&[place("N-1", vec![line("A", 1)], OnShortage::Refuse)]);
+    let Decision::Refused { reason, .. } = &newcomer[0].decision else { panic!("{newcomer:?}") };
+    assert_eq!(*reason, Reason::InsufficientStock);
+    assert_eq!(newcomer.len(), 1 + BEYOND_MAX);
+    announced.extend(order_ids(&newcomer));
+    let other = shard.send(&[place("N-2", vec![line("B", 1)], OnShortage::Refuse)]);
+    assert!(matches!(other[0].decision, Decision::Confirmed { released: false, .. }));
+    announced.extend(order_ids(&other));
+
+    announced.extend(tick_until_done(&mut shard));
+    assert_eq!(announced, numbered(0..10_000));
+    assert_eq!(shard.inventory.stock_of("main", "A").unwrap().reserved, 20_000);
+    assert_eq!(shard.inventory.due(), Due::Never);
+    shard.inventory.check_books().unwrap();
+}
+
+/// As far as stock goes, and no further; every order of two SKUs, of which one is short for most of them.
+#[test]
+fn a_receipt_for_some_releases_the_first_placed() {
+    let mut shard = Shard::new();
+    shard.send(&[receive("R-1", "A", 1), receive("R-2", "B", 7_000)]);
+    place_many(&mut shard, 10_000, &[("A", 2), ("B", 1)], OnShortage::Backorder);
+    let mut announced = order_ids(&shard.send(&[receive("R-3", "A", 100_000)]));
+    announced.extend(tick_until_done(&mut shard));
+    assert_eq!(announced, numbered(0..7_000));
+    assert_eq!(shard.inventory.totals().waiting_orders, 3_000);
+    // The rest waits for the other SKU by now.
+    let mut announced = order_ids(&shard.send(&[receive("R-4", "B", 3_000)]));
+    announced.extend(tick_until_done(&mut shard));
+    assert_eq!(announced, numbered(7_000..10_000));
+    shard.inventory.check_books().unwrap();
+}
+
+/// 100,000 unpaid holds that all ended during an outage expire in steps, oldest first, each once.
+#[test]
+fn an_outage_ends_100_000_holds_in_steps() {
+    let mut shard = Shard::new();
+    shard.send(&[policy(PolicyChange { pay_within_ms: Some(1_000), ..PolicyChange::default() })]);
+    shard.send(&[receive("R-1", "A", 100_000)]);
+    place_many(&mut shard, 100_000, &[("A", 1)], OnShortage::Refuse);
+    assert_eq!(shard.inventory.totals().unpaid_orders, 100_000);
+    shard.clock_ms += 3_600_000;
+    // The record that comes first after the outage is answered, behind the first holds.
+    let outcomes = shard.send(&[place("N-1", vec![line("A", 300)], OnShortage::Refuse)]);
+    assert_eq!(outcomes.len(), BEYOND_MAX + 1);
+    let Decision::Refused { shortages, .. } = &outcomes[BEYOND_MAX].decision else { panic!("{outcomes:?}") };
+    assert_eq!(shortages[0].available, i64::from(OUTCOMES_BEYOND_OWN_MAX));
+    let mut announced = order_ids(&outcomes);
+    announced.extend(tick_until_done(&mut shard));
+    assert_eq!(announced, numbered(0..100_000));
+    assert_eq!(shard.inventory.due(), Due::Never);
+    assert_eq!(shard.inventory.stock_of("main", "A").unwrap().available, 100_000);
+    shard.inventory.check_books().unwrap();
+}
+
+/// A batch has the bound per record, not per message.
+#[test]
+fn the_bound_is_per_record() {
+    let mut shard = Shard::new();
+    shard.send(&[policy(PolicyChange { pay_within_ms: Some(1_000), ..PolicyChange::default() })]);
+    shard.send(&[receive("R-1", "A", 1_000)]);
+    place_many(&mut shard, 1_000, &[("A", 1)], OnShortage::Refuse);
+    shard.clock_ms += 3_600_000;
+    let ticks = [Command::Tick(weir::words::command::Tick {}), Command::Tick(weir::words::command::Tick {})];
+    let outcomes = shard.send(&ticks);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.index == 0).count(), BEYOND_MAX);
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.index == 1).count(), BEYOND_MAX);
+}
+
+/// A count that leaves a shortfall names the orders placed last, newest first, in steps, and only as many units as are
+/// missing.
+#[test]
+fn a_shortfall_names_the_newest_orders_in_steps() {
+    let mut shard = Shard::new();
+    shard.send(&[receive("R-1", "A", 30_000)]);
+    place_many(&mut shard, 10_000, &[("A", 3)], OnShortage::Refuse);
+    // Places of cancelled orders are used again: the order of placing is not the order of keeping.
+    let limits = PolicyChange { settled_orders_max: Some(0), ..PolicyChange::default() };
+    shard.send(&[policy(limits)]);
+    for number in 0..100 {
+        let order_id = format!("O-{number}").into();
+        shard.send(&[Command::Cancel(Cancel { order_id, ..Cancel::default() })]);
+    }
+    for number in 0..100 {
+        shard.send(&[place(format!("N-{number}"), vec![line("A", 3)], OnShortage::Refuse)]);
+    }
+    let lines = vec![line("A", 28_999)];
+    let count = Command::Count(Count { count_id: "C-1".into(), lines, ..Count::default() });
+    let outcomes = shard.send(&[count]);
+    assert!(matches!(outcomes[0].decision, Decision::Counted { .. }));
+    let mut announced = order_ids(&outcomes);
+    // The shard answers while the search goes on.
+    let meanwhile = shard.send(&[place("N-X", vec![line("A", 1)], OnShortage::Refuse)]);
+    assert!(matches!(meanwhile[0].decision, Decision::Refused { .. }));
+    announced.extend(order_ids(&meanwhile));
+    announced.extend(tick_until_done(&mut shard));
+    let newest = (0..100).rev().map(|number| format!("N-{number}"));
+    let then = (0..10_000).rev().map(|number| format!("O-{number}"));
+    let expected: Vec<_> = newest.chain(then).take(334).collect();
+    assert_eq!(announced, expected);
+    assert_eq!(shard.inventory.stock_of("main", "A").unwrap().available, -1_001);
+    shard.inventory.check_books().unwrap();
+}
+
+/// Sums cannot overflow: nine million receipts of the most units there can be, of which the last is refused.
+#[test]
+fn stock_never_passes_2_to_the_53() {
+    let mut shard = Shard::new();
+    // Ids are forgotten at once, so that one payload can come again and again.
+    shard.send(&[policy(PolicyChange { facts_max: Some(0), ..PolicyChange::default() })]);
+    let batch = vec![receive("R", "A", 1_000_000_000); 50_000];
+    let payload = bytes::Bytes::from(codec::encode_commands(Format::Bincode, &batch));
+    let full = STOCK_MAX / 1_000_000_000;
+    for _ in 0..full / 50_000 {
+        shard.feed(Some(Format::Bincode), payload.clone()).unwrap();
+    }
+    shard.send(&vec![receive("R", "A", 1_000_000_000); usize::try_from(full % 50_000).unwrap()]);
+    let stock = shard.inventory.stock_of("main", "A").unwrap();
+    assert_eq!(stock.received, full * 1_000_000_000);
+
+    let refused = shard.send(&[receive("R-2", "A", 1_000_000_000)]);
+    assert!(matches!(refused[0].decision, Decision::Refused { reason: Reason::StockLimit, .. }));
+    let rest = STOCK_MAX - stock.received;
+    let outcomes = shard.send(&[receive("R-3", "A", rest)]);
+    assert!(matches!(outcomes[0].decision, Decision::Received { .. }));
+    assert_eq!(shard.inventory.stock_of("main", "A").unwrap().on_hand, STOCK_MAX);
+    let refused = shard.send(&[receive("R-4", "A", 1)]);
+    assert!(matches!(refused[0].decision, Decision::Refused { reason: Reason::StockLimit, .. }));
+    let refused = shard.send(&[receive("R-5", "B", 1), receive("R-6", "A", 1)]);
+    assert!(matches!(refused[0].decision, Decision::Received { .. }));
+    shard.inventory.check_books().unwrap();
+}

@@ -1,0 +1,183 @@
+//! Rules of the shard: policy, limits, windows, log time, batches, bytes that are no command.
+
+use crate::script::rules;
+
+rules! {
+    /// A bad command spoils only itself.
+    a_batch_is_decided_record_by_record: "
+        receive R-1 A:2       -> received
+        [ place O-1 A:1 | place O-2 A:0 | place O-3 A:1 | place O-4 A:1 ] -> confirmed; refused invalid_quantity; confirmed; refused insufficient_stock short A:1/0
+        json [{\"place\":{\"order_id\":\"O-5\",\"lines\":[{\"sku\":\"A\",\"quantity\":1}]}},7,{\"cancel\":{\"order_id\":\"O-1\"}}] -> refused insufficient_stock short A:1/0; dead_lettered; cancelled cancelled
+        stock A               -> on_hand=2 reserved=1 available=1
+    "
+    bytes_that_are_no_command_are_dead_letters: "
+        json hello            -> dead_lettered
+        json {}               -> dead_lettered
+        json []               -> dead_lettered
+        json {\"place\":{\"order_id\":\"O-1\"}} -> dead_lettered
+        json {\"place\":{\"order_id\":\"O-1\",\"lines\":[],\"colour\":1}} -> dead_lettered
+        json {\"place\":{\"order_id\":\"O-1\",\"lines\":[{\"sku\":\"A\",\"quantity\":1.5}]}} -> dead_lettered
+        json {\"tick\":{}}    ->
+    "
+    ids_are_1_to_64_bytes_without_control_characters: "
+        json {\"place\":{\"order_id\":\"\",\"lines\":[{\"sku\":\"A\",\"quantity\":1}]}} -> refused invalid_id
+        json {\"place\":{\"order_id\":\"a\\nb\",\"lines\":[{\"sku\":\"A\",\"quantity\":1}]}} -> refused invalid_id
+        json {\"place\":{\"order_id\":\"O-1\",\"lines\":[{\"sku\":\"\",\"quantity\":1}]}} -> refused invalid_id
+        place 1234567890123456789012345678901234567890123456789012345678901234 A:1 -> refused unknown_sku short A:1/0
+        place 12345678901234567890123456789012345678901234567890123456789012345 A:1 -> refused invalid_id
+        cancel 12345678901234567890123456789012345678901234567890123456789012345 -> refused invalid_id
+        receive 12345678901234567890123456789012345678901234567890123456789012345 A:1 -> refused invalid_id
+    "
+    quantities_are_whole_and_positive: "
+        receive R-1 A:5       -> received
+        place O-1 A:0         -> refused invalid_quantity
+        place O-1 A:-1        -> refused invalid_quantity
+        place O-1 A:2 A:-1    -> refused invalid_quantity
+        place O-1 A:9223372036854775807 A:9223372036854775807 -> refused invalid_quantity
+        place O-1 A:-9223372036854775808 -> refused invalid_quantity
+        place O-1             -> refused no_lines
+        place O-1 A:1         -> confirmed
+    "
+    times_lie_between_1970_and_9998: "
+        json {\"review\":{\"order_id\":\"O-1\",\"score\":1,\"occurred_at\":\"1969-01-01T00:00:00Z\"}} -> dead_lettered
+        json {\"review\":{\"order_id\":\"O-1\",\"score\":1,\"occurred_at\":\"9998-12-31T23:59:59Z\"}} -> refused unknown_order
+        # A review of O-1 in a frame, stamped one millisecond before 1970.
+        hex 01 01 09 02 03 4f 2d 31 02 00 01 01 -> refused invalid_time
+    "
+    limits_come_from_policy: "
+        policy lines_max=2 quantity_max=5 -> policy_applied rules=1
+        receive R-1 A:5 B:5 C:5 -> refused too_many_lines
+        receive R-1 A:3 A:3   -> refused invalid_quantity
+        receive R-1 A:5 B:5   -> received
+        place O-1 A:1 A:1 A:1 -> refused too_many_lines
+        place O-1 A:3 A:3     -> refused invalid_quantity
+        place O-1 A:3 A:2     -> confirmed
+        cancel O-1 A:1 A:1 A:1 -> refused too_many_lines
+        count C-1 A:6         -> refused invalid_quantity
+    "
+    a_policy_out_of_bounds_changes_nothing: "
+        policy lines_max=0    -> refused invalid_value
+        policy lines_max=10001 -> refused invalid_value
+        policy quantity_max=1000000001 -> refused invalid_value
+        policy pay_within_ms=-1 -> refused invalid_value
+        policy safety_stock=-1 -> refused invalid_value
+        policy open_orders_max=0 -> refused invalid_value
+        policy rules=0        -> refused invalid_value
+        policy pay_within_ms=5 safety_stock=9 closed_window_ms=-1 -> refused invalid_value
+        policy sites=         -> refused invalid_value
+        receive R-1 A:1       -> received
+        place O-1 A:1         -> confirmed
+    "
+    a_policy_is_alone_in_its_message: "
+        [ policy rules=1 | tick ] -> refused not_alone
+        [ tick | policy pay_within_ms=5 | policy rules=9 ] -> refused not_alone; refused not_alone
+        json [{\"policy\":{\"rules\":1}}] -> policy_applied rules=1
+        json {\"policy\":{\"rules\":1}} -> policy_applied rules=1
+    "
+    /// A policy for rules that are not known halts before its record, alone; in a batch it is refused like any.
+    unknown_rules_halt_the_shard: "
+        receive R-1 A:1       -> received
+        policy rules=2        -> fault unknown_rules
+        json {\"policy\":{\"rules\":7,\"field_of_the_future\":true}} -> fault unknown_rules
+        json [{\"policy\":{\"rules\":7}}] -> fault unknown_rules
+        [ tick | policy rules=2 ] -> refused not_alone
+        place O-1 A:1         -> confirmed
+    "
+    open_orders_are_capped: "
+        policy open_orders_max=2 -> policy_applied rules=1
+        receive R-1 A:5       -> received
+        place O-1 A:1         -> confirmed
+        place O-2 A:9 backorder -> waiting for A short A:9/4
+        place O-3 A:1         -> refused busy
+        place O-1 A:1         -> confirmed again first=3 now confirmed
+        ship O-1              -> shipped shipped
+        cancel O-2            -> cancelled cancelled
+        place O-3 A:1         -> confirmed
+    "
+    skus_are_capped: "
+        policy skus_max=2     -> policy_applied rules=1
+        receive R-1 A:5       -> received
+        receive R-2 B:1 C:1   -> refused busy
+        count C-1 B:1 C:1     -> refused busy
+        receive R-2 B:1 A:1   -> received
+        count C-2 C:1         -> refused busy
+    "
+    /// Closed orders answer retries until they are forgotten; what may have been forgotten is too old.
+    orders_are_remembered_for_a_window: "
+        policy settled_window_ms=100 closed_window_ms=100 -> policy_applied rules=1
+        receive R-1 A:9       -> received
+        place O-1 A:1         -> confirmed
+        ship O-1              -> shipped shipped
+        +100ms
+        deliver O-1           -> delivered delivered
+        +101ms
+        deliver O-1           -> refused order_closed it is delivered
+        place O-1 A:1         -> confirmed again first=3 now delivered
+        review O-1 4          -> reviewed delivered
+        place O-2 A:1 submitted=0 -> confirmed
+        +101ms
+        review O-1 4          -> refused unknown_order
+        place O-3 A:1 submitted=201 -> refused too_old
+        place O-1 A:1 submitted=0 -> refused too_old
+        place O-3 A:1 submitted=202 -> confirmed
+        place O-4 A:1         -> confirmed
+    "
+    closed_orders_say_how_they_ended: "
+        policy settled_orders_max=0 pay_within_ms=10 -> policy_applied rules=1
+        receive R-1 A:9       -> received
+        place O-1 A:1         -> confirmed pay_by=10ms
+        cancel O-1            -> cancelled cancelled
+        cancel O-1            -> refused already_cancelled it is cancelled
+        ship O-1              -> refused already_cancelled it is cancelled
+        place O-2 A:1         -> confirmed pay_by=10ms
+        +10ms
+        tick                  -> expired O-2 expired
+        pay O-2               -> refused order_expired it is expired
+        place O-3 A:1         -> confirmed pay_by=20ms
+        ship O-3              -> shipped shipped
+        cancel O-3            -> refused order_closed it is shipped
+        place O-1 A:1         -> confirmed again first=3 now cancelled
+        place O-1 A:2         -> refused id_conflict it is cancelled
+    "
+    the_newest_closed_orders_are_remembered: "
+        policy closed_orders_max=1 -> policy_applied rules=1
+        receive R-1 A:1       -> received
+        place O-1 A:2         -> refused insufficient_stock short A:2/1
+        place O-2 A:2         -> refused insufficient_stock short A:2/1
+        place O-2 A:2         -> refused insufficient_stock again first=4 now refused
+        order O-1             -> unknown
+        place O-1 A:2 submitted=0 -> refused too_old
+        place O-1 A:1         -> confirmed
+    "
+    ids_of_facts_are_remembered_for_a_window: "
+        policy facts_window_ms=100 -> policy_applied rules=1
+        receive R-1 A:1       -> received
+        +100ms
+        receive R-1 A:1       -> received again first=2
+        +1ms
+        receive R-1 A:1       -> received
+        stock A               -> on_hand=2 reserved=0 available=2
+    "
+    /// A new stream leader's clock may be behind.
+    log_time_never_goes_back: "
+        policy pay_within_ms=100 -> policy_applied rules=1
+        receive R-1 A:9       -> received
+        +100ms
+        place O-1 A:1         -> confirmed pay_by=200ms
+        -90ms
+        place O-2 A:1         -> confirmed pay_by=200ms
+        due                   -> 200ms
+        +189ms
+        tick                  ->
+        +1ms
+        tick                  -> expired O-1 expired; expired O-2 expired
+    "
+    two_ticks_do_no_harm: "
+        policy pay_within_ms=100 -> policy_applied rules=1
+        receive R-1 A:9       -> received
+        place O-1 A:1         -> confirmed pay_by=100ms
+        +100ms
+        [ tick | tick ]       -> expired O-1 expired
+        tick                  ->
+    "
+}

@@ -1,0 +1,440 @@
+//! Scripts: a command a line, and what is expected of it.
+//!
+//! ```text
+//! receive R-1 A:5            -> received
+//! place O-1 A:2 B:1 partial  -> confirmed short B:1/0
+//! +1500ms                                       (moves the broker's clock; it may go back)
+//! [ tick | cancel O-1 A:1 ]  -> cancelled A:1 confirmed          (one message with two commands)
+//! json {"tick":{}}           ->                                  (bytes as they are; `hex` for a frame's)
+//! stock A                    -> on_hand=5 reserved=1 available=4 (looks at the state)
+//! order O-1                  -> confirmed
+//! due                        -> never
+//! ```
+//!
+//! Every line but the clock's and the looks is one message of the log. Each script runs twice, with its commands as
+//! JSON and as frames; the books are checked after every line. A failure names the script and the line.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use weir::folds::inventory::Due;
+use weir::words::codec::{self, Format};
+use weir::words::command::{
+    Cancel, Command, Count, Deliver, Line, OnShortage, Pay, PayFailed, Place, Receive, Return, ReturnLine,
+    Review, Ship, Tick,
+};
+use weir::words::outcome::{Decision, Mark, Outcome, OutcomeKind, Reason, Repeat, Shortage};
+use weir::words::policy::{PolicyChange, SafetyStock};
+use weir::words::timestamp::Timestamp;
+
+use crate::support::{START_MS, Shard};
+
+/// Tests from scripts: each a rule's name and its text. `ALL` lists them for the test of coverage.
+macro_rules! rules {
+    ($($(#[$doc:meta])* $name:ident: $text:literal)*) => {
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $text)),*];
+        $($(#[$doc])* #[test] fn $name() { $crate::script::run(stringify!($name), $text); })*
+    };
+}
+pub(crate) use rules;
+
+/// What scripts have produced.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) kinds: BTreeSet<OutcomeKind>,
+    pub(crate) reasons: BTreeSet<Reason>,
+    pub(crate) marks: BTreeSet<Mark>,
+}
+
+pub(crate) fn run(name: &str, text: &str) -> Seen {
+    let mut seen = Seen::default();
+    for format in [Format::Json, Format::Bincode] {
+        let mut shard = Shard::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (left, expected) = line.split_once("->").unwrap_or((line, ""));
+            let actual = step(&mut shard, format, left.trim(), &mut seen);
+            let expected = expected.trim();
+            assert_eq!(actual, expected, "\n{name}, line {number}, {format:?}:\n  {line}");
+            if let Err(broken) = shard.inventory.check_books() {
+                panic!("{name}, line {number}: {line}: {broken}");
+            }
+        }
+    }
+    seen
+}
+
+fn step(shard: &mut Shard, format: Format, left: &str, seen: &mut Seen) -> String {
+    if let Some(moved) = clock(left) {
+        shard.clock_ms += moved;
+        return String::new();
+    }
+    let words: Vec<&str> = left.split_whitespace().collect();
+    match words[..] {
+        ["due"] => match shard.inventory.due() {
+            Due::Never => "never".into(),
+            Due::Now => "now".into(),
+            Due::At(at) => since_start(at),
+        },
+        ["order", id] => shard.inventory.order(id).map_or("unknown", |order| order.state.name()).into(),
+        ["stock", sku] => stock(shard, "main", sku),
+        ["stock", sku, site] => stock(shard, site, sku),
+        ["books", sku] => books(shard, sku),
+        ["json", ..] => feed(shard, Format::Json, left["json".len()..].trim().as_bytes(), seen),
+        ["hex", ref bytes @ ..] => {
+            let payload: Vec<u8> = bytes.iter().map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+            feed(shard, Format::Bincode, &payload, seen)
+        }
+        ["[", .., "]"] => {
+            let inner = left[1..left.len() - 1].split('|');
+            let commands: Vec<_> = inner.map(|one| command(one.trim())).collect();
+            feed(shard, format, &codec::encode_commands(format, &commands), seen)
+        }
+        _ => feed(shard, format, &codec::encode_commands(format, &[command(left)]), seen),
+    }
+}
+
+fn feed(shard: &mut Shard, format: Format, payload: &[u8], seen: &mut Seen) -> String {
+    if let Err(fault) = shard.feed(Some(format), payload.to_vec()) {
+        return format!("fault {}", fault.name());
+    }
+    let outcomes = shard.outcomes();
+    for outcome in &outcomes {
+        seen.kinds.insert(outcome.decision.kind());
+        if let Decision::Refused { reason, .. } = &outcome.decision {
+            seen.reasons.insert(*reason);
+        }
+        seen.marks.extend(marks_of(&outcome.decision));
+    }
+    outcomes.iter().map(|outcome| render(outcome)).collect::<Vec<_>>().join("; ")
+}
+
+fn clock(left: &str) -> Option<i64> {
+    let digits = left.strip_prefix(['+', '-'])?;
+    let unit = digits.find(|c: char| !c.is_ascii_digit()).expect("a unit of time");
+    let factor = match &digits[unit..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "d" => 86_400_000,
+        other => panic!("unknown unit of time: {other}"),
+    };
+    let moved = digits[..unit].parse::<i64>().unwrap() * factor;
+    Some(if left.starts_with('-') { -moved } else { moved })
+}
+
+fn stock(shard: &Shard, site: &str, sku: &str) -> String {
+    shard.inventory.stock_of(site, sku).map_or_else(
+        || "unknown".into(),
+        |stock| {
+            format!("on_hand={} reserved={} available={}", stock.on_hand, stock.reserved, stock.available)
+        },
+    )
+}
+
+fn books(shard: &Shard, sku: &str) -> String {
+    let stock = shard.inventory.stock_of("main", sku).unwrap();
+    format!(
+        "received={} adjusted={} restocked={} shipped={}",
+        stock.received, stock.adjusted, stock.restocked, stock.shipped
+    )
+}
+
+// From text to commands.
+
+/// The words of a command: plain ones in order, and `key=value` ones.
+struct Words<'a> {
+    plain: std::vec::IntoIter<&'a str>,
+    keyed: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> &'a str {
+        self.plain.next().expect("one more word")
+    }
+
+    fn key(&mut self, key: &str) -> Option<&'a str> {
+        let at = self.keyed.iter().position(|(known, _)| *known == key)?;
+        Some(self.keyed.remove(at).1)
+    }
+
+    fn text(&mut self, key: &str) -> Option<std::borrow::Cow<'a, str>> {
+        self.key(key).map(Into::into)
+    }
+
+    fn number(&mut self, key: &str) -> Option<i64> {
+        self.key(key).map(|value| value.parse().unwrap())
+    }
+
+    fn time(&mut self, key: &str) -> Option<Timestamp> {
+        self.number(key).map(|ms| Timestamp::from_millis(START_MS + ms))
+    }
+
+    fn flag(&mut self, flag: &str) -> bool {
+        let mut plain: Vec<_> = self.plain.by_ref().collect();
+        let before = plain.len();
+        plain.retain(|word| *word != flag);
+        let found = plain.len() < before;
+        self.plain = plain.into_iter();
+        found
+    }
+
+    fn lines(&mut self) -> Vec<Line<'a>> {
+        self.plain.by_ref().map(a_line).collect()
+    }
+
+    /// No lines at all are absent lines; `none` is an empty list.
+    fn some_lines(&mut self) -> Option<Vec<Line<'a>>> {
+        if self.flag("none") {
+            return Some(Vec::new());
+        }
+        Some(self.lines()).filter(|lines| !lines.is_empty())
+    }
+}
+
+fn a_line(word: &str) -> Line<'_> {
+    let (sku, quantity) = word.rsplit_once(':').expect("SKU:quantity");
+    Line { sku: sku.into(), quantity: quantity.parse().unwrap() }
+}
+
+fn command(text: &str) -> Command<'_> {
+    let (keyed, plain): (Vec<_>, Vec<_>) = text.split_whitespace().partition(|word| word.contains('='));
+    let keyed = keyed.into_iter().map(|word| word.split_once('=').unwrap()).collect();
+    let mut words = Words { plain: plain.into_iter(), keyed };
+    let command = a_command(&mut words);
+    assert!(words.keyed.is_empty() && words.plain.next().is_none(), "words too many in: {text}");
+    command
+}
+
+fn a_command<'a>(words: &mut Words<'a>) -> Command<'a> {
+    match words.next() {
+        "place" => Command::Place(Place {
+            on_shortage: match (words.flag("partial"), words.flag("backorder")) {
+                (true, _) => OnShortage::Partial,
+                (_, true) => OnShortage::Backorder,
+                _ => OnShortage::Refuse,
+            },
+            order_id: words.next().into(),
+            lines: words.lines(),
+            site: words.text("site"),
+            submitted_at: words.time("submitted"),
+            carrier: words.text("carrier"),
+            ..Place::default()
+        }),
+        "cancel" => Command::Cancel(Cancel {
+            order_id: words.next().into(),
+            lines: words.some_lines(),
+            by: words.text("by"),
+            reason: words.text("reason"),
+        }),
+        "review" => Command::Review(Review {
+            order_id: words.next().into(),
+            score: words.next().parse().unwrap(),
+            ..Review::default()
+        }),
+        "pay" => Command::Pay(Pay {
+            order_id: words.next().into(),
+            attempt_id: words.text("attempt"),
+            ..Pay::default()
+        }),
+        "pay_failed" => Command::PayFailed(PayFailed {
+            order_id: words.next().into(),
+            attempt_id: words.next().into(),
+            ..PayFailed::default()
+        }),
+        "ship" => Command::Ship(Ship {
+            order_id: words.next().into(),
+            shipment_id: words.text("id"),
+            lines: words.some_lines(),
+            ..Ship::default()
+        }),
+        "deliver" => Command::Deliver(Deliver {
+            order_id: words.next().into(),
+            shipment_id: words.text("id"),
+            lines: words.some_lines(),
+            ..Deliver::default()
+        }),
+        "return" => a_return(words),
+        "receive" => Command::Receive(Receive {
+            receipt_id: words.next().into(),
+            site: words.text("site"),
+            lines: words.lines(),
+            occurred_at: None,
+        }),
+        "count" => Command::Count(Count {
+            count_id: words.next().into(),
+            site: words.text("site"),
+            lines: words.lines(),
+            occurred_at: None,
+        }),
+        "policy" => Command::Policy(a_policy(words)),
+        "tick" => Command::Tick(Tick {}),
+        other => panic!("unknown command: {other}"),
+    }
+}
+
+/// Returned lines that go back on the shelf are written `A:1+`.
+fn a_return<'a>(words: &mut Words<'a>) -> Command<'a> {
+    let restock = words.flag("restock");
+    let (order_id, return_id) = (words.next().into(), words.next().into());
+    let lines: Vec<_> = words
+        .plain
+        .by_ref()
+        .map(|word| {
+            let Line { sku, quantity } = a_line(word.trim_end_matches('+'));
+            ReturnLine { sku, quantity, restock: word.ends_with('+') }
+        })
+        .collect();
+    let lines = Some(lines).filter(|lines| !lines.is_empty());
+    Command::Return(Return { order_id, return_id, lines, restock, ..Return::default() })
+}
+
+/// Safety stock is written `safety=A:3,west/B:-`: a dash takes the SKU's own figure away.
+fn a_policy<'a>(words: &mut Words<'a>) -> PolicyChange<'a> {
+    let own = |entry: &'a str| {
+        let (name, quantity) = entry.split_once(':').unwrap();
+        let (site, sku) = name.split_once('/').map_or((None, name), |(site, sku)| (Some(site.into()), sku));
+        SafetyStock { site, sku: sku.into(), quantity: quantity.parse().ok() }
+    };
+    PolicyChange {
+        rules: words.number("rules").map(|rules| rules.try_into().unwrap()),
+        sites: words
+            .key("sites")
+            .map(|sites| sites.split(',').filter(|site| !site.is_empty()).map(Into::into).collect()),
+        pay_within_ms: words.number("pay_within_ms"),
+        lines_max: words.number("lines_max"),
+        quantity_max: words.number("quantity_max"),
+        open_orders_max: words.number("open_orders_max"),
+        settled_orders_max: words.number("settled_orders_max"),
+        settled_window_ms: words.number("settled_window_ms"),
+        closed_orders_max: words.number("closed_orders_max"),
+        closed_window_ms: words.number("closed_window_ms"),
+        facts_max: words.number("facts_max"),
+        facts_window_ms: words.number("facts_window_ms"),
+        skus_max: words.number("skus_max"),
+        safety_stock: words.number("safety_stock"),
+        safety_stock_of: words.key("safety").map(|entries| entries.split(',').map(own).collect()),
+    }
+}
+
+// From outcomes to text.
+
+fn since_start(at: Timestamp) -> String {
+    format!("{}ms", at.millis() - START_MS)
+}
+
+fn marks_of(decision: &Decision<'_>) -> Vec<Mark> {
+    match decision {
+        Decision::Paid { marks, .. }
+        | Decision::Shipped { marks, .. }
+        | Decision::Delivered { marks, .. }
+        | Decision::Returned { marks, .. } => marks.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// An outcome in a few words. An answer does not repeat the id that it was asked about; what became of another order
+/// names it.
+fn render(outcome: &Outcome<'_>) -> String {
+    let mut text = outcome.decision.kind().name().to_owned();
+    let mut say = |word: &dyn std::fmt::Display| write!(text, " {word}").unwrap();
+    let lines = |lines: &[Line<'_>]| {
+        lines.iter().map(|line| format!("{}:{} ", line.sku, line.quantity)).collect::<String>()
+    };
+    let short = |shortages: &[Shortage<'_>]| {
+        let each = shortages.iter().map(|it| format!(" {}:{}/{}", it.sku, it.requested, it.available));
+        if shortages.is_empty() { String::new() } else { format!(" short{}", each.collect::<String>()) }
+    };
+    match &outcome.decision {
+        Decision::Confirmed { order_id, pay_by, shortages, released, repeat } => {
+            if *released {
+                say(&format_args!("{order_id} released"));
+            }
+            if let Some(at) = pay_by {
+                say(&format_args!("pay_by={}", since_start(*at)));
+            }
+            text += &short(shortages);
+            text += &repeated(repeat.as_ref());
+        }
+        Decision::Waiting { sku, shortages, repeat, .. } => {
+            if let Some(sku) = sku {
+                say(&format_args!("for {sku}"));
+            }
+            text += &short(shortages);
+            text += &repeated(repeat.as_ref());
+        }
+        Decision::Refused { reason, shortages, order_state, repeat, .. } => {
+            say(&reason.code());
+            if let Some(state) = order_state {
+                say(&format_args!("it is {}", state.name()));
+            }
+            text += &short(shortages);
+            text += &repeated(repeat.as_ref());
+        }
+        Decision::Cancelled { lines: some, by, reason, state, .. } => {
+            say(&format_args!("{}{}", lines(some), state.name()));
+            for word in by.iter().chain(reason) {
+                say(word);
+            }
+        }
+        Decision::Expired { order_id, state } => say(&format_args!("{order_id} {}", state.name())),
+        Decision::Paid { state, repeat, .. } => {
+            say(&state.name());
+            text += &repeated(repeat.as_ref());
+        }
+        Decision::Shipped { lines: some, state, repeat, .. }
+        | Decision::Delivered { lines: some, state, repeat, .. }
+        | Decision::Returned { lines: some, state, repeat, .. } => {
+            say(&format_args!("{}{}", lines(some), state.name()));
+            text += &repeated(repeat.as_ref());
+        }
+        Decision::Reviewed { state, .. } => say(&state.name()),
+        Decision::PaymentFailed { repeat, .. } | Decision::Received { repeat, .. } => {
+            text += &repeated(repeat.as_ref());
+        }
+        Decision::Counted { adjustments, repeat, .. } => {
+            for it in adjustments {
+                say(&format_args!("{}:{}->{}", it.sku, it.before, it.after));
+            }
+            text += &repeated(repeat.as_ref());
+        }
+        Decision::Shortfall { order_id, sku, quantity, .. } => {
+            say(&format_args!("{order_id} {sku}:{quantity}"));
+        }
+        Decision::PolicyApplied { rules } => say(&format_args!("rules={rules}")),
+        Decision::DeadLettered { .. } => {}
+    }
+    for mark in marks_of(&outcome.decision) {
+        write!(text, " {}", serde_json::to_value(mark).unwrap().as_str().unwrap()).unwrap();
+    }
+    text
+}
+
+fn repeated(repeat: Option<&Repeat>) -> String {
+    let Some(repeat) = repeat else { return String::new() };
+    let state = repeat.state.map_or(String::new(), |state| format!(" now {}", state.name()));
+    format!(" again first={}{state}", repeat.first_sequence)
+}
+
+/// Every reason, every kind of outcome and every mark is produced by some script.
+#[test]
+fn scripts_cover_all_reasons_kinds_and_marks() {
+    let mut seen = Seen::default();
+    let all =
+        [crate::rules_orders::ALL, crate::rules_facts::ALL, crate::rules_stock::ALL, crate::rules_shard::ALL];
+    for (name, text) in all.into_iter().flatten() {
+        let more = run(name, text);
+        seen.kinds.extend(more.kinds);
+        seen.reasons.extend(more.reasons);
+        seen.marks.extend(more.marks);
+    }
+    // Nine million receipts are no script: see `crate::release`.
+    seen.reasons.insert(Reason::StockLimit);
+    assert_eq!(seen.reasons, BTreeSet::from(Reason::ALL));
+    assert_eq!(seen.kinds, BTreeSet::from(OutcomeKind::ALL));
+    let marks =
+        [Mark::WasNotShipped, Mark::WasCancelled, Mark::WasWaiting, Mark::OutOfOrder, Mark::BelowZero];
+    assert_eq!(seen.marks, BTreeSet::from(marks));
+}
