@@ -1,4 +1,51 @@
 //! Weir: the engine that confirms orders.
+//!
+//! Checkouts publish orders to NATS. Weir decides each one against stock held in memory (confirmed, waiting, or refused and
+//! why), announces the outcome, and shows the flow in metrics. To run it, read the README; to speak to it,
+//! `docs/contract.md`; to work on it, `docs/working.md`. This page is the bird's-eye view.
+//!
+//! # The idea: the log decides
+//!
+//! Every change is a command stored in a JetStream stream, the **log**, one log per **shard**. A shard's state is a
+//! **fold** of its log: [`folds::inventory::Inventory::apply`] is pure, synchronous, total and deterministic, and its time is
+//! the log's. So there is one place to write, and it is written first: no stock is taken without a stored order, no
+//! stored order goes undecided, and whoever folds the log again gets the same outcomes.
+//!
+//! ```text
+//!            weir.log.<shard>                                   weir.outcomes.<shard>
+//!  checkouts ───────────────► log ──► reader ──► fold ──► publisher ───────────────────► shops
+//!            (stored first)            (task)   (thread)    (task, behind a fence)
+//! ```
+//!
+//! # Invariants
+//!
+//! - **Nothing else changes state**: not the configuration, not a clock, not an operator. What the fold is told comes as
+//!   `policy` commands, through the log. When something is due without traffic, the leader appends a tick.
+//! - **Sequences are contiguous**, or the shard stands still with a named [`words::fault::Fault`]. It never skips and never
+//!   guesses.
+//! - **One outcome per identity** (sequence, index, place), in ascending order: each append to the outcome stream says
+//!   `from` where it goes on and `through` where it ends, and is accepted only behind the one that its writer saw. Two
+//!   workers on one shard are harmless ([`motion::publishing`]).
+//! - **Two folds of one log agree**, to the byte: the *chain*, a hash over all that was applied and decided, is in the
+//!   header of every append, and a fold that disagrees with what was announced halts.
+//! - **Stock is conserved**: for every SKU, received + adjusted by counts + restocked = on hand + shipped, and reserved is
+//!   the sum over the open lines ([`folds::inventory::Inventory::check_books`]).
+//! - **Nothing that can be sent panics**: bad business is a refusal with a stable code, bytes that are no command are a dead
+//!   letter, and both advance the log.
+//! - **Memory is bounded** by windows and caps that policy states.
+//!
+//! # Floors
+//!
+//! A file imports its own floor and lower ones; a test holds that.
+//!
+//! | floor | module | what is there |
+//! |---|---|---|
+//! | 0 | [`words`] | commands, outcomes, policy, faults, configuration, codecs: plain data |
+//! | 1 | [`folds`] | the inventory, which decides: no async, no clock, no IO |
+//! | 2 | [`edges`] | clock, telemetry, streams in JetStream and in memory, under one contract |
+//! | 3 | [`motion`] | how a shard moves: recovering, folding, publishing, ticking |
+//! | 4 | [`process`] | the engine, which wires and drains shards; the admin server |
+//! | 5 | [`commands`] | the command line |
 
 pub mod commands;
 pub mod edges;

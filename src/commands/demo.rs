@@ -409,6 +409,8 @@ fn print_summary(
         println!("It adds up: every order sent was decided once, every unit of stock is accounted for.");
     } else {
         println!("It does NOT add up:");
-        problems.iter().for_each(|problem| println!("  {problem}"));
+        for problem in problems {
+            println!("  {problem}");
+        }
     }
 }

@@ -36,7 +36,7 @@ mod tests {
     fn durations() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("15"), Ok(Duration::from_secs(15)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         for bad in ["", "s", "1d", "-1s", "99999999999999999999h", "1.5s"] {
             assert!(duration(bad).is_err(), "{bad}");
         }

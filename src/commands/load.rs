@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 
 use crate::commands::import::open;
 use crate::words::command::{Command, Count, Line, Receive};
-use crate::words::hash::hash;
+use crate::words::hash::Hasher;
 use crate::words::policy::{QUANTITY_LIMIT_MAX, SITE_DEFAULT};
 use crate::words::text::is_id;
 
@@ -67,7 +67,8 @@ pub(super) fn read(path: &Path, kind: Kind) -> anyhow::Result<Sites> {
             bail!("line {line}: quantities are {least} to {QUANTITY_LIMIT_MAX}");
         }
     }
-    if sites.is_empty() { bail!("no rows") } else { Ok(sites) }
+    anyhow::ensure!(!sites.is_empty(), "no rows");
+    Ok(sites)
 }
 
 /// Cuts one site's stock into commands. Their ids come from `id` and their content, so that the same file sent again is
@@ -83,9 +84,12 @@ pub(super) fn commands(
     lines
         .chunks(LINES_MAX)
         .map(|lines| {
-            let content: String =
-                lines.iter().map(|line| format!("{}\t{}\n", line.sku, line.quantity)).collect();
-            let id = format!("{id}-{:016x}", hash(format!("{site}\n{content}").as_bytes()));
+            let mut content = Hasher::new();
+            content.text(site);
+            for line in lines {
+                content.text(&line.sku).signed(line.quantity);
+            }
+            let id = format!("{id}-{:016x}", content.finish());
             let site = Some(site.to_owned().into());
             let lines = lines.to_vec();
             match kind {

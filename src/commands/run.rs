@@ -146,7 +146,9 @@ async fn prepare(deployment: &Deployment, config: &Config, make: bool) -> anyhow
         let error = if make {
             match make_all(deployment, config).await {
                 Ok(lines) => {
-                    lines.iter().for_each(|line| tracing::info!("{line}"));
+                    for line in lines {
+                        tracing::info!("{line}");
+                    }
                     return Ok(());
                 }
                 Err(error) => error,

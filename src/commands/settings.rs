@@ -12,7 +12,7 @@ pub(super) struct Common {
     /// Read the configuration from this TOML file
     #[arg(long, value_name = "FILE", env = "WEIR_CONFIG")]
     pub(super) config: Option<PathBuf>,
-    /// The servers' URLs, separated by commas [default: the configuration's, else nats://127.0.0.1:4222]
+    /// The servers' URLs, separated by commas [default: the configuration's, else localhost's standard port]
     #[arg(long, value_name = "URL", env = "NATS_URL", value_delimiter = ',', hide_env_values = true)]
     pub(super) nats: Vec<String>,
     /// The first word of every subject [default: the configuration's, else weir]

@@ -105,7 +105,8 @@ fn parse(input: &str) -> anyhow::Result<Vec<Command<'_>>> {
             }
         }
     }
-    if parsed.is_empty() { bail!("nothing to submit") } else { Ok(parsed) }
+    anyhow::ensure!(!parsed.is_empty(), "nothing to submit");
+    Ok(parsed)
 }
 
 fn site_of<'c>(commands: &'c [Command<'_>]) -> Option<&'c str> {

@@ -129,6 +129,10 @@ impl Publishing {
     }
 
     /// What to do next.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "no iterator: there is always something next, if only to wait"
+    )]
     pub fn next(&mut self) -> Action {
         if self.under_way.is_some() {
             return Action::Wait;

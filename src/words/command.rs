@@ -61,7 +61,7 @@ pub enum Command<'a> {
 pub enum Family {
     /// place, cancel, review
     Orders,
-    /// pay, pay_failed
+    /// pay, `pay_failed`
     Payments,
     /// ship, deliver, return
     Fulfilment,

@@ -68,7 +68,7 @@ impl Hasher {
 mod tests {
     use super::*;
 
-    /// From xxHash's own test vectors: XXH3_64bits of the empty input, seeds 0 and PRIME64.
+    /// From xxHash's own test vectors: `XXH3_64bits` of the empty input, seeds 0 and PRIME64.
     #[test]
     fn xxh3_test_vectors() {
         assert_eq!(hash(b""), 0x2D06_8005_38D3_94C2);

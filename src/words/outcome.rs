@@ -338,7 +338,6 @@ impl OutcomeKind {
 
 /// Whose command was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
-#[expect(clippy::enum_variant_names, reason = "the names are the keys in JSON")]
 pub enum Subject<'a> {
     /// An order.
     #[serde(rename = "order_id")]

@@ -10,6 +10,7 @@ use super::orders::{Closed, FirstOutcome};
 use super::stock::Stock;
 use crate::words::hash::Hasher;
 use crate::words::outcome::{Reason, State};
+use crate::words::timestamp::Timestamp;
 
 /// The state in two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +125,7 @@ impl Inventory {
         }
         if !ledger {
             hasher.number(order.content).number(order.first_sequence).number(u64::from(order.first_index));
-            hasher.signed(order.since.millis()).signed(order.pay_by().map_or(-1, |time| time.millis()));
+            hasher.signed(order.since.millis()).signed(order.pay_by().map_or(-1, Timestamp::millis));
             hasher.text(order.parked_at().map_or("", |stock| &self.stock.get(stock).sku));
         }
         hasher.finish()

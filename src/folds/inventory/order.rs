@@ -51,6 +51,10 @@ pub(super) enum Stage {
     Delivered,
 }
 
+impl Stage {
+    const ALL: [Self; 5] = [Self::Waiting, Self::Reserved, Self::Cancelled, Self::Shipped, Self::Delivered];
+}
+
 /// How many units of a line are where; they add up to the line's quantity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Part {
@@ -161,9 +165,7 @@ impl Order {
             "the parts of {} do not add up",
             self.id
         );
-        const STAGES: [Stage; 5] =
-            [Stage::Waiting, Stage::Reserved, Stage::Cancelled, Stage::Shipped, Stage::Delivered];
-        let uniform = STAGES.into_iter().find(|&stage| {
+        let uniform = Stage::ALL.into_iter().find(|&stage| {
             self.lines.iter().zip(parts).all(|(line, part)| *part == Part::whole(stage, line.quantity))
         });
         if let Some(stage) = uniform {

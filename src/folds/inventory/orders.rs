@@ -166,7 +166,7 @@ impl Orders {
     fn push_closed(&mut self, closed: Closed) -> Handle {
         let place = u32::try_from(self.closed.len()).expect("policy caps the closed orders");
         self.closed.push_back(closed);
-        Handle(self.closed_front.wrapping_add(place) % NUMBERS | CLOSED)
+        Handle((self.closed_front.wrapping_add(place) % NUMBERS) | CLOSED)
     }
 
     fn point(&mut self, hash: u64, handle: Handle) {

@@ -51,11 +51,13 @@ impl Output {
     }
 
     /// The outcomes, each with its bytes.
+    #[must_use]
     pub fn outcomes(&self) -> impl ExactSizeIterator<Item = (&Entry, &[u8])> {
         self.outcomes_from(0)
     }
 
     /// The outcomes from the `start`th on, each with its bytes.
+    #[must_use]
     pub fn outcomes_from(&self, start: usize) -> impl ExactSizeIterator<Item = (&Entry, &[u8])> {
         self.entries[start..]
             .iter()

@@ -194,7 +194,7 @@ impl Inventory {
             kept += 1;
             open += u64::from(!order.is_settled());
             waiting += u64::from(order.is_waiting());
-            self.add_reserved(order, &mut reserved);
+            add_reserved(order, &mut reserved);
         }
         for (item, lines) in self.stock.items().iter().zip(reserved) {
             let (site, sku) = (self.site_name(item.site).to_owned(), item.sku.to_string());
@@ -217,11 +217,16 @@ impl Inventory {
         }
         Ok(())
     }
+}
 
-    fn add_reserved(&self, order: &Order, reserved: &mut [i64]) {
-        for (line, part) in order.lines.iter().zip(order.parts()) {
-            debug_assert_eq!(u64::from(line.quantity), part_units(&part));
-            reserved[line.stock.0 as usize] += i64::from(part.reserved);
-        }
+fn add_reserved(order: &Order, reserved: &mut [i64]) {
+    for (line, part) in order.lines.iter().zip(order.parts()) {
+        debug_assert_eq!(
+            u64::from(line.quantity),
+            part_units(&part),
+            "the parts of {} do not add up",
+            order.id
+        );
+        reserved[line.stock.0 as usize] += i64::from(part.reserved);
     }
 }

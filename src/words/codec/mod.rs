@@ -1,6 +1,6 @@
 //! Bytes to commands and outcomes, and back.
 //!
-//! A payload holds one command or many, as JSON (one object, or an array of them) or as a [frame](frame) of
+//! A payload holds one command or many, as JSON (one object, or an array of them) or as a frame of
 //! commands in bincode's format. Decoding is total: whatever cannot be read becomes an [`Undecodable`] at its
 //! index, and the commands around it are read all the same wherever the payload still says where they are.
 
@@ -134,7 +134,7 @@ pub fn outcomes(format: Format, payload: &[u8]) -> Result<Vec<Outcome<'_>>, NotO
     match format {
         Format::Json => serde_json::from_slice(payload).map_err(|error| NotOutcomes(error.to_string())),
         Format::Bincode => frame::Elements::new(payload)
-            .map(|element| element.and_then(|bytes| frame::decode_outcome(bytes)))
+            .map(|element| element.and_then(frame::decode_outcome))
             .collect::<Result<_, _>>()
             .map_err(|undecodable| NotOutcomes(undecodable.reason)),
     }

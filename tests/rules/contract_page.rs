@@ -1,0 +1,61 @@
+//! The contract page says what the program does: its examples decode, and it names every code that there is.
+
+use std::collections::BTreeSet;
+
+use weir::words::codec::{Format, commands};
+use weir::words::command::CommandKind;
+use weir::words::outcome::{Mark, Outcome, OutcomeKind, Reason};
+
+const PAGE: &str = include_str!("../../docs/contract.md");
+
+/// The JSON examples, with the lines they stand on.
+fn examples() -> Vec<(usize, String)> {
+    let mut examples = Vec::new();
+    let mut open: Option<(usize, String)> = None;
+    for (line, text) in PAGE.lines().enumerate() {
+        match (&mut open, text) {
+            (None, "```json") => open = Some((line + 1, String::new())),
+            (Some(_), "```") => examples.extend(open.take()),
+            (Some((_, example)), _) => {
+                example.push_str(text);
+                example.push('\n');
+            }
+            (None, _) => {}
+        }
+    }
+    examples
+}
+
+#[test]
+fn every_command_and_outcome_has_an_example_that_is_read_as_it_stands() {
+    let (mut commands_seen, mut outcomes_seen) = (BTreeSet::new(), BTreeSet::new());
+    for (line, example) in examples() {
+        let value: serde_json::Value =
+            serde_json::from_str(&example).unwrap_or_else(|e| panic!("line {line}: {e}"));
+        if value.get("outcome").is_some() {
+            let outcome: Outcome<'_> =
+                serde_json::from_str(&example).unwrap_or_else(|e| panic!("line {line}: {e}"));
+            assert_eq!(serde_json::to_value(&outcome).unwrap(), value, "line {line} is written differently");
+            outcomes_seen.insert(outcome.decision.kind().name());
+        } else {
+            for decoded in commands(Some(Format::Json), example.as_bytes()) {
+                let command = decoded.unwrap_or_else(|e| panic!("line {line}: {}", e.reason));
+                commands_seen.insert(command.kind().name());
+            }
+        }
+    }
+    assert_eq!(commands_seen, CommandKind::ALL.map(CommandKind::name).into());
+    assert_eq!(outcomes_seen, OutcomeKind::ALL.map(OutcomeKind::name).into());
+}
+
+#[test]
+fn every_code_is_on_the_page_and_no_other() {
+    let rows: Vec<_> = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).collect();
+    let codes: BTreeSet<_> = rows.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, Reason::ALL.map(Reason::code).into());
+    for mark in [Mark::WasNotShipped, Mark::WasCancelled, Mark::WasWaiting, Mark::OutOfOrder, Mark::BelowZero]
+    {
+        let name = serde_json::to_string(&mark).unwrap();
+        assert!(PAGE.contains(&format!("`{}`", name.trim_matches('"'))), "{name} is not on the page");
+    }
+}
