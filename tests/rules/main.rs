@@ -6,6 +6,7 @@
 mod mirror;
 mod model;
 mod model_commands;
+mod poison;
 mod random;
 mod release;
 mod rules_facts;

@@ -175,7 +175,7 @@ fn policy() -> impl Strategy<Value = Owned> {
     })
 }
 
-fn command() -> impl Strategy<Value = Owned> {
+pub(crate) fn command() -> impl Strategy<Value = Owned> {
     prop_oneof![
         8 => place(), 5 => of_orders(), 5 => of_fulfilment(), 5 => of_stock(), 1 => Just(Command::Tick(Tick {})),
     ]
