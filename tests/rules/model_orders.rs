@@ -250,7 +250,9 @@ impl Model {
             line.cancelled += amount;
         }
         let order = self.changed(index);
-        freed.iter().for_each(|sku| self.has_moved(&order.site, sku));
+        for sku in &freed {
+            self.has_moved(&order.site, sku);
+        }
         self.park_anew(index);
         Ok(Decision::Cancelled {
             order_id: order.id.clone().into(),

@@ -112,7 +112,9 @@ impl Model {
         }
         let all: Vec<_> = self.stock.iter().map(|item| item.key.clone()).collect();
         if it.safety_stock.is_some() {
-            all.iter().for_each(|(site, sku)| self.has_moved(site, sku));
+            for (site, sku) in &all {
+                self.has_moved(site, sku);
+            }
         }
         for own in it.safety_stock_of.iter().flatten() {
             let site = own.site.as_deref().unwrap_or("main").to_owned();
