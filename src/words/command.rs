@@ -163,6 +163,28 @@ impl Command<'_> {
             Self::Tick(_) => CommandKind::Tick,
         }
     }
+
+    /// The length of its longest list, to be held against [`ELEMENTS_MAX`].
+    #[must_use]
+    pub fn longest_list(&self) -> usize {
+        const fn length<T>(list: Option<&Vec<T>>) -> usize {
+            match list {
+                Some(list) => list.len(),
+                None => 0,
+            }
+        }
+        match self {
+            Self::Place(it) => it.lines.len().max(it.attributes.0.len()),
+            Self::Cancel(it) => length(it.lines.as_ref()),
+            Self::Ship(it) => length(it.lines.as_ref()),
+            Self::Deliver(it) => length(it.lines.as_ref()),
+            Self::Return(it) => length(it.lines.as_ref()),
+            Self::Receive(it) => it.lines.len(),
+            Self::Count(it) => it.lines.len(),
+            Self::Policy(it) => length(it.sites.as_ref()).max(length(it.safety_stock_of.as_ref())),
+            Self::Review(_) | Self::Pay(_) | Self::PayFailed(_) | Self::Tick(_) => 0,
+        }
+    }
 }
 
 /// A quantity of one SKU.

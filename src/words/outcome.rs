@@ -495,7 +495,7 @@ pub enum Reason {
     NoLines,
     /// There are more lines than policy allows.
     TooManyLines,
-    /// A count, or a list of lines to act on, names one SKU twice.
+    /// A count names one SKU twice. Elsewhere, lines that name one SKU are summed.
     DuplicateSku,
     /// The order has no line of that SKU.
     NotInOrder,

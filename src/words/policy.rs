@@ -35,7 +35,12 @@ pub struct PolicyChange<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<u32>,
     /// The shard's sites, all of them. A site that still has stock or open orders cannot be left out.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "super::command::capped_option"
+    )]
     pub sites: Option<Vec<Text<'a>>>,
     /// How long an unpaid confirmed order holds its stock, in milliseconds of log time; 0 for ever. Applies to
     /// orders confirmed from here on.

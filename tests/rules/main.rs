@@ -6,7 +6,11 @@
 mod contract_page;
 mod mirror;
 mod model;
-mod model_commands;
+mod model_facts;
+mod model_orders;
+mod model_stock;
+mod poison;
+mod poison_memory;
 mod random;
 mod release;
 mod rules_facts;

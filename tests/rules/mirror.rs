@@ -1,6 +1,8 @@
 //! Commands and outcomes as plain tuples and enums, the way any bincode library would be told of them: a struct is its
 //! fields in order, an enum its tag and its fields, a time its milliseconds.
 
+#![expect(clippy::ref_option, reason = "fields are handed over as they stand")]
+
 use serde::Serialize;
 use weir::words::command::{self, Command, Line, Money, ReturnLine};
 use weir::words::outcome::{self, Adjustment, Decision, Mark, Outcome, Repeat, Shortage};

@@ -5,7 +5,7 @@
 //! One thing is no rule, yet shows: holds that end in the same millisecond expire by the place that the fold keeps an
 //! order at, and places are used again, last freed first. The model counts places for that alone.
 //!
-//! The commands' ladders are in [`crate::model_commands`].
+//! The commands' ladders are in [`crate::model_orders`], [`crate::model_facts`] and [`crate::model_stock`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -175,7 +175,7 @@ fn policy() -> impl Strategy<Value = Owned> {
     })
 }
 
-fn command() -> impl Strategy<Value = Owned> {
+pub(crate) fn command() -> impl Strategy<Value = Owned> {
     prop_oneof![
         8 => place(), 5 => of_orders(), 5 => of_fulfilment(), 5 => of_stock(), 1 => Just(Command::Tick(Tick {})),
     ]
@@ -225,7 +225,12 @@ fn same_state(shard: &Shard, model: &Model) -> TestCaseResult {
     for order in &model.orders {
         let expected = model.find(&order.id).map(|index| &model.orders[index]);
         let actual = inventory.order(&order.id);
-        prop_assert_eq!(actual.map(|it| it.state), expected.map(|it| it.state()), "state of {}", &order.id);
+        prop_assert_eq!(
+            actual.map(|it| it.state),
+            expected.map(crate::model::Order::state),
+            "state of {}",
+            &order.id
+        );
         prop_assert_eq!(actual.map(|it| it.first_sequence), expected.map(|it| it.first_sequence));
         prop_assert_eq!(
             actual.and_then(|it| it.pay_by),

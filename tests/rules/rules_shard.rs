@@ -139,6 +139,16 @@ rules! {
         place O-1 A:1         -> confirmed again first=3 now cancelled
         place O-1 A:2         -> refused id_conflict it is cancelled
     "
+    /// Orders keep their turn, also where one message uses a place twice.
+    the_newest_settled_orders_are_kept: "
+        policy settled_orders_max=2 -> policy_applied rules=1
+        receive R-1 A:9       -> received
+        [ place O-1 A:1 | place O-2 A:1 | ship O-1 | ship O-2 | deliver O-1 ] -> confirmed; confirmed; shipped shipped; shipped shipped; delivered delivered
+        [ place O-3 A:1 | place O-4 A:1 | ship O-3 | ship O-4 | deliver O-3 | place O-5 A:1 | ship O-5 | place O-6 A:1 | ship O-6 | place O-7 A:1 | ship O-7 | tick ] -> confirmed; confirmed; shipped shipped; shipped shipped; delivered delivered; confirmed; shipped shipped; confirmed; shipped shipped; confirmed; shipped shipped
+        deliver O-5           -> refused order_closed it is shipped
+        deliver O-6           -> delivered delivered
+        deliver O-7           -> delivered delivered
+    "
     the_newest_closed_orders_are_remembered: "
         policy closed_orders_max=1 -> policy_applied rules=1
         receive R-1 A:1       -> received

@@ -341,7 +341,7 @@ fn render(outcome: &Outcome<'_>) -> String {
     let mut text = outcome.decision.kind().name().to_owned();
     let mut say = |word: &dyn std::fmt::Display| write!(text, " {word}").unwrap();
     let lines = |lines: &[Line<'_>]| {
-        lines.iter().map(|line| format!("{}:{} ", line.sku, line.quantity)).collect::<String>()
+        lines.iter().fold(String::new(), |all, line| all + &format!("{}:{} ", line.sku, line.quantity))
     };
     let short = |shortages: &[Shortage<'_>]| {
         let each = shortages.iter().map(|it| format!(" {}:{}/{}", it.sku, it.requested, it.available));

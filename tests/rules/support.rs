@@ -32,7 +32,7 @@ impl Shard {
     pub(crate) fn feed(&mut self, format: Option<Format>, payload: impl Into<Bytes>) -> Result<(), Fault> {
         self.output.clear();
         let message = LogMessage {
-            sequence: self.sequence + 1,
+            sequence: self.sequence.wrapping_add(1),
             stored_at_ns: (START_MS + self.clock_ms) * 1_000_000,
             format,
             payload: payload.into(),

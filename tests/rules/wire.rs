@@ -31,7 +31,7 @@ fn the_reference_order_to_the_byte() {
         ..Place::default()
     });
     let frame = codec::encode_commands(Format::Bincode, std::slice::from_ref(&order));
-    let hex: String = frame.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = frame.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let golden = [
         "01", // frame version
         "01", // elements
@@ -68,10 +68,12 @@ fn frames_of_every_width() {
     for count in [1, 2, 250, 251, 252, 65_535, 65_536] {
         let elements = vec![tick.clone(); count];
         let mut writer = codec::FrameWriter::new();
-        elements.iter().for_each(|element| writer.push(element));
+        for element in &elements {
+            writer.push(element);
+        }
         let frame = writer.finish();
         assert_eq!(frame, frame_of(&elements));
-        assert_eq!(codec::commands(Some(Format::Bincode), &frame).filter(Result::is_ok).count(), count);
+        assert_eq!(codec::commands(Some(Format::Bincode), &frame).flatten().count(), count);
     }
     for length in [1, 250, 251, 65_535, 65_536, 100_000] {
         let mut writer = codec::FrameWriter::new();

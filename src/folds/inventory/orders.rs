@@ -10,7 +10,7 @@ use compact_str::CompactString;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-use super::order::Order;
+use super::order::{Order, Ticket};
 use crate::words::hash::hash_seeded;
 use crate::words::outcome::{Reason, State};
 use crate::words::timestamp::Timestamp;
@@ -55,6 +55,15 @@ pub(super) enum Found<'o> {
     Closed(&'o Closed),
 }
 
+/// Takes note of a change to a settled order. It counts only if the order is still there and was not changed since.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    since: Timestamp,
+    /// Tells the order from later ones in the same slot, those of the same message too.
+    ticket: Ticket,
+    slot: Slot,
+}
+
 /// All orders of a shard.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
@@ -64,9 +73,8 @@ pub(super) struct Orders {
     closed: VecDeque<Closed>,
     /// The running number of the front of `closed`.
     closed_front: u32,
-    /// Settled orders by the time of their last change. An entry counts only if the order is still settled and was
-    /// not changed since.
-    settled: VecDeque<(Timestamp, Slot, u64)>,
+    /// Settled orders by the time of their last change.
+    settled: VecDeque<Settled>,
     settled_count: usize,
     /// The time at which the newest forgotten order was closed.
     forgotten_until: Option<Timestamp>,
@@ -178,17 +186,18 @@ impl Orders {
     /// Takes note that an order is settled now, or was changed once more while it was.
     pub(super) fn settle(&mut self, slot: Slot, was_settled: bool) {
         let order = self.get(slot);
-        self.settled.push_back((order.since, slot, order.first_sequence));
+        let entry = Settled { since: order.since, ticket: order.ticket(), slot };
+        self.settled.push_back(entry);
         self.settled_count += usize::from(!was_settled);
     }
 
     /// Closes settled orders and forgets closed ones, as windows and caps say.
     pub(super) fn forget(&mut self, now: Timestamp, limits: &ForgetLimits) {
         for _ in 0..FORGET_PER_RECORD_MAX {
-            let Some(&(since, slot, first_sequence)) = self.settled.front() else { break };
-            let current = self.slots[slot.0 as usize].as_ref().is_some_and(|order| {
-                order.since == since && order.first_sequence == first_sequence && order.is_settled()
-            });
+            let Some(&Settled { since, ticket, slot }) = self.settled.front() else { break };
+            let current = self.slots[slot.0 as usize]
+                .as_ref()
+                .is_some_and(|order| order.since == since && order.ticket() == ticket && order.is_settled());
             if current
                 && self.settled_count <= limits.settled_max
                 && since.plus_millis(limits.settled_window_ms) >= now

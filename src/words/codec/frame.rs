@@ -7,7 +7,7 @@
 use wincode::config::Configuration;
 
 use super::{Decoded, Undecodable};
-use crate::words::command::Command;
+use crate::words::command::{Command, ELEMENTS_MAX};
 use crate::words::outcome::Outcome;
 use crate::words::policy::{PolicyChange, RULES_NEWEST};
 
@@ -17,11 +17,18 @@ pub const FRAME_VERSION: u8 = 1;
 /// No list of a hostile element may claim more memory than this before its bytes are seen.
 const PREALLOCATION_BYTES_MAX: usize = 1 << 20;
 
-macro_rules! config {
+macro_rules! reading {
     () => {
         Configuration::default()
             .with_varint_encoding()
             .with_preallocation_size_limit::<PREALLOCATION_BYTES_MAX>()
+    };
+}
+
+/// Writing has no such limit: what is in memory already costs no more, and a writer must not panic over it.
+macro_rules! writing {
+    () => {
+        Configuration::default().with_varint_encoding().disable_preallocation_size_limit()
     };
 }
 
@@ -179,16 +186,24 @@ impl FrameWriter {
 /// Never: the types hold nothing that cannot be written.
 #[must_use]
 pub fn encode_command(command: &Command<'_>) -> Vec<u8> {
-    wincode::config::serialize(command, config!()).expect("a command within the preallocation bound")
+    wincode::config::serialize(command, writing!()).expect("memory takes whatever is written")
 }
 
 pub(super) fn decode_command(bytes: &[u8]) -> Decoded<'_> {
-    wincode::config::deserialize_exact(bytes, config!()).or_else(|error| {
-        rules_beyond(bytes).map_or_else(
-            || Err(Undecodable::new(error, bytes)),
-            |rules| Ok(Command::Policy(PolicyChange { rules: Some(rules), ..PolicyChange::default() })),
-        )
-    })
+    let command: Command<'_> = match wincode::config::deserialize_exact(bytes, reading!()) {
+        Ok(command) => command,
+        Err(error) => {
+            return rules_beyond(bytes).map_or_else(
+                || Err(Undecodable::new(error, bytes)),
+                |rules| Ok(Command::Policy(PolicyChange { rules: Some(rules), ..PolicyChange::default() })),
+            );
+        }
+    };
+    // As in JSON, where the bound stands before the memory is taken; here the preallocation bound does that.
+    if command.longest_list() > ELEMENTS_MAX {
+        return Err(Undecodable::new(format_args!("more than {ELEMENTS_MAX} elements"), bytes));
+    }
+    Ok(command)
 }
 
 /// As in [`super::json`]: the rules version of a policy that this binary cannot read, if it is a newer one.
@@ -205,11 +220,10 @@ fn rules_beyond(bytes: &[u8]) -> Option<u32> {
 /// # Panics
 /// Never: the types hold nothing that cannot be written.
 pub fn encode_outcome(bytes: &mut Vec<u8>, outcome: &Outcome<'_>) {
-    wincode::config::serialize_into(bytes, outcome, config!())
-        .expect("an outcome within the preallocation bound");
+    wincode::config::serialize_into(bytes, outcome, writing!()).expect("memory takes whatever is written");
 }
 
 /// Reads one outcome in bincode's format, without a frame.
 pub fn decode_outcome(bytes: &[u8]) -> Result<Outcome<'_>, Undecodable<'_>> {
-    wincode::config::deserialize_exact(bytes, config!()).map_err(|error| Undecodable::new(error, bytes))
+    wincode::config::deserialize_exact(bytes, reading!()).map_err(|error| Undecodable::new(error, bytes))
 }
