@@ -230,6 +230,25 @@ impl Model {
         }
     }
 
+    /// Less of a SKU is available than before: whoever could have had it, and cannot now, is passed over elsewhere.
+    pub(crate) fn lowered(&mut self, site: &str, sku: &str, before: i64) {
+        let now = self.available(site, sku);
+        let hit: Vec<_> = self
+            .orders
+            .iter()
+            .filter(|order| order.site == site && order.parked.as_deref().is_some_and(|parked| parked != sku))
+            .filter(|order| {
+                order.lines.iter().any(|line| {
+                    line.sku == sku && line.waiting > 0 && line.waiting > now && line.waiting <= before
+                })
+            })
+            .filter_map(|order| order.parked.clone())
+            .collect();
+        for parked in hit {
+            self.has_moved(site, &parked);
+        }
+    }
+
     /// The first other SKU that a waiting order cannot have: not enough, or an earlier order is first there.
     fn short_elsewhere(&self, order: usize, except: &str) -> Option<String> {
         let Order { site, lines, .. } = &self.orders[order];
@@ -298,6 +317,7 @@ impl Model {
 
     fn confirm_waiting(&mut self, index: usize) -> Decision<'static> {
         let now = self.now;
+        let before = self.available_of(index);
         let order = &mut self.orders[index];
         order.parked = None;
         order.since = now;
@@ -305,6 +325,7 @@ impl Model {
             line.reserved += line.waiting;
             line.waiting = 0;
         }
+        self.all_lowered(index, &before);
         self.hold(index);
         let order = &self.orders[index];
         Decision::Confirmed {
@@ -313,6 +334,19 @@ impl Model {
             shortages: vec![],
             released: true,
             repeat: None,
+        }
+    }
+
+    /// What is available of each of an order's SKUs.
+    pub(crate) fn available_of(&self, index: usize) -> Vec<i64> {
+        let order = &self.orders[index];
+        order.lines.iter().map(|line| self.available(&order.site, &line.sku)).collect()
+    }
+
+    pub(crate) fn all_lowered(&mut self, index: usize, before: &[i64]) {
+        let Order { site, lines, .. } = self.orders[index].clone();
+        for (line, before) in lines.iter().zip(before) {
+            self.lowered(&site, &line.sku, *before);
         }
     }
 

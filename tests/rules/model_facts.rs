@@ -71,6 +71,7 @@ impl Model {
     /// Goods leave: out of what is reserved, then out of what waits, then out of what was cancelled.
     fn leave(&mut self, index: usize, leaving: &[i64], marks: &mut Vec<Mark>) {
         let site = self.orders[index].site.clone();
+        let before = self.available_of(index);
         for (line, &units) in leaving.iter().enumerate() {
             let it = &mut self.orders[index].lines[line];
             let sku = it.sku.clone();
@@ -91,6 +92,7 @@ impl Model {
         }
         self.changed(index);
         self.park_anew(index);
+        self.all_lowered(index, &before);
     }
 
     fn fact_content(id: &str, lines: Option<&[Line<'_>]>) -> Result<String, Refusal> {

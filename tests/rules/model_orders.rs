@@ -106,7 +106,7 @@ impl Model {
         if let Some(known) = self.find(&it.order_id) {
             let known = &self.orders[known];
             return if known.content == content {
-                Ok(again(known))
+                Ok(again(known, &sums))
             } else {
                 no_as(Reason::IdConflict, known)
             };
@@ -159,6 +159,13 @@ impl Model {
                 .map(|(sku, quantity)| Units { sku, quantity, reserved: quantity, ..Units::default() })
                 .collect();
             let index = self.keep(order);
+            let before: Vec<_> = self.orders[index]
+                .lines
+                .iter()
+                .zip(self.available_of(index))
+                .map(|(line, available)| available + line.reserved)
+                .collect();
+            self.all_lowered(index, &before);
             self.hold(index);
             let pay_by = self.orders[index].pay_by.map(Timestamp::from_millis);
             return Ok(Decision::Confirmed { order_id, pay_by, shortages, released: false, repeat: None });
@@ -236,8 +243,13 @@ impl Model {
         for (line, &amount) in order.lines.iter().zip(&amounts) {
             if amount > line.waiting + line.reserved {
                 let never_cancelled = line.quantity - line.cancelled;
-                let left = amount <= never_cancelled;
-                return no_as(if left { Reason::AlreadyShipped } else { Reason::ExceedsRemaining }, order);
+                let reason = match order.state() {
+                    State::Cancelled => Reason::AlreadyCancelled,
+                    State::Expired => Reason::OrderExpired,
+                    _ if amount <= never_cancelled => Reason::AlreadyShipped,
+                    _ => Reason::ExceedsRemaining,
+                };
+                return no_as(reason, order);
             }
         }
         let order = &mut self.orders[index];
@@ -273,7 +285,7 @@ impl Model {
 }
 
 /// An order's first outcome once more.
-fn again(order: &Order) -> Decision<'static> {
+fn again(order: &Order, wanted: &[(String, i64)]) -> Decision<'static> {
     let order_id = order.id.clone().into();
     let repeat = repeat(order.first_sequence, Some(order.state()));
     let shortages = vec![];
@@ -293,6 +305,16 @@ fn again(order: &Order) -> Decision<'static> {
         let sku = order.parked.clone().map(Into::into);
         return Decision::Waiting { order_id, sku, shortages, repeat };
     }
+    let got = |sku: &str| order.lines.iter().find(|line| line.sku == sku).map_or(0, |line| line.quantity);
+    let shortages = wanted
+        .iter()
+        .filter(|(sku, requested)| kept && got(sku) < *requested)
+        .map(|(sku, requested)| Shortage {
+            sku: sku.clone().into(),
+            requested: *requested,
+            available: got(sku),
+        })
+        .collect();
     let pay_by = order.pay_by.filter(|_| kept).map(Timestamp::from_millis);
     Decision::Confirmed { order_id, pay_by, shortages, released: false, repeat }
 }

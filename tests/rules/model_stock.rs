@@ -55,6 +55,7 @@ impl Model {
         self.remember("count", &it.count_id, content);
         let mut adjustments = vec![];
         for (sku, after) in sums {
+            let available = self.available(&site, &sku);
             let item = self.item_or_new(&site, &sku);
             let before = item.on_hand;
             item.on_hand = after;
@@ -62,6 +63,7 @@ impl Model {
             if before != after {
                 adjustments.push(Adjustment { sku: sku.clone().into(), before, after });
                 self.has_moved(&site, &sku);
+                self.lowered(&site, &sku, available);
                 self.counted_short.push((site.clone(), sku));
             }
         }
@@ -118,8 +120,10 @@ impl Model {
         }
         for own in it.safety_stock_of.iter().flatten() {
             let site = own.site.as_deref().unwrap_or("main").to_owned();
+            let available = self.available(&site, &own.sku);
             self.item(&site, &own.sku).unwrap().safety = own.quantity;
             self.has_moved(&site, &own.sku);
+            self.lowered(&site, &own.sku, available);
         }
         Ok(Decision::PolicyApplied { rules: 1 })
     }

@@ -109,14 +109,13 @@ rules! {
     "
     /// Whether the first in a queue still has the claim is looked at when its SKU moves or is asked for, not when it
     /// falls short of another SKU.
-    a_claim_is_looked_at_when_its_sku_moves: "
+    a_claim_ends_when_another_sku_is_taken_away: "
         receive R-1 A:3 B:1   -> received
         place O-1 A:5 B:1 backorder -> waiting for A short A:5/3
         place O-2 A:2 backorder -> waiting for A short A:2/0
-        place O-3 B:1         -> confirmed
-        tick                  ->
-        order O-2             -> waiting
-        place O-4 A:1         -> refused insufficient_stock short A:1/0; confirmed O-2 released
+        place O-3 B:1         -> confirmed; confirmed O-2 released
+        order O-1             -> waiting
+        place O-4 A:1         -> confirmed
     "
     cancelling_a_waiting_order_lets_the_next_move: "
         receive R-1 A:1       -> received

@@ -39,8 +39,12 @@ impl Inventory {
         for (part, &amount) in parts.iter().zip(&amounts) {
             if amount > remaining(part) {
                 let left_too = remaining(part) + part.shipped + part.delivered + part.returned;
-                let reason =
-                    if amount <= left_too { Reason::AlreadyShipped } else { Reason::ExceedsRemaining };
+                let reason = match state {
+                    State::Cancelled => Reason::AlreadyCancelled,
+                    State::Expired => Reason::OrderExpired,
+                    _ if amount <= left_too => Reason::AlreadyShipped,
+                    _ => Reason::ExceedsRemaining,
+                };
                 return Err(Refusal::of_order(reason, state));
             }
         }

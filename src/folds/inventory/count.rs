@@ -54,12 +54,14 @@ impl Inventory {
         for want in &wants {
             let stock = self.stock.find_or_add(site, want.sku);
             let before = self.stock.get(stock).on_hand;
+            let available = self.stock.available(stock);
             if before == want.quantity {
                 continue;
             }
             adjustments.push(Adjustment { sku: want.sku.into(), before, after: want.quantity });
             self.stock.count(stock, want.quantity);
             self.release(stock);
+            self.lowered(stock, available);
             self.search_shortfall(stock);
         }
         turn.emit(Decision::Counted { count_id: (&*command.count_id).into(), adjustments, repeat: None });

@@ -62,6 +62,7 @@ impl Inventory {
 
     /// Gives an order new parts and takes note of what follows for its hold and its settling.
     pub(super) fn change(&mut self, slot: Slot, parts: &[Part], now: Timestamp) {
+        self.forget_needs(slot);
         let order = self.orders.get_mut(slot);
         let was_settled = order.is_settled();
         order.set_parts(parts);

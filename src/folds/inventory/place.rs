@@ -1,5 +1,7 @@
 //! Placing an order: the decision that all else is about.
 
+use std::collections::BTreeMap;
+
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
@@ -40,7 +42,7 @@ impl Inventory {
         let site_name = command.site.as_deref().unwrap_or(SITE_DEFAULT);
         let content =
             Content::new().text(site_name).number(command.on_shortage as u64).wants(&wants).finish();
-        if let Some(first) = self.first_outcome(&command.order_id, content)? {
+        if let Some(first) = self.first_outcome(&command.order_id, content, &wants)? {
             turn.emit(first);
             return Ok(());
         }
@@ -89,7 +91,7 @@ impl Inventory {
         for claim in claims {
             let quantity = claim.want.quantity.min(claim.free);
             if let (Some(stock), 1..) = (claim.stock, quantity) {
-                self.stock.reserve(stock, quantity);
+                self.reserve(stock, quantity);
                 lines.push(OrderLine { stock, quantity: units(quantity) });
             }
         }
@@ -171,35 +173,40 @@ impl Inventory {
         &self,
         order_id: &'c str,
         content: u64,
+        wants: &[Want<'c>],
     ) -> Result<Option<Decision<'c>>, Refusal<'static>> {
-        let (known_content, first_sequence, first, state, pay_by, parked_at) = match self
-            .orders
-            .find(order_id)
-        {
+        let (known, first_sequence, first, state) = match self.orders.find(order_id) {
             Found::Unknown => return Ok(None),
             Found::Kept(slot) => {
                 let order = self.orders.get(slot);
                 let first = if order.waited { FirstOutcome::Waiting } else { FirstOutcome::Confirmed };
-                (order.content, order.first_sequence, first, order.state(), order.pay_by(), order.parked_at())
+                (order.content, order.first_sequence, first, order.state())
             }
-            Found::Closed(closed) => {
-                (closed.content, closed.first_sequence, closed.first, closed.state, None, None)
-            }
+            Found::Closed(closed) => (closed.content, closed.first_sequence, closed.first, closed.state),
         };
-        if known_content != content {
+        if known != content {
             return Err(Refusal::of_order(Reason::IdConflict, state));
         }
+        let kept = match self.orders.find(order_id) {
+            Found::Kept(slot) => Some(self.orders.get(slot)),
+            _ => None,
+        };
         let order_id = order_id.into();
         let repeat = Some(Repeat { duplicate: True, first_sequence, state: Some(state) });
-        let shortages = Vec::new();
         Ok(Some(match first {
-            FirstOutcome::Confirmed => {
-                Decision::Confirmed { order_id, pay_by, shortages, released: false, repeat }
-            }
+            FirstOutcome::Confirmed => Decision::Confirmed {
+                order_id,
+                pay_by: kept.and_then(Order::pay_by),
+                shortages: kept.map_or_else(Vec::new, |order| self.first_shortages(order, wants)),
+                released: false,
+                repeat,
+            },
             FirstOutcome::Waiting => Decision::Waiting {
                 order_id,
-                sku: parked_at.map(|stock| self.stock.get(stock).sku.to_string().into()),
-                shortages,
+                sku: kept
+                    .and_then(Order::parked_at)
+                    .map(|stock| self.stock.get(stock).sku.to_string().into()),
+                shortages: Vec::new(),
                 repeat,
             },
             FirstOutcome::Refused(reason) => Decision::Refused {
@@ -207,11 +214,29 @@ impl Inventory {
                 subject: Some(Subject::OrderId(order_id)),
                 reason,
                 detail: None,
-                shortages,
+                shortages: Vec::new(),
                 order_state: None,
                 repeat,
             },
         }))
+    }
+
+    /// What a confirmed order did not get of what it wanted.
+    fn first_shortages<'c>(&self, order: &Order, wants: &[Want<'c>]) -> Vec<Shortage<'c>> {
+        let got: BTreeMap<_, _> =
+            order.lines.iter().map(|line| (line.stock, i64::from(line.quantity))).collect();
+        wants
+            .iter()
+            .filter_map(|want| {
+                let stock = self.stock.find(order.site, want.sku, want.hash);
+                let available = stock.and_then(|stock| got.get(&stock).copied()).unwrap_or(0);
+                (available < want.quantity).then(|| Shortage {
+                    sku: want.sku.into(),
+                    requested: want.quantity,
+                    available,
+                })
+            })
+            .collect()
     }
 }
 

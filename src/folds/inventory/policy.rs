@@ -51,8 +51,10 @@ impl Inventory {
             self.release_all();
         }
         for (stock, quantity) in safety {
+            let available = self.stock.available(stock);
             self.stock.set_safety(stock, quantity);
             self.release(stock);
+            self.lowered(stock, available);
         }
         turn.emit(Decision::PolicyApplied { rules: self.policy.rules });
         Ok(())

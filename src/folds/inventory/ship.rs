@@ -157,8 +157,10 @@ impl Inventory {
         let order = self.orders.get(slot);
         let was_waiting = order.is_waiting();
         let lines = order.lines.clone();
+        let mut lowered = SmallVec::<[_; 4]>::new();
         for (line, left) in lines.iter().zip(leaving) {
             if left.units() > 0 {
+                lowered.push((line.stock, self.stock.available(line.stock)));
                 self.stock.ship(line.stock, i64::from(left.units()), i64::from(left.reserved));
                 marks.add(Mark::WasWaiting, left.waiting > 0);
                 marks.add(Mark::WasCancelled, left.cancelled > 0);
@@ -168,6 +170,9 @@ impl Inventory {
         self.change(slot, parts, turn.at);
         if was_waiting {
             self.repark(slot);
+        }
+        for (stock, before) in lowered {
+            self.lowered(stock, before);
         }
     }
 }

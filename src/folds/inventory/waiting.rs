@@ -5,12 +5,13 @@
 //! ones, and new orders, come after it. A first one that turns out to be short of another SKU as well has no claim:
 //! it is passed over and parked there instead.
 //!
-//! So there is nothing to search when stock arrives: whoever waits for a SKU stands in its queue.
+//! So there is nothing to search when stock arrives: whoever waits for a SKU stands in its queue. And when stock goes, an
+//! index of what waiting orders need beside the SKU that they are parked at tells whose claim has ended by it.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Inventory;
-use super::order::{OrderLine, Ticket};
+use super::order::{Order, OrderLine, Parts, Ticket};
 use super::orders::Slot;
 use super::output::Turn;
 use super::stock::StockIndex;
@@ -21,6 +22,8 @@ pub(super) struct Waiting {
     parked: BTreeMap<StockIndex, BTreeMap<Ticket, Slot>>,
     /// SKUs whose queues may move: stock came, or the first one left. No SKU twice (see `Stock::releasing`).
     releases: VecDeque<StockIndex>,
+    /// What waiting orders need of SKUs other than the one that they are parked at.
+    needs: BTreeMap<(StockIndex, u32, Ticket), Slot>,
     count: usize,
 }
 
@@ -60,12 +63,48 @@ impl Inventory {
     pub(super) fn park(&mut self, slot: Slot, stock: StockIndex) {
         let order = self.orders.get_mut(slot);
         order.set_parked_at(Some(stock));
-        self.waiting.parked.entry(stock).or_default().insert(order.ticket(), slot);
+        let ticket = order.ticket();
+        self.waiting.parked.entry(stock).or_default().insert(ticket, slot);
         self.waiting.count += 1;
+        self.waiting
+            .needs
+            .extend(needs_elsewhere(order, stock).map(|(stock, need)| ((stock, need, ticket), slot)));
+    }
+
+    /// Takes a waiting order's needs out of the index: before it is unparked, or needs something else.
+    pub(super) fn forget_needs(&mut self, slot: Slot) {
+        let order = self.orders.get(slot);
+        let Some(parked_at) = order.parked_at() else { return };
+        for (stock, need) in needs_elsewhere(order, parked_at) {
+            self.waiting.needs.remove(&(stock, need, order.ticket()));
+        }
+    }
+
+    /// Takes note that less of a SKU is available than `before`: a waiting order that could have had it, and cannot now, is
+    /// passed over where it is parked.
+    pub(super) fn lowered(&mut self, stock: StockIndex, before: i64) {
+        let now = self.stock.available(stock);
+        if now >= before || before <= 0 || self.waiting.needs.is_empty() {
+            return;
+        }
+        let need = |available: i64| u32::try_from(available.max(0)).unwrap_or(u32::MAX);
+        let hit = (stock, need(now).saturating_add(1), (0, 0))..=(stock, need(before), (u64::MAX, u32::MAX));
+        if hit.start() > hit.end() {
+            return;
+        }
+        let mut hit: Vec<_> =
+            self.waiting.needs.range(hit).map(|((_, _, ticket), slot)| (*ticket, *slot)).collect();
+        hit.sort_unstable();
+        for (_, slot) in hit {
+            if let Some(parked_at) = self.orders.get(slot).parked_at() {
+                self.release(parked_at);
+            }
+        }
     }
 
     /// Takes an order out of the queue it stands in; those behind it may move.
     pub(super) fn unpark(&mut self, slot: Slot) {
+        self.forget_needs(slot);
         let order = self.orders.get_mut(slot);
         let Some(stock) = order.parked_at() else { return };
         order.set_parked_at(None);
@@ -121,6 +160,13 @@ impl Inventory {
         })
     }
 
+    /// Promises stock to an order.
+    pub(super) fn reserve(&mut self, stock: StockIndex, quantity: i64) {
+        let before = self.stock.available(stock);
+        self.stock.reserve(stock, quantity);
+        self.lowered(stock, before);
+    }
+
     /// How much of a SKU a new order may take: nothing while an earlier order has the claim on it.
     pub(super) fn unclaimed(&mut self, stock: StockIndex) -> i64 {
         let available = self.stock.available(stock).max(0);
@@ -172,13 +218,16 @@ impl Inventory {
         self.unpark(slot);
         let order = self.orders.get_mut(slot);
         order.since = turn.at;
+        let lines = order.lines.clone();
         let mut parts = order.parts();
-        for (line, part) in order.lines.iter().zip(&mut parts) {
-            let units = std::mem::take(&mut part.waiting);
-            part.reserved += units;
-            self.stock.reserve(line.stock, i64::from(units));
+        for part in &mut parts {
+            part.reserved += std::mem::take(&mut part.waiting);
         }
+        let taken: Parts = order.parts();
         order.set_parts(&parts);
+        for (line, taken) in lines.iter().zip(taken) {
+            self.reserve(line.stock, i64::from(taken.waiting));
+        }
         self.hold(slot, turn.at);
         turn.budget -= 1;
         let order = self.orders.get(slot);
@@ -190,4 +239,14 @@ impl Inventory {
             repeat: None,
         });
     }
+}
+
+/// What an order needs of SKUs other than the one that it is parked at.
+fn needs_elsewhere(order: &Order, parked_at: StockIndex) -> impl Iterator<Item = (StockIndex, u32)> {
+    let needs = order
+        .lines
+        .iter()
+        .enumerate()
+        .map(|(line, OrderLine { stock, .. })| (*stock, order.part(line).waiting));
+    needs.filter(move |(stock, need)| *stock != parked_at && *need > 0)
 }
