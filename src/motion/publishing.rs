@@ -14,13 +14,14 @@ use crate::edges::streams::AppendError;
 use crate::folds::inventory::Entry;
 use crate::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
 use crate::words::codec::{Format, FrameWriter, decode_outcome};
+use crate::words::command::COMMANDS_MAX;
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
 
 /// What the header may take of a message's size limit, in bytes.
 const HEADER_BYTES: usize = 1024;
 /// The most outcomes in one append.
-const OUTCOMES_PER_APPEND_MAX: usize = 16_384;
+const OUTCOMES_PER_APPEND_MAX: usize = COMMANDS_MAX;
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]

@@ -22,6 +22,9 @@ use super::timestamp::Timestamp;
 /// lines by default) lies below it.
 pub const ELEMENTS_MAX: usize = 10_000;
 
+/// The most commands in one message: more are one dead letter together.
+pub const COMMANDS_MAX: usize = 16_384;
+
 /// The most `attributes` an order may carry.
 pub const ATTRIBUTES_MAX: usize = 16;
 

@@ -2,9 +2,6 @@
 //! queued that could be looked for, except where the order of looking is itself the rule (which SKUs moved, in which
 //! order orders were settled and closed).
 //!
-//! One thing is no rule, yet shows: holds that end in the same millisecond expire by the place that the fold keeps an
-//! order at, and places are used again, last freed first. The model counts places for that alone.
-//!
 //! The commands' ladders are in [`crate::model_orders`], [`crate::model_facts`] and [`crate::model_stock`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -67,7 +64,6 @@ pub(crate) struct Order {
     pub(crate) pay_by: Option<i64>,
     pub(crate) parked: Option<String>,
     pub(crate) since: i64,
-    pub(crate) place: usize,
 }
 
 impl Order {
@@ -130,8 +126,6 @@ pub(crate) struct Model {
     settled: VecDeque<(i64, usize)>,
     closed: VecDeque<usize>,
     pub(crate) forgotten_until: Option<i64>,
-    pub(crate) free_places: Vec<usize>,
-    pub(crate) places: usize,
     /// Shortfalls to name once the command is answered.
     pub(crate) counted_short: Vec<Key>,
 }
@@ -360,10 +354,12 @@ impl Model {
     }
 
     fn next_to_expire(&self) -> Option<usize> {
-        let over = self.orders.iter().enumerate().filter_map(|(index, order)| {
-            order.pay_by.filter(|at| *at <= self.now).map(|at| (at, order.place, index))
-        });
-        over.min().map(|(_, _, index)| index)
+        let over = self
+            .orders
+            .iter()
+            .enumerate()
+            .filter_map(|(index, order)| order.pay_by.filter(|at| *at <= self.now).map(|at| (at, index)));
+        over.min().map(|(_, index)| index)
     }
 
     fn expire(&mut self, index: usize) -> Decision<'static> {
@@ -407,7 +403,6 @@ impl Model {
             self.settled.pop_front();
             if counts {
                 self.orders[index].phase = Phase::Closed(self.now);
-                self.free_places.push(self.orders[index].place);
                 self.closed.push_back(index);
             }
         }

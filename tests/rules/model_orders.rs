@@ -148,7 +148,6 @@ impl Model {
             pay_by: None,
             parked: None,
             since: self.now,
-            place: 0,
         };
         let order_id = order.id.clone().into();
         let some = free.iter().any(|free| *free > 0);
@@ -188,11 +187,7 @@ impl Model {
         Err(Refusal { shortages, ..Refusal::new(reason) })
     }
 
-    fn keep(&mut self, mut order: Order) -> usize {
-        order.place = self.free_places.pop().unwrap_or_else(|| {
-            self.places += 1;
-            self.places
-        });
+    fn keep(&mut self, order: Order) -> usize {
         self.orders.push(order);
         self.orders.len() - 1
     }

@@ -172,13 +172,13 @@ fn stock_never_passes_2_to_the_53() {
     let mut shard = Shard::new();
     // Ids are forgotten at once, so that one payload can come again and again.
     shard.send(&[policy(PolicyChange { facts_max: Some(0), ..PolicyChange::default() })]);
-    let batch = vec![receive("R", "A", 1_000_000_000); 50_000];
+    let batch = vec![receive("R", "A", 1_000_000_000); 16_000];
     let payload = bytes::Bytes::from(codec::encode_commands(Format::Bincode, &batch));
     let full = STOCK_MAX / 1_000_000_000;
-    for _ in 0..full / 50_000 {
+    for _ in 0..full / 16_000 {
         shard.feed(Some(Format::Bincode), payload.clone()).unwrap();
     }
-    shard.send(&vec![receive("R", "A", 1_000_000_000); usize::try_from(full % 50_000).unwrap()]);
+    shard.send(&vec![receive("R", "A", 1_000_000_000); usize::try_from(full % 16_000).unwrap()]);
     let stock = shard.inventory.stock_of("main", "A").unwrap();
     assert_eq!(stock.received, full * 1_000_000_000);
 

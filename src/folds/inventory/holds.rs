@@ -1,16 +1,16 @@
 //! Holds: what an unpaid order may keep its stock for, once policy sets a time.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::Inventory;
-use super::order::Part;
+use super::order::{Part, Ticket};
 use super::orders::Slot;
 use super::output::Turn;
 use crate::words::outcome::Decision;
 use crate::words::timestamp::Timestamp;
 
-/// The orders that hold stock unpaid, by the time at which that ends.
-pub(super) type Holds = BTreeSet<(Timestamp, Slot)>;
+/// The orders that hold stock unpaid, by the time at which that ends and the order in which they were placed.
+pub(super) type Holds = BTreeMap<(Timestamp, Ticket), Slot>;
 
 impl Inventory {
     /// Starts an order's hold, if policy sets one and it is not paid.
@@ -19,7 +19,7 @@ impl Inventory {
         if self.policy.pay_within_ms > 0 && !order.paid {
             let pay_by = now.plus_millis(self.policy.pay_within_ms);
             order.set_pay_by(Some(pay_by));
-            self.holds.insert((pay_by, slot));
+            self.holds.insert((pay_by, order.ticket()), slot);
         }
     }
 
@@ -28,15 +28,15 @@ impl Inventory {
         let order = self.orders.get_mut(slot);
         if let Some(pay_by) = order.pay_by() {
             order.set_pay_by(None);
-            self.holds.remove(&(pay_by, slot));
+            self.holds.remove(&(pay_by, order.ticket()));
         }
     }
 
     /// Expires the holds whose time is over, as far as the record's budget goes.
     pub(super) fn work_off_holds(&mut self, turn: &mut Turn<'_>) {
         while turn.budget > 0 {
-            match self.holds.first() {
-                Some(&(pay_by, slot)) if pay_by <= turn.at => self.expire(slot, turn),
+            match self.holds.first_key_value() {
+                Some((&(pay_by, _), &slot)) if pay_by <= turn.at => self.expire(slot, turn),
                 _ => return,
             }
         }
@@ -65,6 +65,7 @@ impl Inventory {
         self.forget_needs(slot);
         let order = self.orders.get_mut(slot);
         let was_settled = order.is_settled();
+        let noted = was_settled && order.since == now;
         order.set_parts(parts);
         order.since = now;
         let settled = order.is_settled();
@@ -72,7 +73,7 @@ impl Inventory {
         if holds_nothing {
             self.end_hold(slot);
         }
-        if settled {
+        if settled && !noted {
             self.orders.settle(slot, was_settled);
         }
     }

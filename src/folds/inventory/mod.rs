@@ -223,10 +223,10 @@ impl Inventory {
     /// When the leader must append a tick.
     #[must_use]
     pub fn due(&self) -> Due {
-        match self.holds.first() {
+        match self.holds.first_key_value() {
             _ if self.waiting.has_releases() || !self.searches.is_empty() => Due::Now,
-            Some((pay_by, _)) if *pay_by <= self.now => Due::Now,
-            Some((pay_by, _)) => Due::At(*pay_by),
+            Some(((pay_by, _), _)) if *pay_by <= self.now => Due::Now,
+            Some(((pay_by, _), _)) => Due::At(*pay_by),
             None => Due::Never,
         }
     }

@@ -84,6 +84,9 @@ pub(super) struct Orders {
 /// What eviction may do for one record, so that a shrunken window is worked off in steps.
 const FORGET_PER_RECORD_MAX: usize = 1024;
 
+/// How many entries of the settled queue may be out of date, beyond one for each settled order.
+const SETTLED_SPARE: usize = 1024;
+
 impl Orders {
     pub(super) fn set_seed(&mut self, seed: u64) {
         debug_assert!(self.table.is_empty(), "hashes with the old seed would be lost");
@@ -189,15 +192,26 @@ impl Orders {
         let entry = Settled { since: order.since, ticket: order.ticket(), slot };
         self.settled.push_back(entry);
         self.settled_count += usize::from(!was_settled);
+        // An order that changes often leaves an entry behind each time; without this they would have no bound.
+        if self.settled.len() > 2 * self.settled_count + SETTLED_SPARE {
+            let mut settled = std::mem::take(&mut self.settled);
+            settled.retain(|entry| self.is_current(entry));
+            self.settled = settled;
+        }
+    }
+
+    /// Whether an entry is the last one of an order that is still settled.
+    fn is_current(&self, entry: &Settled) -> bool {
+        self.slots[entry.slot.0 as usize].as_ref().is_some_and(|order| {
+            order.since == entry.since && order.ticket() == entry.ticket && order.is_settled()
+        })
     }
 
     /// Closes settled orders and forgets closed ones, as windows and caps say.
     pub(super) fn forget(&mut self, now: Timestamp, limits: &ForgetLimits) {
         for _ in 0..FORGET_PER_RECORD_MAX {
-            let Some(&Settled { since, ticket, slot }) = self.settled.front() else { break };
-            let current = self.slots[slot.0 as usize]
-                .as_ref()
-                .is_some_and(|order| order.since == since && order.ticket() == ticket && order.is_settled());
+            let Some(front) = self.settled.front() else { break };
+            let (since, slot, current) = (front.since, front.slot, self.is_current(front));
             if current
                 && self.settled_count <= limits.settled_max
                 && since.plus_millis(limits.settled_window_ms) >= now

@@ -7,7 +7,7 @@
 use wincode::config::Configuration;
 
 use super::{Decoded, Undecodable};
-use crate::words::command::{Command, ELEMENTS_MAX};
+use crate::words::command::{COMMANDS_MAX, Command, ELEMENTS_MAX};
 use crate::words::outcome::Outcome;
 use crate::words::policy::{PolicyChange, RULES_NEWEST};
 
@@ -24,6 +24,9 @@ macro_rules! reading {
             .with_preallocation_size_limit::<PREALLOCATION_BYTES_MAX>()
     };
 }
+
+/// Commands, and outcomes: `motion::publishing` keeps to the same bound.
+const ELEMENTS_PER_FRAME_MAX: u64 = COMMANDS_MAX as u64;
 
 /// Writing has no such limit: what is in memory already costs no more, and a writer must not panic over it.
 macro_rules! writing {
@@ -57,6 +60,9 @@ impl<'a> Elements<'a> {
         match read_varint(&mut rest) {
             None => failed("the frame ends within its count"),
             Some(0) => failed("an empty frame"),
+            Some(left) if left > ELEMENTS_PER_FRAME_MAX => {
+                failed(&format!("more than {ELEMENTS_PER_FRAME_MAX} elements in a frame"))
+            }
             Some(left) => Self { rest, left, single: left == 1, failed: None },
         }
     }

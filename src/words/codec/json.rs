@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Decoded, Undecodable};
-use crate::words::command::Command;
+use crate::words::command::{COMMANDS_MAX, Command};
 use crate::words::policy::{PolicyChange, RULES_NEWEST};
 
 /// The elements of a JSON payload.
@@ -30,6 +30,9 @@ impl<'a> Elements<'a> {
         }
         match serde_json::from_slice::<Vec<&RawValue>>(payload) {
             Ok(elements) if elements.is_empty() => Self::failed(Undecodable::new("an empty array", payload)),
+            Ok(elements) if elements.len() > COMMANDS_MAX => {
+                Self::failed(Undecodable::new(format_args!("more than {COMMANDS_MAX} commands"), payload))
+            }
             Ok(elements) => Self { state: State::Many(elements.into_iter()) },
             Err(error) => Self::failed(Undecodable::new(error, payload)),
         }
