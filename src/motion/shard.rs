@@ -159,9 +159,10 @@ impl<S: Streams> Shard<S> {
                 fault = fault.name(),
                 "the shard stands still: {fault}"
             );
-            self.telemetry.fault(&fault);
-            self.status.update(|progress| progress.fault = Some(fault));
+            self.status.update(|progress| progress.fault = Some(fault.clone()));
         }
+        // Again at the end, when nobody polls any more.
+        self.telemetry.fault(&fault);
     }
 
     /// Asks the streams how far they are, until they answer.
@@ -256,15 +257,20 @@ impl<S: Streams> Shard<S> {
         }
     }
 
-    /// Whether the log still holds what was read from it.
+    /// Whether the log still holds what was read from it, and what comes next. A log that lost all that it held gives no
+    /// message that would show the gap.
     async fn verify(&self, last: Option<&LogMessage>) -> Result<Option<Fault>, ReadError> {
-        let Some(last) = last else { return Ok(None) };
         let log = self.streams.log_state().await?;
+        let due = last.map_or(1, |last| last.sequence + 1);
+        if log.first_sequence > due {
+            return Ok(Some(Fault::Gap { expected: due, found: log.first_sequence }));
+        }
+        let Some(last) = last else { return Ok(None) };
         if log.last_sequence < last.sequence {
             return Ok(Some(Fault::LogBehind { last: log.last_sequence, applied: last.sequence }));
         }
         let stored = self.streams.log_message(last.sequence).await?;
-        // A message that was trimmed cannot be compared; if it is missed, the gap shows.
+        // A message that was trimmed cannot be compared.
         let trimmed = stored.is_none() && log.first_sequence > last.sequence;
         let same = stored.is_some_and(|stored| stored == *last);
         Ok((!same && !trimmed).then_some(Fault::LogRewritten { sequence: last.sequence }))
