@@ -131,7 +131,8 @@ async fn bad_stock_is_named_by_its_line() {
     let cases = [
         ("sku,quantity\nA,1\nB,many\n", "line 3: the quantity is no whole number"),
         ("sku,quantity\n\n\nA,1\nB,many\n", "line 5: the quantity is no whole number"),
-        ("sku,quantity\n\"A\n\",1\n", "line 2: SKUs and sites"),
+        ("sku,quantity\n\"\n\nA\",1\nB,many\n", "line 5: the quantity"),
+        ("sku,quantity\n\"A\nB\",1\n", "line 2: SKUs and sites"),
         ("sku,quantity\nA,0\n", "line 2: quantities are 1 to"),
         ("sku,quantity\nA,1,2\n", "line 2"),
         ("sku,amount\nA,1\n", "unknown column \"amount\""),
