@@ -43,11 +43,13 @@ pub(super) fn read(path: &Path, kind: Kind) -> anyhow::Result<Sites> {
     let mut sites = Sites::new();
     let least = i64::from(kind == Kind::Receive);
     for (row, record) in reader.records().enumerate() {
-        let line = row + 2;
         if row == ROWS_MAX {
             bail!("more than {ROWS_MAX} rows");
         }
-        let record = record.with_context(|| format!("line {line}"))?;
+        // The reader's own errors name the line.
+        let record = record?;
+        // Not the row's number: blank lines are passed over, and a quoted field may hold line ends.
+        let line = record.position().map_or(0, csv::Position::line);
         let field = |column: usize| record.get(column).unwrap_or_default();
         let site = site_column.map(field).filter(|site| !site.is_empty()).unwrap_or(SITE_DEFAULT);
         let sku = field(sku_column);

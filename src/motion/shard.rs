@@ -41,6 +41,9 @@ const POLL_INTERVAL_FIRST: Duration = Duration::from_millis(50);
 /// The pause before something that failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
+/// An append that fails again is not logged again before this has passed; the metrics count each.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
 /// What a shard is led with.
 #[derive(Clone, Debug)]
 pub struct ShardOptions {
@@ -159,9 +162,10 @@ impl<S: Streams> Shard<S> {
                 fault = fault.name(),
                 "the shard stands still: {fault}"
             );
-            self.telemetry.fault(&fault);
-            self.status.update(|progress| progress.fault = Some(fault));
+            self.status.update(|progress| progress.fault = Some(fault.clone()));
         }
+        // Again at the end, when nobody polls any more.
+        self.telemetry.fault(&fault);
     }
 
     /// Asks the streams how far they are, until they answer.
@@ -256,15 +260,20 @@ impl<S: Streams> Shard<S> {
         }
     }
 
-    /// Whether the log still holds what was read from it.
+    /// Whether the log still holds what was read from it, and what comes next. A log that lost all that it held gives no
+    /// message that would show the gap.
     async fn verify(&self, last: Option<&LogMessage>) -> Result<Option<Fault>, ReadError> {
-        let Some(last) = last else { return Ok(None) };
         let log = self.streams.log_state().await?;
+        let due = last.map_or(1, |last| last.sequence + 1);
+        if log.first_sequence > due {
+            return Ok(Some(Fault::Gap { expected: due, found: log.first_sequence }));
+        }
+        let Some(last) = last else { return Ok(None) };
         if log.last_sequence < last.sequence {
             return Ok(Some(Fault::LogBehind { last: log.last_sequence, applied: last.sequence }));
         }
         let stored = self.streams.log_message(last.sequence).await?;
-        // A message that was trimmed cannot be compared; if it is missed, the gap shows.
+        // A message that was trimmed cannot be compared.
         let trimmed = stored.is_none() && log.first_sequence > last.sequence;
         let same = stored.is_some_and(|stored| stored == *last);
         Ok((!same && !trimmed).then_some(Fault::LogRewritten { sequence: last.sequence }))
@@ -323,6 +332,7 @@ impl<S: Streams> Shard<S> {
     ) -> Result<(), Fault> {
         let mut fault = None;
         let mut open = true;
+        let mut complained_at = None;
         let mut under_way: Option<Pin<Box<dyn Future<Output = Done> + Send>>> = None;
         loop {
             if under_way.is_none() {
@@ -335,7 +345,7 @@ impl<S: Streams> Shard<S> {
                 biased;
                 done = async { under_way.as_mut().expect("guarded").await }, if under_way.is_some() => {
                     under_way = None;
-                    self.done(&mut publishing, done)?;
+                    self.done(&mut publishing, done, &mut complained_at)?;
                 }
                 next = folded.recv(), if open && publishing.queued_bytes() < PUBLISH_BYTES_QUEUED_MAX => match next {
                     Some(Ok(applied)) => {
@@ -379,7 +389,11 @@ impl<S: Streams> Shard<S> {
             Action::Append { append, expected_last } => Box::pin(async move {
                 let started = shard.clock.monotonic();
                 let stored = shard.streams.append_outcomes(append, expected_last).await;
-                if matches!(stored, Err(AppendError::Full | AppendError::Unavailable(_))) {
+                // After a conflict or a time-out the stream itself tells how to go on.
+                if matches!(
+                    stored,
+                    Err(AppendError::Full | AppendError::TooLarge | AppendError::Unavailable(_))
+                ) {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 Done::Append(stored, shard.clock.monotonic().saturating_sub(started))
@@ -394,11 +408,23 @@ impl<S: Streams> Shard<S> {
         })
     }
 
-    fn done(&self, publishing: &mut Publishing, done: Done) -> Result<(), Fault> {
+    fn done(
+        &self,
+        publishing: &mut Publishing,
+        done: Done,
+        complained_at: &mut Option<Duration>,
+    ) -> Result<(), Fault> {
+        let mut complain = |what: &str, error: &AppendError| {
+            let now = self.clock.monotonic();
+            if complained_at.is_none_or(|at| now.saturating_sub(at) >= COMPLAINT_INTERVAL) {
+                *complained_at = Some(now);
+                tracing::warn!(shard = self.status.shard, %error, "{what}");
+            }
+        };
         match done {
             Done::DeadLetter(_, Ok(())) => publishing.letter_stored(),
             Done::DeadLetter(letter, Err(error)) => {
-                tracing::warn!(shard = self.status.shard, %error, "a dead letter was not stored; trying on");
+                complain("a dead letter was not stored; trying on", &error);
                 publishing.letter_failed(letter);
             }
             Done::Append(Ok(sequence), took) => {
@@ -407,7 +433,7 @@ impl<S: Streams> Shard<S> {
                 self.telemetry.announced(&announced.outcomes, messages, took, self.clock.wall_ns());
             }
             Done::Append(Err(error), _) => {
-                tracing::warn!(shard = self.status.shard, %error, "outcomes were not acknowledged; reading where they ended");
+                complain("outcomes were not acknowledged; reading where they ended", &error);
                 self.telemetry.append_failed(&error);
                 publishing.failed(&error);
             }

@@ -98,10 +98,10 @@ impl Status {
         self.caught_up.store(caught_up, Relaxed);
     }
 
-    /// Whether it has its streams, and is done with all but the newest of its log.
+    /// Whether it has its streams, is done with all but the newest of its log, and does not stand still.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.connected.load(Relaxed) && self.caught_up.load(Relaxed)
+        self.connected.load(Relaxed) && self.caught_up.load(Relaxed) && self.progress().fault.is_none()
     }
 
     /// Why it is not ready, in words.

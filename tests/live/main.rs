@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod cli;
 mod contract;
 mod jetstream;
 mod nats;
 mod poison;
+mod publishing;
+mod tidy;
+mod weir;
+mod worker;

@@ -61,6 +61,16 @@ impl Server {
         self.port
     }
 
+    /// Where it keeps its streams.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
+    /// A folder for the files of a test; it goes with the server.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// How a test connects to it.
     pub(crate) fn connection(&self) -> Connection {
         Connection { urls: vec![self.url()], name: "test".to_owned(), wait_for_server: false }
@@ -107,7 +117,7 @@ impl Server {
             std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log")).unwrap();
         Command::new(&self.binary)
             .args(["-a", "127.0.0.1", "-p", port, "-js", "-sd"])
-            .arg(self.folder.join("store"))
+            .arg(self.store())
             .arg("--ports_file_dir")
             .arg(&self.folder)
             .stdin(Stdio::null())

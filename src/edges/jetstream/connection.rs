@@ -6,6 +6,7 @@
 //!
 //! TLS and credentials are not here yet.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -159,6 +160,7 @@ async fn connect_counting(options: &Connection, losses: watch::Sender<u64>) -> R
     let shown = servers.iter().map(shown).collect::<Vec<_>>().join(", ");
 
     let name = options.name.clone();
+    let lost = AtomicBool::new(false);
     let mut connect = ConnectOptions::new()
         .name(&options.name)
         .connection_timeout(CONNECT_TIMEOUT)
@@ -169,7 +171,7 @@ async fn connect_counting(options: &Connection, losses: watch::Sender<u64>) -> R
             if matches!(event, Event::Disconnected | Event::SlowConsumer(_)) {
                 losses.send_modify(|losses| *losses += 1);
             }
-            note(&name, &event);
+            note(&name, &event, &lost);
             std::future::ready(())
         });
     if options.wait_for_server {
@@ -191,10 +193,14 @@ fn backoff(attempts: usize) -> Duration {
     Duration::from_millis(10).saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX)
 }
 
-/// Logs what happened to a connection, and counts what an operator should know of.
-fn note(connection: &str, event: &Event) {
+/// Logs what happened to a connection, and counts what an operator should know of. While a connection is `lost`, each
+/// attempt to make it anew may fail; the first that does speaks for all.
+fn note(connection: &str, event: &Event, lost: &AtomicBool) {
     match event {
-        Event::Connected => tracing::info!(connection, "connected to NATS"),
+        Event::Connected => {
+            lost.store(false, Relaxed);
+            tracing::info!(connection, "connected to NATS");
+        }
         Event::Disconnected => {
             metrics::counter!("weir_nats_disconnects_total", "connection" => connection.to_owned())
                 .increment(1);
@@ -207,6 +213,9 @@ fn note(connection: &str, event: &Event) {
             tracing::warn!(connection, subscription, "deliveries were dropped: the consumer is too slow");
         }
         Event::ServerError(error) => tracing::warn!(connection, %error, "NATS reports an error"),
+        Event::ClientError(error) if lost.swap(true, Relaxed) => {
+            tracing::debug!(connection, %error, "the NATS connection failed again");
+        }
         Event::ClientError(error) => tracing::warn!(connection, %error, "the NATS connection failed"),
         Event::LameDuckMode | Event::Draining | Event::Closed => {
             tracing::info!(connection, state = %event, "the NATS connection changes");

@@ -1,0 +1,323 @@
+//! The commands that people type: what they print, what they send, and how they end.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use weir::edges::streams::Streams as _;
+
+use crate::nats::{Server, until};
+use crate::weir::{Ended, Weir, audit, place, receive, streams};
+
+/// A server with streams and a worker.
+async fn worker() -> (Server, Weir) {
+    let server = Server::start().await;
+    Weir::setup(&server).await;
+    let worker = Weir::ready(&server, &[]).await;
+    (server, worker)
+}
+
+/// Writes a file of a test's own.
+fn file(server: &Server, name: &str, text: &str) -> String {
+    let path = server.folder().join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+async fn log_last(server: &Server) -> u64 {
+    streams(server).await.log_state().await.unwrap().last_sequence
+}
+
+/// The JSON objects that a command has printed, one a line.
+fn lines(ended: &Ended) -> Vec<Value> {
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[track_caller]
+fn fails(ended: &Ended, code: i32, texts: &[&str]) {
+    assert_eq!(ended.code, Some(code), "{ended:?}");
+    for text in texts {
+        assert!(ended.stderr.contains(text), "{text:?} is not in {:?}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn submit_sends_and_prints_the_outcomes() {
+    let (server, _worker) = worker().await;
+    let one = Weir::on(&server, &["submit", &receive("R-1", 2).to_string()]).await;
+    let outcome = &lines(&one)[0];
+    assert_eq!((&outcome["outcome"], &outcome["receipt_id"]), (&json!("received"), &json!("R-1")));
+
+    let two = json!([place("O-1"), place("O-2")]).to_string();
+    let two = lines(&Weir::on(&server, &["submit", &two]).await);
+    assert_eq!(two.iter().map(|outcome| &outcome["order_id"]).collect::<Vec<_>>(), ["O-1", "O-2"]);
+
+    let text = format!("{}\n\n{}\n", place("O-3"), place("O-1"));
+    let path = file(&server, "commands", &text);
+    let from_file = lines(&Weir::on(&server, &["submit", "--file", &path]).await);
+    assert_eq!(from_file[0]["reason"], "insufficient_stock");
+    assert_eq!(from_file[1]["duplicate"], true);
+
+    let environment = [("NATS_URL", server.url())];
+    let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let piped = Weir::spawn(&["submit", "--file", "-"], &environment, &text).finish().await;
+    let piped = lines(&piped);
+    assert!(piped.iter().all(|outcome| outcome["duplicate"] == true), "{piped:?}");
+    assert_eq!(audit(&server).await.len(), 1 + 1 + 2 + 2 + 2);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_not_sent() {
+    let server = Server::start().await;
+    Weir::setup(&server).await;
+    let unknown = r#"{"place":{"order_id":"O-1","lines":[],"colour":"red"}}"#;
+    fails(&Weir::on(&server, &["submit", unknown]).await, 1, &["unknown field `colour`"]);
+    let path = file(&server, "commands", &format!("{}\n{unknown}\n", place("O-1")));
+    fails(&Weir::on(&server, &["submit", "--file", &path]).await, 1, &["line 2: unknown field `colour`"]);
+    fails(&Weir::on(&server, &["submit", "[]"]).await, 1, &["an empty array"]);
+    fails(&Weir::on(&server, &["submit", "--file", "/no/such/file"]).await, 1, &["/no/such/file"]);
+    fails(&Weir::on(&server, &["submit"]).await, 2, &["Usage"]);
+    let order = place("O-1").to_string();
+    fails(&Weir::on(&server, &["submit", "--shard", "other", &order]).await, 1, &["no shard \"other\""]);
+    assert_eq!(log_last(&server).await, 1);
+
+    let late = Weir::on(&server, &["submit", "--wait", "50ms", &order]).await;
+    fails(&late, 3, &["stored, but not decided within 50ms", "is a worker running?"]);
+    assert_eq!(late.stdout, "");
+    assert_eq!(log_last(&server).await, 2);
+}
+
+#[tokio::test]
+async fn a_command_without_a_server_fails_at_once() {
+    let mut server = Server::start().await;
+    server.kill();
+    let order = place("O-1").to_string();
+    let commands: [&[&str]; 4] = [&["submit", &order], &["status"], &["setup"], &["policy", "show"]];
+    for command in commands {
+        let ended = Weir::on(&server, command).await;
+        fails(&ended, 1, &["cannot connect to NATS at 127.0.0.1:"]);
+    }
+}
+
+#[tokio::test]
+async fn stock_that_is_loaded_twice_counts_once() {
+    let (server, _worker) = worker().await;
+    let path = file(&server, "stock.csv", "sku,quantity\nA,3\nB,4\nA,2\n");
+    let load = async |arguments: &[&str]| {
+        Weir::on(&server, &[&["stock", "load", &path, "--receive"], arguments].concat()).await
+    };
+    let dry = lines(&load(&["--dry-run"]).await);
+    let expected = json!([{"sku": "A", "quantity": 5}, {"sku": "B", "quantity": 4}]);
+    assert_eq!(dry[0]["receive"]["lines"], expected);
+    assert_eq!(log_last(&server).await, 1);
+    let once = load(&[]).await;
+    assert_eq!(once.stdout, "receipts: 1 new, 0 known before, 0 refused\n", "{once:?}");
+    let twice = load(&[]).await;
+    assert_eq!(twice.stdout, "receipts: 0 new, 1 known before, 0 refused\n", "{twice:?}");
+    let again = load(&["--id", "tomorrow"]).await;
+    assert_eq!(again.stdout, "receipts: 1 new, 0 known before, 0 refused\n", "{again:?}");
+    let count = Weir::on(&server, &["stock", "load", &path, "--count"]).await;
+    fails(&count, 1, &["line 4: \"A\" is counted twice"]);
+    let path = file(&server, "count.csv", "sku,quantity\nA,9\n");
+    let count = Weir::on(&server, &["stock", "load", &path, "--count"]).await;
+    assert_eq!(count.stdout, "counts: 1 new, 0 known before, 0 refused\n", "{count:?}");
+    let counted = audit(&server).await.pop().unwrap();
+    assert_eq!(counted["adjustments"], json!([{"sku": "A", "before": 10, "after": 9}]));
+}
+
+#[tokio::test]
+async fn bad_stock_is_named_by_its_line() {
+    let server = Server::start().await;
+    let cases = [
+        ("sku,quantity\nA,1\nB,many\n", "line 3: the quantity is no whole number"),
+        ("sku,quantity\n\n\nA,1\nB,many\n", "line 5: the quantity is no whole number"),
+        ("sku,quantity\n\"\n\nA\",1\nB,many\n", "line 5: the quantity"),
+        ("sku,quantity\n\"A\nB\",1\n", "line 2: SKUs and sites"),
+        ("sku,quantity\nA,0\n", "line 2: quantities are 1 to"),
+        ("sku,quantity\nA,1,2\n", "line 2"),
+        ("sku,amount\nA,1\n", "unknown column \"amount\""),
+        ("sku\nA\n", "no column `quantity`"),
+        ("sku,quantity\n", "no rows"),
+        ("sku,quantity,site\nA,1,moon\n", "no shard of the configuration holds site \"moon\""),
+    ];
+    for (text, expected) in cases {
+        let path = file(&server, "stock.csv", text);
+        fails(&Weir::on(&server, &["stock", "load", &path, "--receive"]).await, 1, &[expected]);
+    }
+    fails(&Weir::on(&server, &["stock", "load", "x.csv"]).await, 2, &["--receive"]);
+}
+
+#[tokio::test]
+async fn a_policy_is_applied_once() {
+    let (server, _worker) = worker().await;
+    let shown = Weir::on(&server, &["policy", "show"]).await;
+    assert!(
+        shown.stdout.contains("rules = 1\n") && shown.stdout.contains("sites = [\"main\"]\n"),
+        "{shown:?}"
+    );
+    // What is shown can be applied, and is no change.
+    let path = file(&server, "shown.toml", &shown.stdout);
+    let same = Weir::on(&server, &["policy", "apply", &path]).await;
+    assert_eq!(same.stdout, "no difference: nothing sent\n", "{same:?}");
+    let path = file(&server, "policy.toml", "pay_within_ms = 60000\nsites = [\"north\", \"main\"]\n");
+    let first = lines(&Weir::on(&server, &["policy", "apply", &path]).await);
+    assert_eq!(first[0], json!({"pay_within_ms": 60000, "sites": ["north", "main"]}));
+    assert_eq!(first[1]["outcome"], "policy_applied");
+    assert_eq!(log_last(&server).await, 2);
+    let second = Weir::on(&server, &["policy", "apply", &path]).await;
+    assert_eq!(second.stdout, "no difference: nothing sent\n", "{second:?}");
+    assert_eq!(log_last(&server).await, 2);
+    let shown = Weir::on(&server, &["policy", "show"]).await;
+    assert!(shown.stdout.contains("pay_within_ms = 60000\n"), "{shown:?}");
+    let path = file(&server, "wrong.toml", "pay_within = 1\n");
+    fails(&Weir::on(&server, &["policy", "apply", &path]).await, 1, &["wrong.toml", "unknown field"]);
+}
+
+/// A file in the folder of temporary files, gone when it is dropped.
+struct TemporaryFile(PathBuf);
+
+impl TemporaryFile {
+    fn new(name: &str, text: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn check_prints_what_is_in_force() {
+    let text = "[nats]\nurls = [\"nats://file:secret@a:1\"]\nprefix = \"file\"\n[worker]\nname = \"file\"\n";
+    let config = TemporaryFile::new("check.toml", text);
+    let shown = async |environment: &[(&str, &str)], arguments: &[&str]| {
+        let arguments = [&["check", "--config", config.path()], arguments].concat();
+        let ended = Weir::spawn(&arguments, environment, "").finish().await;
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+        assert!(!ended.stdout.contains("secret"), "{}", ended.stdout);
+        ended.stdout.parse::<toml::Table>().unwrap()
+    };
+    let of_file = shown(&[], &[]).await;
+    assert_eq!(of_file["nats"]["urls"][0].as_str(), Some("nats://***@a:1"));
+    assert_eq!(of_file["nats"]["prefix"].as_str(), Some("file"));
+    assert_eq!(of_file["admin"]["address"].as_str(), Some("127.0.0.1:9464"));
+    let environment = [
+        ("NATS_URL", "tls://secret@b:2, c:3"),
+        ("WEIR_PREFIX", "environment"),
+        ("WEIR_NAME", "environment"),
+        ("WEIR_ADMIN", "127.0.0.1:1"),
+    ];
+    let of_environment = shown(&environment, &[]).await;
+    assert_eq!(of_environment["nats"]["urls"][0].as_str(), Some("tls://***@b:2"));
+    assert_eq!(of_environment["nats"]["urls"][1].as_str(), Some("nats://c:3"));
+    assert_eq!(of_environment["nats"]["prefix"].as_str(), Some("environment"));
+    assert_eq!(of_environment["worker"]["name"].as_str(), Some("environment"));
+    assert_eq!(of_environment["admin"]["address"].as_str(), Some("127.0.0.1:1"));
+    let flags =
+        ["--nats", "d", "--prefix", "flag", "--name", "flag", "--admin", "[::1]:2", "--outcomes", "bincode"];
+    let of_flags = shown(&environment, &flags).await;
+    assert_eq!(of_flags["nats"]["urls"].as_array().unwrap().len(), 1);
+    assert_eq!(of_flags["nats"]["urls"][0].as_str(), Some("nats://d"));
+    assert_eq!(of_flags["nats"]["prefix"].as_str(), Some("flag"));
+    assert_eq!(of_flags["worker"]["name"].as_str(), Some("flag"));
+    assert_eq!(of_flags["worker"]["outcomes"].as_str(), Some("bincode"));
+    assert_eq!(of_flags["admin"]["address"].as_str(), Some("[::1]:2"));
+}
+
+#[tokio::test]
+async fn check_names_what_is_wrong() {
+    let cases = [
+        ("[nats]\nurl = \"nats://secret@a\"", "line 2: unknown field `url`"),
+        ("[nats", "line 1: "),
+        ("[nats]\nurls = [\"http://secret@a\"]", "nats.urls: each begins"),
+        ("[nats]\nurls = []", "nats.urls: at least one"),
+        ("[admin]\naddress = \"here\"", "admin.address"),
+        ("[worker]\ndrain_deadline_ms = 600001", "worker.drain_deadline_ms: 0 to 600000"),
+        ("[worker]\noutcomes = \"xml\"", "line 2: unknown variant `xml`"),
+        ("[streams]\nreplicas = 9", "streams.replicas: 1 to 5"),
+        ("shards = []", "shards: 1 to 1024"),
+        ("[[shards]]\nname = \"a b\"\nsites = [\"x\"]", "shards.name"),
+    ];
+    for (number, (text, expected)) in cases.into_iter().enumerate() {
+        let config = TemporaryFile::new(&format!("wrong-{number}.toml"), text);
+        let ended = Weir::command(&["check", "--config", config.path()]).await;
+        fails(&ended, 78, &["weir: configuration: ", expected]);
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+        assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+        assert_eq!(ended.stdout, "");
+    }
+    fails(&Weir::command(&["check", "--config", "/no/such/file"]).await, 78, &["/no/such/file: "]);
+    fails(&Weir::command(&["check", "--prefix", "a.b"]).await, 78, &["nats.prefix"]);
+    fails(&Weir::command(&["check", "--admin", "9464"]).await, 78, &["admin.address: \"9464\""]);
+    fails(&Weir::command(&["check", "--outcomes", "xml"]).await, 2, &["json or bincode"]);
+}
+
+#[tokio::test]
+async fn status_tells_with_and_without_a_worker() {
+    let (server, worker) = worker().await;
+    let orders = json!([receive("R-1", 2), place("O-1"), place("O-2")]).to_string();
+    Weir::on(&server, &["submit", &orders]).await;
+    let status: Value = serde_json::from_str(&worker.get("/status?digests").1).unwrap();
+    worker.stop().await;
+    let plain = Weir::on(&server, &["status"]).await;
+    assert_eq!(plain.code, Some(0), "{plain:?}");
+    assert!(plain.stdout.starts_with("shard main\n"), "{}", plain.stdout);
+    assert!(
+        plain.stdout.lines().any(|line| line.split_whitespace().eq(["log_last", "2"])),
+        "{}",
+        plain.stdout
+    );
+
+    let ended = Weir::on(&server, &["status", "--json", "--digests"]).await;
+    let shards = lines(&ended).remove(0);
+    let shard = &shards[0];
+    let inspected = &status["shards"][0]["inspected"];
+    assert_eq!(shard["announced"], "2.2.0");
+    assert_eq!((&shard["lag_messages"], &shard["rules"]), (&json!(0), &json!(1)));
+    assert_eq!((&shard["chain"], &shard["replayed"]), (&inspected["chain"], &inspected["chain"]));
+    assert_eq!((&shard["state"], &shard["ledger"]), (&inspected["state"], &inspected["ledger"]));
+    assert_eq!(inspected["books"], "hold");
+
+    Weir::on(&server, &["submit", "--wait", "0ms", &place("O-3").to_string()]).await;
+    let behind = lines(&Weir::on(&server, &["status", "--json"]).await).remove(0);
+    assert_eq!(behind[0]["lag_messages"], 1);
+    assert!(behind[0]["lag_seconds"].as_f64().unwrap() > 0.0);
+}
+
+#[tokio::test]
+async fn the_demo_adds_up() {
+    let ended = Weir::command(&["demo", "--for", "2s", "--json", "--admin", "127.0.0.1:0"]).await;
+    let summary = lines(&ended).remove(0);
+    assert_eq!(summary["problems"], json!([]));
+    let figure = |name: &str| summary[name].as_u64().unwrap();
+    let sum = |name: &str| -> u64 {
+        summary[name].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum()
+    };
+    assert!(figure("orders") > 1000, "{summary}");
+    assert_eq!(figure("orders"), figure("confirmed") + figure("waiting") + sum("refused"));
+    assert!(figure("released") <= figure("waiting") && figure("confirmed_in_part") <= figure("confirmed"));
+    assert!(figure("commands") >= figure("orders") + figure("repeats"));
+    let latency = &summary["stored_to_announced_us"];
+    let quantile = |name: &str| latency[name].as_u64().unwrap();
+    assert!(quantile("p50") <= quantile("p99") && quantile("p99") <= quantile("max"), "{latency}");
+}
+
+#[tokio::test]
+async fn the_demo_can_be_interrupted() {
+    let arguments = ["demo", "--for", "60s", "--rate", "500", "--admin", "127.0.0.1:0"];
+    let demo = Weir::spawn(&arguments, &[], "");
+    until("a line of figures", async || demo.printed().contains("% confirmed").then_some(())).await;
+    demo.signal("INT");
+    let ended = demo.finish().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.contains("It adds up"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("orders placed, each decided once"), "{}", ended.stdout);
+}

@@ -1,0 +1,159 @@
+//! The order of the source itself: floors, openings, sizes, and names that stand for one thing.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use weir::words::command::CommandKind;
+use weir::words::fault::Fault;
+use weir::words::outcome::{OutcomeKind, Reason};
+
+/// The floors, from the lowest.
+const FLOORS: [&str; 6] = ["words", "folds", "edges", "motion", "process", "commands"];
+
+/// The most lines of a file, without its comments and blank lines.
+const CODE_LINES_MAX: usize = 500;
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Every source file, by its path below `src`.
+fn files() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![source()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(source()).unwrap().to_owned(), text));
+            }
+        }
+    }
+    assert!(found.len() > 50, "the source is somewhere else");
+    found
+}
+
+/// The lines that are neither comments nor blank.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"))
+}
+
+fn floor(name: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| *floor == name)
+}
+
+fn word(text: &str) -> &str {
+    let end = text.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(text.len());
+    &text[..end]
+}
+
+/// The modules at the top of the crate that a piece of code names.
+fn named(code: &str) -> Vec<&str> {
+    let mut names = Vec::new();
+    for root in ["crate::", "weir::"] {
+        for (start, _) in code.match_indices(root) {
+            if code[..start].ends_with(|letter: char| letter.is_alphanumeric() || letter == '_') {
+                continue;
+            }
+            let rest = &code[start + root.len()..];
+            let Some(group) = rest.strip_prefix('{') else {
+                names.push(word(rest));
+                continue;
+            };
+            // What stands at the first level of the group.
+            let (mut depth, mut item) = (0, 0);
+            for (place, letter) in group.char_indices() {
+                match letter {
+                    '{' => depth += 1,
+                    '}' if depth > 0 => depth -= 1,
+                    '}' => {
+                        names.push(word(group[item..].trim_start()));
+                        break;
+                    }
+                    ',' if depth == 0 => {
+                        names.push(word(group[item..].trim_start()));
+                        item = place + 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn groups_are_taken_apart() {
+    assert_eq!(
+        named("use crate::words::{a, b};\nuse crate::{edges::{x, y}, folds};"),
+        ["words", "edges", "folds"]
+    );
+    assert_eq!(named("pub(in crate::motion) x: mycrate::process::Y"), ["motion"]);
+}
+
+#[test]
+fn a_file_imports_its_own_floor_and_lower_ones() {
+    let mut wrong = Vec::new();
+    for (path, text) in files() {
+        let first = path.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs");
+        let own = match (floor(first), first) {
+            (Some(own), _) => own,
+            (None, "lib" | "main") => FLOORS.len(),
+            (None, _) => panic!("{} is on no floor", path.display()),
+        };
+        let code = code(&text).collect::<Vec<_>>().join("\n");
+        for name in named(&code) {
+            if floor(name).is_some_and(|used| used > own) {
+                wrong.push(format!("{} imports {name}", path.display()));
+            }
+        }
+        // Nobody goes round the back.
+        for floor in FLOORS.iter().filter(|floor| **floor != first) {
+            if code.contains(&format!("super::{floor}::")) {
+                wrong.push(format!("{} reaches {floor} by `super`", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_small() {
+    let mut wrong = Vec::new();
+    for (path, text) in files() {
+        let path = path.display();
+        if !text.starts_with("//! ") {
+            wrong.push(format!("{path} does not begin with //!"));
+        }
+        let lines = code(&text).count();
+        if lines > CODE_LINES_MAX {
+            wrong.push(format!("{path} has {lines} lines of code"));
+        }
+        for unfinished in ["todo!(", "unimplemented!(", "dbg!("] {
+            if code(&text).any(|line| line.contains(unfinished)) {
+                wrong.push(format!("{path} has {unfinished})"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_name_stands_for_one_thing() {
+    #[track_caller]
+    fn distinct<'n>(names: impl IntoIterator<Item = &'n str>) {
+        let mut seen = BTreeSet::new();
+        for name in names {
+            assert!(seen.insert(name), "{name} stands for two things");
+            let plain = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+            assert!(!name.is_empty() && name.chars().all(plain), "{name:?}");
+        }
+    }
+    distinct(Fault::NAMES);
+    distinct(Reason::ALL.map(Reason::code));
+    distinct(OutcomeKind::ALL.map(OutcomeKind::name));
+    distinct(CommandKind::ALL.map(CommandKind::name));
+}
