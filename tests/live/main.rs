@@ -6,3 +6,5 @@ mod contract;
 mod jetstream;
 mod nats;
 mod poison;
+mod real_data;
+mod retail_model;
