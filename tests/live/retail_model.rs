@@ -216,7 +216,7 @@ fn undo(orders: &mut [Order], cancellations: &[Cancellation]) -> Vec<(When, Step
             continue;
         }
 
-        let mut takes: BTreeMap<usize, Units> = BTreeMap::new();
+        let mut back_from: BTreeMap<usize, Units> = BTreeMap::new();
         for (sku, wanted) in &cancellation.units {
             let mut wanted = *wanted;
             for &place in &candidates {
@@ -227,12 +227,12 @@ fn undo(orders: &mut [Order], cancellations: &[Cancellation]) -> Vec<(When, Step
                 if taken > 0 {
                     wanted -= taken;
                     *order.undone.entry(sku.clone()).or_default() += taken;
-                    takes.entry(place).or_default().insert(sku.clone(), taken);
+                    back_from.entry(place).or_default().insert(sku.clone(), taken);
                 }
             }
         }
-        let from = candidates.iter().filter_map(|place| Some((*place, takes.remove(place)?)));
-        for (number, (order, units)) in (1..).zip(from.collect::<Vec<_>>()) {
+        let in_turn = candidates.iter().filter_map(|place| Some((*place, back_from.remove(place)?)));
+        for (number, (order, units)) in (1..).zip(in_turn.collect::<Vec<_>>()) {
             let time = cancellation.time.max(orders[order].time + SHIP_AFTER_S);
             let id = format!("{}-{number}", cancellation.id);
             steps.push(((time, 4), Step::Return { order, id, units }));
