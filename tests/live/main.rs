@@ -8,6 +8,8 @@ mod jetstream;
 mod nats;
 mod poison;
 mod publishing;
+mod real_data;
+mod retail_model;
 mod tidy;
 mod weir;
 mod worker;
