@@ -101,7 +101,7 @@ pub async fn lead<S: Streams>(
     let halt = drain.child_token();
     let shard = Shard { streams, clock, options, status, telemetry, drain: halt.clone() };
     if let Err(fault) = shard.run().await {
-        shard.halted(fault);
+        shard.halted(&fault);
         halt.cancel();
         drain.cancelled().await;
     }
@@ -155,7 +155,7 @@ impl<S: Streams> Shard<S> {
     }
 
     /// Says that the shard stands still, and why.
-    fn halted(&self, fault: Fault) {
+    fn halted(&self, fault: &Fault) {
         if self.status.progress().fault.is_none() {
             tracing::error!(
                 shard = self.status.shard,
@@ -165,7 +165,7 @@ impl<S: Streams> Shard<S> {
             self.status.update(|progress| progress.fault = Some(fault.clone()));
         }
         // Again at the end, when nobody polls any more.
-        self.telemetry.fault(&fault);
+        self.telemetry.fault(fault);
     }
 
     /// Asks the streams how far they are, until they answer.
@@ -354,7 +354,7 @@ impl<S: Streams> Shard<S> {
                     }
                     Some(Err(found)) => {
                         // What was applied before it is still announced.
-                        self.halted(found.clone());
+                        self.halted(&found);
                         fault = Some(found);
                     }
                     None => open = false,

@@ -134,7 +134,7 @@ async fn bad_stock_is_named_by_its_line() {
         ("sku,quantity\n\"\n\nA\",1\nB,many\n", "line 5: the quantity"),
         ("sku,quantity\n\"A\nB\",1\n", "line 2: SKUs and sites"),
         ("sku,quantity\nA,0\n", "line 2: quantities are 1 to"),
-        ("sku,quantity\nA,1,2\n", "line 2"),
+        ("sku,quantity\nA,1,2\n", "line: 2"),
         ("sku,amount\nA,1\n", "unknown column \"amount\""),
         ("sku\nA\n", "no column `quantity`"),
         ("sku,quantity\n", "no rows"),
