@@ -255,12 +255,13 @@ impl ShardTelemetry {
         }
     }
 
-    /// An append of this worker was acknowledged, at `wall_ns`.
+    /// An append of this worker is known to be stored, at `wall_ns`; `took` is its round trip, unless its acknowledgement
+    /// was lost.
     pub fn announced(
         &self,
         outcomes: &[Entry],
         messages: impl Iterator<Item = Weight>,
-        took: Duration,
+        took: Option<Duration>,
         wall_ns: i64,
     ) {
         let mut counts = [0u64; OutcomeKind::ALL.len()];
@@ -278,7 +279,9 @@ impl ShardTelemetry {
         }
         let mut distributions = self.distributions.lock().unwrap_or_else(PoisonError::into_inner);
         distributions.append_outcomes.record(outcomes.len() as u64, 1);
-        distributions.publish.record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / 1000, 1);
+        if let Some(took) = took {
+            distributions.publish.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), 1);
+        }
         for (stored_at_ns, outcomes) in messages {
             distributions.end_to_end.record_since(stored_at_ns, wall_ns, outcomes);
         }

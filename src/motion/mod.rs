@@ -3,6 +3,7 @@
 //! What decides here is sans-IO: [`folding`] and [`publishing`] are plain state machines, fed with inputs and asked for
 //! actions; [`shard`] carries both between them, the streams, the threads and the clock.
 
+mod announcing;
 pub mod folding;
 pub mod publishing;
 pub mod replay;

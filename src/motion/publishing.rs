@@ -72,6 +72,8 @@ pub struct Publishing {
     front_messages: usize,
     /// What was asked for and has not ended.
     under_way: Option<UnderWay>,
+    /// The `through` of an append that timed out and may have landed.
+    timed_out: Option<Identity>,
     queued_bytes: usize,
 }
 
@@ -97,6 +99,7 @@ impl Publishing {
             front_outcomes: 0,
             front_messages: 0,
             under_way: None,
+            timed_out: None,
             queued_bytes: 0,
         }
     }
@@ -182,7 +185,10 @@ impl Publishing {
 
     /// The append under way was not acknowledged.
     pub fn failed(&mut self, error: &AppendError) {
-        self.under_way = None;
+        let under_way = self.under_way.take();
+        if let (Some(UnderWay::Append(through)), AppendError::TimedOut) = (under_way, error) {
+            self.timed_out = Some(through);
+        }
         // Only a refusal that says that the stream stands where it was believed to stand spares reading it.
         if *error != AppendError::Full {
             self.stream_last = None;
@@ -193,14 +199,26 @@ impl Publishing {
     ///
     /// # Errors
     /// See [`Self::applied`].
-    pub fn read(&mut self, position: &Position) -> Result<(), Fault> {
+    pub fn read(&mut self, position: &Position) -> Result<Announced, Fault> {
         self.stream_last = Some(position.stream_last);
+        let mut announced = Announced::default();
         if position.through > self.through {
             self.through = position.through;
             self.check_chain(position.chain)?;
+        }
+        // An append of this worker that timed out and landed counts as its own.
+        let landed = self.timed_out.take() == Some(position.through);
+        self.skip(landed.then_some(&mut announced))?;
+        if position.chain.sequence > self.chain.sequence {
             self.chain = position.chain;
         }
-        self.skip(None)
+        Ok(announced)
+    }
+
+    /// Whether the outcome stream has lost what was announced: the shard must recover from what is left.
+    #[must_use]
+    pub fn has_lost(&self, position: &Position) -> bool {
+        position.through < self.through
     }
 
     /// Compares an announced chain with this worker's own, where both are known.

@@ -7,8 +7,6 @@
 //! Until there are snapshots, recovery folds the log from its start: silently up to the published position, and from
 //! there on it publishes.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,22 +14,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::folding::{Applied, AppliedMessage, Folding};
-use super::publishing::{Action, Position, Publishing};
+use super::publishing::{Position, Publishing};
 use super::status::{LAG_SECONDS_MAX, Status};
 use super::ticking;
 use crate::edges::clock::SharedClock;
-use crate::edges::streams::{AppendError, ReadError, Reader, Streams};
+use crate::edges::streams::{ReadError, Reader, Streams};
 use crate::edges::telemetry::ShardTelemetry;
 use crate::folds::inventory::{Broken, Digests, Due, Inventory, Totals};
-use crate::words::append::{Chain, DeadLetter};
+use crate::words::append::Chain;
 use crate::words::codec::Format;
 use crate::words::fault::Fault;
 use crate::words::message::LogMessage;
 
 /// Batches between two stages. A batch is what a reader gives at once.
 const BATCHES_QUEUED_MAX: usize = 8;
-/// The publisher takes no more while this many bytes of outcomes wait to be announced.
-const PUBLISH_BYTES_QUEUED_MAX: usize = 32 << 20;
 /// No broker may take less in one message: the largest outcomes would not fit. NATS's default.
 const PAYLOAD_BYTES_LEAST: usize = 1 << 20;
 /// How often stream states are asked for.
@@ -39,10 +35,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The same, until the shard has caught up for the first time.
 const POLL_INTERVAL_FIRST: Duration = Duration::from_millis(50);
 /// The pause before something that failed is tried again.
-const RETRY_PAUSE: Duration = Duration::from_millis(250);
-
-/// An append that fails again is not logged again before this has passed; the metrics count each.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 /// What a shard is led with.
 #[derive(Clone, Debug)]
@@ -74,16 +67,30 @@ pub struct Inspection {
 }
 
 /// What leaves the fold's thread.
-type Folded = Result<Applied, Fault>;
+pub(super) type Folded = Result<Applied, Fault>;
+
+/// Why a shard stops before it is told to.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Fault(Fault),
+    /// The outcome stream has lost what was announced: what is left of it tells from where to announce again.
+    Recover,
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
 
 /// Everything that the parts of one shard share.
 #[derive(Clone)]
-struct Shard<S> {
-    streams: S,
-    clock: SharedClock,
+pub(super) struct Shard<S> {
+    pub(super) streams: S,
+    pub(super) clock: SharedClock,
     options: ShardOptions,
-    status: Arc<Status>,
-    telemetry: Arc<ShardTelemetry>,
+    pub(super) status: Arc<Status>,
+    pub(super) telemetry: Arc<ShardTelemetry>,
     /// Ends the reading; what was read is worked off.
     drain: CancellationToken,
 }
@@ -100,15 +107,26 @@ pub async fn lead<S: Streams>(
 ) {
     let halt = drain.child_token();
     let shard = Shard { streams, clock, options, status, telemetry, drain: halt.clone() };
-    if let Err(fault) = shard.run().await {
-        shard.halted(&fault);
-        halt.cancel();
-        drain.cancelled().await;
+    loop {
+        match shard.run().await {
+            Ok(()) => return,
+            Err(Stop::Recover) => {
+                tracing::warn!(
+                    shard = shard.status.shard,
+                    "the broker lost announced outcomes; recovering to announce them again"
+                );
+            }
+            Err(Stop::Fault(fault)) => {
+                shard.halted(&fault);
+                halt.cancel();
+                return drain.cancelled().await;
+            }
+        }
     }
 }
 
 impl<S: Streams> Shard<S> {
-    async fn run(&self) -> Result<(), Fault> {
+    async fn run(&self) -> Result<(), Stop> {
         let Some((position, log_last)) = self.drain.run_until_cancelled(self.recover()).await.transpose()?
         else {
             return Ok(());
@@ -144,7 +162,7 @@ impl<S: Streams> Shard<S> {
             let read = self.read(input).await;
             // Reading is over: from here on, time is no longer watched.
             stop.cancel();
-            read
+            read.map_err(Stop::from)
         };
         let ended = tokio::try_join!(read, self.publish(publishing, folded, due, log_last));
         stop.cancel();
@@ -155,7 +173,7 @@ impl<S: Streams> Shard<S> {
     }
 
     /// Says that the shard stands still, and why.
-    fn halted(&self, fault: &Fault) {
+    pub(super) fn halted(&self, fault: &Fault) {
         if self.status.progress().fault.is_none() {
             tracing::error!(
                 shard = self.status.shard,
@@ -196,7 +214,7 @@ impl<S: Streams> Shard<S> {
         }
     }
 
-    async fn ask(&self) -> Result<(Position, u64), ReadError> {
+    pub(super) async fn ask(&self) -> Result<(Position, u64), ReadError> {
         let outcomes = self.streams.outcomes_state().await?;
         let last = self.streams.last_outcomes().await?;
         let log = self.streams.log_state().await?;
@@ -322,131 +340,6 @@ impl<S: Streams> Shard<S> {
             .expect("the operating system gives a thread")
     }
 
-    /// Announces what was applied, until there is no more.
-    async fn publish(
-        &self,
-        mut publishing: Publishing,
-        mut folded: mpsc::Receiver<Folded>,
-        due: watch::Sender<Due>,
-        log_last: u64,
-    ) -> Result<(), Fault> {
-        let mut fault = None;
-        let mut open = true;
-        let mut complained_at = None;
-        let mut under_way: Option<Pin<Box<dyn Future<Output = Done> + Send>>> = None;
-        loop {
-            if under_way.is_none() {
-                under_way = self.start(publishing.next());
-            }
-            if under_way.is_none() && !open {
-                return fault.map_or(Ok(()), Err);
-            }
-            tokio::select! {
-                biased;
-                done = async { under_way.as_mut().expect("guarded").await }, if under_way.is_some() => {
-                    under_way = None;
-                    self.done(&mut publishing, done, &mut complained_at)?;
-                }
-                next = folded.recv(), if open && publishing.queued_bytes() < PUBLISH_BYTES_QUEUED_MAX => match next {
-                    Some(Ok(applied)) => {
-                        self.note(&applied, &due, log_last);
-                        publishing.applied(applied)?;
-                    }
-                    Some(Err(found)) => {
-                        // What was applied before it is still announced.
-                        self.halted(&found);
-                        fault = Some(found);
-                    }
-                    None => open = false,
-                },
-            }
-        }
-    }
-
-    fn note(&self, applied: &Applied, due: &watch::Sender<Due>, log_last: u64) {
-        let Some(last) = applied.messages.last() else { return };
-        // While the past is folded, nothing is due: the ticks of the past are in the log.
-        if last.chain.sequence >= log_last {
-            due.send_if_modified(|current| std::mem::replace(current, applied.due) != applied.due);
-        }
-        self.status.update(|progress| {
-            progress.applied = last.chain;
-            progress.totals = applied.totals;
-        });
-    }
-
-    fn start(&self, action: Action) -> Option<Pin<Box<dyn Future<Output = Done> + Send>>> {
-        let shard = self.clone();
-        Some(match action {
-            Action::Idle | Action::Wait => return None,
-            Action::DeadLetter(letter) => Box::pin(async move {
-                let stored = shard.streams.append_dead_letter(letter.clone()).await;
-                if stored.is_err() {
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
-                Done::DeadLetter(letter, stored)
-            }),
-            Action::Append { append, expected_last } => Box::pin(async move {
-                let started = shard.clock.monotonic();
-                let stored = shard.streams.append_outcomes(append, expected_last).await;
-                // After a conflict or a time-out the stream itself tells how to go on.
-                if matches!(
-                    stored,
-                    Err(AppendError::Full | AppendError::TooLarge | AppendError::Unavailable(_))
-                ) {
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
-                Done::Append(stored, shard.clock.monotonic().saturating_sub(started))
-            }),
-            Action::ReadLast => Box::pin(async move {
-                let asked = shard.ask().await;
-                if asked.is_err() {
-                    tokio::time::sleep(RETRY_PAUSE).await;
-                }
-                Done::Read(asked.map(|(position, _)| position))
-            }),
-        })
-    }
-
-    fn done(
-        &self,
-        publishing: &mut Publishing,
-        done: Done,
-        complained_at: &mut Option<Duration>,
-    ) -> Result<(), Fault> {
-        let mut complain = |what: &str, error: &AppendError| {
-            let now = self.clock.monotonic();
-            if complained_at.is_none_or(|at| now.saturating_sub(at) >= COMPLAINT_INTERVAL) {
-                *complained_at = Some(now);
-                tracing::warn!(shard = self.status.shard, %error, "{what}");
-            }
-        };
-        match done {
-            Done::DeadLetter(_, Ok(())) => publishing.letter_stored(),
-            Done::DeadLetter(letter, Err(error)) => {
-                complain("a dead letter was not stored; trying on", &error);
-                publishing.letter_failed(letter);
-            }
-            Done::Append(Ok(sequence), took) => {
-                let announced = publishing.stored(sequence)?;
-                let messages = weights(&announced.messages);
-                self.telemetry.announced(&announced.outcomes, messages, took, self.clock.wall_ns());
-            }
-            Done::Append(Err(error), _) => {
-                complain("outcomes were not acknowledged; reading where they ended", &error);
-                self.telemetry.append_failed(&error);
-                publishing.failed(&error);
-            }
-            Done::Read(Ok(position)) => publishing.read(&position)?,
-            Done::Read(Err(error)) => {
-                tracing::debug!(shard = self.status.shard, %error, "the outcome stream cannot be read");
-            }
-        }
-        let through = publishing.through();
-        self.status.update(|progress| progress.through = through);
-        Ok(())
-    }
-
     /// Asks for the streams' states again and again, and tells from them how far behind the shard is.
     async fn poll(&self) {
         let mut caught_up = false;
@@ -493,13 +386,6 @@ fn measure(telemetry: &ShardTelemetry, applied: &Applied, wall_ns: i64) {
 }
 
 /// When each message was stored, and how many outcomes it has.
-fn weights(messages: &[AppliedMessage]) -> impl ExactSizeIterator<Item = (i64, u64)> {
+pub(super) fn weights(messages: &[AppliedMessage]) -> impl ExactSizeIterator<Item = (i64, u64)> {
     messages.iter().map(|message| (message.stored_at_ns, message.outcomes as u64))
-}
-
-/// How an action ended.
-enum Done {
-    DeadLetter(DeadLetter, Result<(), AppendError>),
-    Append(Result<u64, AppendError>, Duration),
-    Read(Result<Position, ReadError>),
 }

@@ -149,7 +149,7 @@ impl Writer {
                     Ok(sequence) => drop(self.publishing.stored(sequence).unwrap()),
                     Err(error) => self.publishing.failed(&error),
                 },
-                Action::ReadLast => self.publishing.read(&outbox.position()).unwrap(),
+                Action::ReadLast => drop(self.publishing.read(&outbox.position()).unwrap()),
             }
         }
         assert!(self.publishing.is_done());
@@ -298,7 +298,7 @@ fn another_chain_is_a_mismatch() {
         writer.publishing.failed(&AppendError::Conflict);
         let read = writer.publishing.read(&outbox.position());
         if applied == 2 {
-            mismatch(read);
+            mismatch(read.map(drop));
         } else {
             read.unwrap();
             let next = writer.fold(&log, 1);

@@ -291,6 +291,26 @@ async fn outcomes_of_another_log_are_not_continued() {
     worker.stop().await;
 }
 
+/// The outcome stream is what a worker can make again: from the log, and from where the stream now ends.
+#[tokio::test]
+async fn outcomes_that_were_lost_are_announced_again() {
+    let server = Server::start().await;
+    Weir::setup(&server).await;
+    let context = plain(&server).await;
+    let worker = Weir::ready(&server, &[]).await;
+    publish(&context, receive("R-1", 1).to_string()).await;
+    publish(&context, place("O-1").to_string()).await;
+    let before = audit(&server).await;
+    context.delete_stream("WEIR_OUTCOMES_main").await.unwrap();
+    Weir::setup(&server).await;
+    publish(&context, place("O-2").to_string()).await;
+    let after = audit(&server).await;
+    assert_eq!(after[..before.len()], before);
+    assert_eq!(after.len(), before.len() + 1);
+    assert_eq!(count(&worker.log(), "recovering to announce them again"), 1);
+    worker.stop().await;
+}
+
 #[tokio::test]
 async fn rules_from_the_future_halt() {
     let server = Server::start().await;

@@ -1,0 +1,163 @@
+//! Announcing: carries what was applied to the outcome stream, one append at a time, as [`super::publishing`] says.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::folding::Applied;
+use super::publishing::{Action, Announced, Position, Publishing};
+use super::shard::{Folded, RETRY_PAUSE, Shard, Stop, weights};
+use crate::edges::streams::{AppendError, ReadError, Streams};
+use crate::folds::inventory::Due;
+use crate::words::append::DeadLetter;
+
+/// No more is taken while this many bytes of outcomes wait to be announced.
+const BYTES_QUEUED_MAX: usize = 32 << 20;
+/// An append that fails again is not logged again before this has passed; the metrics count each.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+impl<S: Streams> Shard<S> {
+    /// Announces what was applied, until there is no more.
+    pub(super) async fn publish(
+        &self,
+        mut publishing: Publishing,
+        mut folded: mpsc::Receiver<Folded>,
+        due: watch::Sender<Due>,
+        log_last: u64,
+    ) -> Result<(), Stop> {
+        let mut fault = None;
+        let mut open = true;
+        let mut complained_at = None;
+        let mut under_way: Option<Pin<Box<dyn Future<Output = Done> + Send>>> = None;
+        loop {
+            if under_way.is_none() {
+                under_way = self.start(publishing.next());
+            }
+            if under_way.is_none() && !open {
+                return fault.map_or(Ok(()), |fault| Err(Stop::Fault(fault)));
+            }
+            tokio::select! {
+                biased;
+                done = async { under_way.as_mut().expect("guarded").await }, if under_way.is_some() => {
+                    under_way = None;
+                    self.done(&mut publishing, done, &mut complained_at)?;
+                }
+                next = folded.recv(), if open && publishing.queued_bytes() < BYTES_QUEUED_MAX => match next {
+                    Some(Ok(applied)) => {
+                        self.note(&applied, &due, log_last);
+                        publishing.applied(applied)?;
+                    }
+                    Some(Err(found)) => {
+                        // What was applied before it is still announced.
+                        self.halted(&found);
+                        fault = Some(found);
+                    }
+                    None => open = false,
+                },
+            }
+        }
+    }
+
+    fn note(&self, applied: &Applied, due: &watch::Sender<Due>, log_last: u64) {
+        let Some(last) = applied.messages.last() else { return };
+        // While the past is folded, nothing is due: the ticks of the past are in the log.
+        if last.chain.sequence >= log_last {
+            due.send_if_modified(|current| std::mem::replace(current, applied.due) != applied.due);
+        }
+        self.status.update(|progress| {
+            progress.applied = last.chain;
+            progress.totals = applied.totals;
+        });
+    }
+
+    fn announced(&self, announced: &Announced, took: Option<Duration>) {
+        let messages = weights(&announced.messages);
+        self.telemetry.announced(&announced.outcomes, messages, took, self.clock.wall_ns());
+    }
+
+    fn start(&self, action: Action) -> Option<Pin<Box<dyn Future<Output = Done> + Send>>> {
+        let shard = self.clone();
+        Some(match action {
+            Action::Idle | Action::Wait => return None,
+            Action::DeadLetter(letter) => Box::pin(async move {
+                let stored = shard.streams.append_dead_letter(letter.clone()).await;
+                if stored.is_err() {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Done::DeadLetter(letter, stored)
+            }),
+            Action::Append { append, expected_last } => Box::pin(async move {
+                let started = shard.clock.monotonic();
+                let stored = shard.streams.append_outcomes(append, expected_last).await;
+                // After a conflict or a time-out the stream itself tells how to go on.
+                if matches!(
+                    stored,
+                    Err(AppendError::Full | AppendError::TooLarge | AppendError::Unavailable(_))
+                ) {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Done::Append(stored, shard.clock.monotonic().saturating_sub(started))
+            }),
+            Action::ReadLast => Box::pin(async move {
+                let asked = shard.ask().await;
+                if asked.is_err() {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Done::Read(asked.map(|(position, _)| position))
+            }),
+        })
+    }
+
+    fn done(
+        &self,
+        publishing: &mut Publishing,
+        done: Done,
+        complained_at: &mut Option<Duration>,
+    ) -> Result<(), Stop> {
+        let mut complain = |what: &str, error: &AppendError| {
+            let now = self.clock.monotonic();
+            if complained_at.is_none_or(|at| now.saturating_sub(at) >= COMPLAINT_INTERVAL) {
+                *complained_at = Some(now);
+                tracing::warn!(shard = self.status.shard, %error, "{what}");
+            }
+        };
+        match done {
+            Done::DeadLetter(_, Ok(())) => publishing.letter_stored(),
+            Done::DeadLetter(letter, Err(error)) => {
+                complain("a dead letter was not stored; trying on", &error);
+                publishing.letter_failed(letter);
+            }
+            Done::Append(Ok(sequence), took) => {
+                let announced = publishing.stored(sequence)?;
+                self.announced(&announced, Some(took));
+            }
+            Done::Append(Err(error), _) => {
+                complain("outcomes were not acknowledged; reading where they ended", &error);
+                self.telemetry.append_failed(&error);
+                publishing.failed(&error);
+            }
+            Done::Read(Ok(position)) if publishing.has_lost(&position) => return Err(Stop::Recover),
+            Done::Read(Ok(position)) => {
+                let announced = publishing.read(&position)?;
+                if !announced.outcomes.is_empty() {
+                    self.announced(&announced, None);
+                }
+            }
+            Done::Read(Err(error)) => {
+                tracing::debug!(shard = self.status.shard, %error, "the outcome stream cannot be read");
+            }
+        }
+        let through = publishing.through();
+        self.status.update(|progress| progress.through = through);
+        Ok(())
+    }
+}
+
+/// How an action ended.
+enum Done {
+    DeadLetter(DeadLetter, Result<(), AppendError>),
+    Append(Result<u64, AppendError>, Duration),
+    Read(Result<Position, ReadError>),
+}
