@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use crate::edges::jetstream::{Connection, Connections, JetStreams, Names, StreamSettings};
+use crate::edges::jetstream::{Connection, Connections, JetStreams, Names};
 use crate::words::config::{Config, Shard};
 
 use super::settings::Misconfigured;
@@ -41,22 +41,6 @@ impl Deployment {
 /// The names of the configured shards.
 pub(super) fn shard_names(config: &Config) -> Vec<String> {
     config.shards.0.iter().map(|shard| shard.name.clone()).collect()
-}
-
-/// How the configured streams are made.
-pub(super) fn stream_settings(config: &Config) -> StreamSettings {
-    let streams = &config.streams;
-    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    StreamSettings {
-        replicas: streams.replicas,
-        storage: match streams.storage {
-            crate::words::config::Storage::File => crate::edges::jetstream::Storage::File,
-            crate::words::config::Storage::Memory => crate::edges::jetstream::Storage::Memory,
-        },
-        log_bytes_max: bytes(streams.log_bytes_max),
-        outcomes_bytes_max: bytes(streams.outcomes_bytes_max),
-        dead_letters_bytes_max: bytes(streams.dead_letters_bytes_max),
-    }
 }
 
 /// The shard that a command line means: the one named, else the only one there is.

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 
 use super::Ended;
-use super::connect::{Deployment, shard_names, stream_settings};
+use super::connect::{Deployment, shard_names};
 use super::settings::Common;
 use crate::edges::jetstream::{Done, setup as make_streams};
 use crate::edges::streams::Streams;
@@ -26,7 +26,7 @@ pub(super) async fn setup(common: &Common) -> anyhow::Result<Ended> {
 pub(super) async fn make_all(deployment: &Deployment, config: &Config) -> anyhow::Result<Vec<String>> {
     let context = deployment.connections.publishing.context();
     let shards = shard_names(config);
-    let done = make_streams(&context, &deployment.names, &shards, &stream_settings(config)).await?;
+    let done = make_streams(&context, &deployment.names, &shards, &config.streams).await?;
     let mut lines: Vec<_> = done
         .into_iter()
         .map(|done| match done {

@@ -21,7 +21,7 @@ pub struct Config {
     /// The worker itself.
     pub worker: Worker,
     /// How streams are made.
-    pub streams: Streams,
+    pub streams: StreamSettings,
     /// The shards, and the sites that they hold. Default: one shard `main` with one site `main`.
     pub shards: Shards,
 }
@@ -74,7 +74,7 @@ pub enum LogStyle {
 /// How streams are made. Existing ones are compared with it; see `weir setup`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Streams {
+pub struct StreamSettings {
     /// Copies of each stream, in a cluster: 1 to 5. One does not survive the loss of its server.
     pub replicas: usize,
     /// Where the broker keeps them. Memory does not survive a restart of the broker.
@@ -131,7 +131,7 @@ impl Default for Worker {
     }
 }
 
-impl Default for Streams {
+impl Default for StreamSettings {
     fn default() -> Self {
         Self {
             replicas: 1,

@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use weir::edges::clock::SystemClock;
-use weir::edges::jetstream::{JetStreams, Names, StreamSettings, setup};
+use weir::edges::jetstream::{JetStreams, Names, setup};
 use weir::edges::memory::{MemoryLimits, MemoryStreams};
 use weir::edges::streams::{AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, Streams};
 use weir::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
 use weir::words::codec::Format;
+use weir::words::config::StreamSettings;
 use weir::words::identity::Identity;
 use weir::words::message::LogMessage;
 

@@ -8,11 +8,12 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use weir::edges::jetstream::{
-    Connection, Connections, Done, JetStreams, Names, SetupError, StreamSettings, connect, setup, verify,
+    Connection, Connections, Done, JetStreams, Names, SetupError, connect, setup, verify,
 };
 use weir::edges::streams::{AppendError, READ_MESSAGES_MAX, ReadError, Reader, Streams};
 use weir::words::append::DeadLetter;
 use weir::words::codec::Format;
+use weir::words::config::StreamSettings;
 
 use crate::contract::{
     Fixture, append, assert_written, jetstream, payload, read_through, read_through_errors, write,

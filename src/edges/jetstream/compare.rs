@@ -6,7 +6,8 @@
 use std::fmt::Display;
 
 use super::request::StreamConfig;
-use super::setup::{Storage, StreamSettings};
+use super::setup::bytes_max;
+use crate::words::config::{Storage, StreamSettings};
 
 /// A setting under which a stream would lose data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,7 +123,7 @@ pub(super) fn compare(
 }
 
 fn configured(c: &mut Comparing<'_>, role: Role, is: &StreamConfig, settings: &StreamSettings) {
-    let bytes_max = settings.bytes_max(role);
+    let bytes_max = bytes_max(settings, role);
     if is.max_bytes <= 0 {
         c.note(true, || format!("max_bytes is unlimited, configured is {bytes_max}"));
     } else {

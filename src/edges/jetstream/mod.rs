@@ -27,9 +27,9 @@ use crate::words::message::LogMessage;
 
 pub use self::compare::Difference;
 pub use self::connection::{ACK_TIMEOUT, ConnectError, Connection, Connections, Link, connect};
-pub use self::names::{NAME_BYTES_MAX, NameError, Names, PREFIX_DEFAULT, ShardNames};
+pub use self::names::{NameError, Names, PREFIX_DEFAULT, ShardNames};
 pub use self::reader::JetReader;
-pub use self::setup::{Done, SetupError, Storage, StreamSettings, setup, verify};
+pub use self::setup::{Done, SetupError, setup, verify};
 
 /// The streams of one shard in JetStream. Clones share the connections.
 #[derive(Clone, Debug)]

@@ -3,15 +3,14 @@
 //! Deployments that share an account have different prefixes. There is no subject per order or SKU: a server's
 //! memory grows with its subjects.
 
+use crate::words::config::is_token;
+
 /// The prefix of a deployment that was given none.
 pub const PREFIX_DEFAULT: &str = "weir";
 
-/// The longest prefix, and the longest name of a shard, in bytes.
-pub const NAME_BYTES_MAX: usize = 32;
-
 /// A prefix or a shard's name that cannot stand in a subject and in a stream's name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {name:?} is not 1 to {NAME_BYTES_MAX} characters of A-Z, a-z, 0-9, '_' and '-'")]
+#[error("{what} {name:?} is not 1 to 32 characters of A-Z, a-z, 0-9, '_' and '-'")]
 pub struct NameError {
     /// What it was meant to be.
     what: &'static str,
@@ -20,12 +19,7 @@ pub struct NameError {
 }
 
 fn valid(what: &'static str, name: &str) -> Result<(), NameError> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(good) {
-        Ok(())
-    } else {
-        Err(NameError { what, name: name.to_owned() })
-    }
+    if is_token(name) { Ok(()) } else { Err(NameError { what, name: name.to_owned() }) }
 }
 
 /// The names of one deployment.
@@ -42,7 +36,7 @@ impl Default for Names {
 }
 
 impl Names {
-    /// The names under `prefix`: 1 to [`NAME_BYTES_MAX`] characters of `A-Z`, `a-z`, `0-9`, `_` and `-`.
+    /// The names under `prefix`: 1 to 32 characters of `A-Z`, `a-z`, `0-9`, `_` and `-`.
     pub fn new(prefix: &str) -> Result<Self, NameError> {
         valid("the prefix", prefix)?;
         Ok(Self { prefix: prefix.to_owned(), stream_prefix: prefix.to_ascii_uppercase() })

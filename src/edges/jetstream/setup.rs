@@ -14,56 +14,20 @@ use super::compare::{Comparison, Difference, Role, compare};
 use super::names::{NameError, Names};
 use super::request;
 use crate::edges::streams::ReadError;
+use crate::words::config::{Storage, StreamSettings};
 
 /// The shortest window that the server allows for telling repetitions by message id, which Weir does not use: a
 /// longer one would only cost memory.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 
-/// Where a stream keeps its messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Storage {
-    /// On disk.
-    #[default]
-    File,
-    /// In the servers' memory: gone when all of its servers have stopped.
-    Memory,
-}
-
-/// How the streams are made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamSettings {
-    /// On how many servers each stream is kept: 1, 3 or 5.
-    pub replicas: usize,
-    /// Where.
-    pub storage: Storage,
-    /// The size at which a log takes no more, in bytes.
-    pub log_bytes_max: i64,
-    /// The size at which outcomes lose their oldest, in bytes.
-    pub outcomes_bytes_max: i64,
-    /// The size at which the dead letters of all shards lose their oldest, in bytes.
-    pub dead_letters_bytes_max: i64,
-}
-
-impl Default for StreamSettings {
-    fn default() -> Self {
-        Self {
-            replicas: 1,
-            storage: Storage::File,
-            log_bytes_max: 8 << 30,
-            outcomes_bytes_max: 8 << 30,
-            dead_letters_bytes_max: 256 << 20,
-        }
-    }
-}
-
-impl StreamSettings {
-    pub(super) const fn bytes_max(&self, role: Role) -> i64 {
-        match role {
-            Role::Log => self.log_bytes_max,
-            Role::Outcomes => self.outcomes_bytes_max,
-            Role::DeadLetters => self.dead_letters_bytes_max,
-        }
-    }
+/// The configured size limit of a stream, as NATS has it.
+pub(super) fn bytes_max(settings: &StreamSettings, role: Role) -> i64 {
+    let bytes = match role {
+        Role::Log => settings.log_bytes_max,
+        Role::Outcomes => settings.outcomes_bytes_max,
+        Role::DeadLetters => settings.dead_letters_bytes_max,
+    };
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// What was done about one stream.
@@ -213,7 +177,7 @@ async fn create(context: &Context, wanted: Wanted, settings: &StreamSettings) ->
             Storage::Memory => StorageType::Memory,
         },
         num_replicas: settings.replicas,
-        max_bytes: settings.bytes_max(wanted.role),
+        max_bytes: bytes_max(settings, wanted.role),
         max_messages: -1,
         max_messages_per_subject: -1,
         max_message_size: -1,
