@@ -333,9 +333,9 @@ fn problems(tally: &Tally, sent: &Sent, inspection: &Inspection) -> Vec<String> 
     let totals = inspection.totals;
     equal("orders sent and orders decided", sent.places.load(Relaxed), tally.orders() + tally.repeats);
     equal(
-        "orders decided and orders in the state",
+        "orders decided, and orders in the state or forgotten",
         tally.confirmed + tally.waiting + tally.refused_by_stock(),
-        totals.open_orders + totals.settled_orders + totals.closed_orders,
+        totals.open_orders + totals.settled_orders + totals.closed_orders + totals.forgotten_orders,
     );
     if let Err(broken) = &inspection.books {
         problems.push(broken.to_string());

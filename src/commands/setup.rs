@@ -11,7 +11,7 @@ use crate::edges::streams::Streams;
 use crate::words::codec::{Format, encode_commands};
 use crate::words::command::Command;
 use crate::words::config::{Config, Shard};
-use crate::words::policy::{PolicyChange, RULES_NEWEST};
+use crate::words::policy::{Policy, PolicyChange, RULES_NEWEST};
 
 pub(super) async fn setup(common: &Common) -> anyhow::Result<Ended> {
     let config = common.load(|_| {})?;
@@ -49,10 +49,11 @@ pub(super) async fn make_all(deployment: &Deployment, config: &Config) -> anyhow
     Ok(lines)
 }
 
+/// Every figure is written down, so that what the log decides does not hang on the defaults of the binary that reads it.
 fn first_policy(shard: &Shard) -> Command<'static> {
     Command::Policy(PolicyChange {
         rules: Some(RULES_NEWEST),
         sites: Some(shard.sites.iter().map(|site| site.clone().into()).collect()),
-        ..PolicyChange::default()
+        ..PolicyChange::from(&Policy::default())
     })
 }

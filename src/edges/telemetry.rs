@@ -85,9 +85,10 @@ impl Telemetry {
         gauge("weir_lag_messages", "Log messages that are not applied.");
         gauge("weir_lag_seconds", "Age of the oldest log message that is not applied.");
         gauge("weir_applied_sequence", "The last log message applied.");
+        gauge("weir_announced_sequence", "The log message of the last outcome announced.");
         gauge("weir_ready", "1 while the shard is connected and caught up.");
         gauge("weir_fault", "1 while the shard stands still for this fault.");
-        gauge("weir_orders", "Orders in the state, by stage.");
+        gauge("weir_orders", "Orders in the state, by stage; waiting and held ones are open ones.");
         gauge("weir_stock_units", "Units of stock over all SKUs.");
         gauge("weir_skus", "SKUs known, site by site.");
         gauge("weir_skus_out_of_stock", "SKUs with nothing available.");
@@ -141,9 +142,10 @@ impl Telemetry {
             lag_messages: gauge("weir_lag_messages"),
             lag_seconds: gauge("weir_lag_seconds"),
             applied_sequence: gauge("weir_applied_sequence"),
+            announced_sequence: gauge("weir_announced_sequence"),
             ready: gauge("weir_ready"),
             faults: Fault::NAMES.map(|fault| gauge_of("weir_fault", "fault", fault)),
-            orders: ["open", "waiting", "unpaid", "settled", "closed"]
+            orders: ["open", "waiting", "held", "settled", "closed"]
                 .map(|stage| gauge_of("weir_orders", "stage", stage)),
             units: ["on_hand", "reserved"].map(|kind| gauge_of("weir_stock_units", "kind", kind)),
             skus: gauge("weir_skus"),
@@ -216,6 +218,7 @@ pub struct ShardTelemetry {
     lag_messages: Gauge,
     lag_seconds: Gauge,
     applied_sequence: Gauge,
+    announced_sequence: Gauge,
     ready: Gauge,
     faults: [Gauge; Fault::NAMES.len()],
     orders: [Gauge; 5],
@@ -225,6 +228,25 @@ pub struct ShardTelemetry {
     bytes: [Gauge; 2],
     bytes_max: [Gauge; 2],
     distributions: Mutex<Distributions>,
+}
+
+/// What the gauges of a shard show.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gauges {
+    /// The last message applied.
+    pub applied: u64,
+    /// The message of the last outcome announced.
+    pub announced: u64,
+    /// Age of the oldest message that is not applied, in seconds, as it was last known.
+    pub lag_seconds: f64,
+    /// Whether the shard is connected, caught up, and does not stand still.
+    pub ready: bool,
+    /// The log.
+    pub log: StreamState,
+    /// The outcome stream.
+    pub outcomes: StreamState,
+    /// Sums over the state.
+    pub totals: Totals,
 }
 
 /// A message, for the distributions: when it was stored and how many outcomes it has.
@@ -309,31 +331,21 @@ impl ShardTelemetry {
 
     /// How far the shard is.
     #[expect(clippy::cast_precision_loss, reason = "gauges are floats; figures beyond 2^53 are out of reach")]
-    pub fn progress(
-        &self,
-        applied: u64,
-        lag_seconds: f64,
-        ready: bool,
-        log: &StreamState,
-        outcomes: &StreamState,
-    ) {
-        self.lag_messages.set(log.last_sequence.saturating_sub(applied) as f64);
-        self.lag_seconds.set(lag_seconds);
-        self.applied_sequence.set(applied as f64);
-        self.ready.set(f64::from(u8::from(ready)));
+    pub fn progress(&self, gauges: &Gauges) {
+        let Gauges { applied, announced, lag_seconds, ready, log, outcomes, totals } = gauges;
+        self.lag_messages.set(log.last_sequence.saturating_sub(*applied) as f64);
+        self.lag_seconds.set(*lag_seconds);
+        self.applied_sequence.set(*applied as f64);
+        self.announced_sequence.set(*announced as f64);
+        self.ready.set(f64::from(u8::from(*ready)));
         for (place, stream) in [log, outcomes].into_iter().enumerate() {
             self.bytes[place].set(stream.bytes as f64);
             self.bytes_max[place].set(stream.bytes_max as f64);
         }
-    }
-
-    /// Sums over the state.
-    #[expect(clippy::cast_precision_loss, reason = "gauges are floats; figures beyond 2^53 are out of reach")]
-    pub fn totals(&self, totals: &Totals) {
         let orders = [
             totals.open_orders,
             totals.waiting_orders,
-            totals.unpaid_orders,
+            totals.held_orders,
             totals.settled_orders,
             totals.closed_orders,
         ];

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 
 use super::folding::Applied;
@@ -13,7 +14,7 @@ use crate::edges::streams::{AppendError, ReadError, Streams};
 use crate::folds::inventory::Due;
 use crate::words::append::DeadLetter;
 
-/// No more is taken while this many bytes of outcomes wait to be announced.
+/// No more is taken while what waits to be announced takes this many bytes.
 const BYTES_QUEUED_MAX: usize = 32 << 20;
 /// An append that fails again is not logged again before this has passed; the metrics count each.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -30,7 +31,7 @@ impl<S: Streams> Shard<S> {
         let mut fault = None;
         let mut open = true;
         let mut complained_at = None;
-        let mut under_way: Option<Pin<Box<dyn Future<Output = Done> + Send>>> = None;
+        let mut under_way: Option<Pin<Box<dyn Future<Output = Finished> + Send>>> = None;
         loop {
             if under_way.is_none() {
                 under_way = self.start(publishing.next());
@@ -40,9 +41,9 @@ impl<S: Streams> Shard<S> {
             }
             tokio::select! {
                 biased;
-                done = async { under_way.as_mut().expect("guarded").await }, if under_way.is_some() => {
+                finished = async { under_way.as_mut().expect("guarded").await }, if under_way.is_some() => {
                     under_way = None;
-                    self.done(&mut publishing, done, &mut complained_at)?;
+                    self.finished(&mut publishing, finished, &mut complained_at)?;
                 }
                 next = folded.recv(), if open && publishing.queued_bytes() < BYTES_QUEUED_MAX => match next {
                     Some(Ok(applied)) => {
@@ -77,16 +78,20 @@ impl<S: Streams> Shard<S> {
         self.telemetry.announced(&announced.outcomes, messages, took, self.clock.wall_ns());
     }
 
-    fn start(&self, action: Action) -> Option<Pin<Box<dyn Future<Output = Done> + Send>>> {
+    fn start(&self, action: Action) -> Option<Pin<Box<dyn Future<Output = Finished> + Send>>> {
         let shard = self.clone();
         Some(match action {
             Action::Idle | Action::Wait => return None,
-            Action::DeadLetter(letter) => Box::pin(async move {
-                let stored = shard.streams.append_dead_letter(letter.clone()).await;
-                if stored.is_err() {
+            Action::DeadLetters(letters) => Box::pin(async move {
+                let storing = letters.into_iter().map(async |letter| {
+                    let stored = shard.streams.append_dead_letter(letter.clone()).await;
+                    stored.err().map(|error| (letter, error))
+                });
+                let failed: Vec<_> = join_all(storing).await.into_iter().flatten().collect();
+                if !failed.is_empty() {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
-                Done::DeadLetter(letter, stored)
+                Finished::DeadLetters(failed)
             }),
             Action::Append { append, expected_last } => Box::pin(async move {
                 let started = shard.clock.monotonic();
@@ -98,22 +103,22 @@ impl<S: Streams> Shard<S> {
                 ) {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
-                Done::Append(stored, shard.clock.monotonic().saturating_sub(started))
+                Finished::Append(stored, shard.clock.monotonic().saturating_sub(started))
             }),
             Action::ReadLast => Box::pin(async move {
                 let asked = shard.ask().await;
                 if asked.is_err() {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
-                Done::Read(asked.map(|(position, _)| position))
+                Finished::Read(asked.map(|(position, _)| position))
             }),
         })
     }
 
-    fn done(
+    fn finished(
         &self,
         publishing: &mut Publishing,
-        done: Done,
+        finished: Finished,
         complained_at: &mut Option<Duration>,
     ) -> Result<(), Stop> {
         let mut complain = |what: &str, error: &AppendError| {
@@ -123,29 +128,30 @@ impl<S: Streams> Shard<S> {
                 tracing::warn!(shard = self.status.shard, %error, "{what}");
             }
         };
-        match done {
-            Done::DeadLetter(_, Ok(())) => publishing.letter_stored(),
-            Done::DeadLetter(letter, Err(error)) => {
-                complain("a dead letter was not stored; trying on", &error);
-                publishing.letter_failed(letter);
+        match finished {
+            Finished::DeadLetters(failed) => {
+                if let Some((_, error)) = failed.first() {
+                    complain("dead letters were not stored; trying on", error);
+                }
+                publishing.letters_ended(failed.into_iter().map(|(letter, _)| letter).collect());
             }
-            Done::Append(Ok(sequence), took) => {
+            Finished::Append(Ok(sequence), took) => {
                 let announced = publishing.stored(sequence)?;
                 self.announced(&announced, Some(took));
             }
-            Done::Append(Err(error), _) => {
+            Finished::Append(Err(error), _) => {
                 complain("outcomes were not acknowledged; reading where they ended", &error);
                 self.telemetry.append_failed(&error);
                 publishing.failed(&error);
             }
-            Done::Read(Ok(position)) if publishing.has_lost(&position) => return Err(Stop::Recover),
-            Done::Read(Ok(position)) => {
+            Finished::Read(Ok(position)) if publishing.has_lost(&position) => return Err(Stop::Recover),
+            Finished::Read(Ok(position)) => {
                 let announced = publishing.read(&position)?;
                 if !announced.outcomes.is_empty() {
                     self.announced(&announced, None);
                 }
             }
-            Done::Read(Err(error)) => {
+            Finished::Read(Err(error)) => {
                 tracing::debug!(shard = self.status.shard, %error, "the outcome stream cannot be read");
             }
         }
@@ -156,8 +162,8 @@ impl<S: Streams> Shard<S> {
 }
 
 /// How an action ended.
-enum Done {
-    DeadLetter(DeadLetter, Result<(), AppendError>),
+enum Finished {
+    DeadLetters(Vec<(DeadLetter, AppendError)>),
     Append(Result<u64, AppendError>, Duration),
     Read(Result<Position, ReadError>),
 }

@@ -12,6 +12,9 @@ use crate::words::message::LogMessage;
 /// A live record may be this far ahead of the worker's clock, in milliseconds.
 pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60 * 1000;
 
+/// A batch ends with the message that takes it beyond this many bytes in memory.
+const BATCH_BYTES: usize = 1 << 20;
+
 /// What came of a batch of messages.
 #[derive(Debug)]
 pub struct Applied {
@@ -25,6 +28,8 @@ pub struct Applied {
     pub due: Due,
     /// Sums over the state after the batch.
     pub totals: Totals,
+    /// What the batch takes in memory, roughly, in bytes.
+    pub bytes: usize,
 }
 
 /// One message of an [`Applied`].
@@ -72,31 +77,48 @@ impl Folding {
         self.inventory
     }
 
-    /// Applies messages, in order, at `wall_ns` (nanoseconds since 1970 by the worker's clock).
+    /// Applies messages, in order, at `wall_ns` (nanoseconds since 1970 by the worker's clock), and gives what came of them
+    /// to `each`, in batches of bounded size, until it returns false.
     ///
     /// Messages that were applied before are passed over: delivery may repeat. On a fault, what came before it has been
-    /// applied and is given back; the state must not be used further.
-    pub fn step(&mut self, messages: &[LogMessage], wall_ns: i64) -> (Vec<Applied>, Option<Fault>) {
-        let mut batches = Vec::with_capacity(1);
+    /// applied and given; the state must not be used further.
+    pub fn step(
+        &mut self,
+        messages: &[LogMessage],
+        wall_ns: i64,
+        mut each: impl FnMut(Applied) -> bool,
+    ) -> Result<(), Fault> {
         let (replayed, live) = messages.split_at(messages.partition_point(|m| m.sequence <= self.announced));
-        for (messages, live) in [(replayed, false), (live, true)] {
-            if messages.is_empty() {
-                continue;
-            }
-            let (applied, fault) = self.apply(messages, live, wall_ns);
-            batches.push(applied);
-            if fault.is_some() {
-                return (batches, fault);
+        for (mut messages, live) in [(replayed, false), (live, true)] {
+            while !messages.is_empty() {
+                let (applied, done, fault) = self.apply(messages, live, wall_ns);
+                let go_on = applied.messages.is_empty() || each(applied);
+                fault.map_or(Ok(()), Err)?;
+                if !go_on {
+                    return Ok(());
+                }
+                messages = &messages[done..];
             }
         }
-        (batches, None)
+        Ok(())
     }
 
-    fn apply(&mut self, messages: &[LogMessage], live: bool, wall_ns: i64) -> (Applied, Option<Fault>) {
+    /// Applies messages until the batch is full, and says how many it has seen to.
+    fn apply(
+        &mut self,
+        messages: &[LogMessage],
+        live: bool,
+        wall_ns: i64,
+    ) -> (Applied, usize, Option<Fault>) {
         let mut output = Output::default();
-        let mut applied = Vec::with_capacity(messages.len());
+        let mut applied = Vec::new();
         let mut fault = None;
+        let mut done = 0;
         for message in messages {
+            if output.footprint() > BATCH_BYTES {
+                break;
+            }
+            done += 1;
             if message.sequence <= self.inventory.chain().sequence {
                 continue;
             }
@@ -116,7 +138,8 @@ impl Folding {
         // A message that failed half-way (only a panic does) may have left outcomes that must not be seen.
         output.truncate(applied.last().map_or(0, |message| message.outcomes_end));
         let (due, totals) = (self.inventory.due(), self.inventory.totals());
-        (Applied { output, messages: applied, live, due, totals }, fault)
+        let bytes = output.footprint() + applied.len() * size_of::<AppliedMessage>();
+        (Applied { output, messages: applied, live, due, totals, bytes }, done, fault)
     }
 
     fn apply_one(&mut self, message: &LogMessage, wall_ns: i64, output: &mut Output) -> Result<(), Fault> {
@@ -152,33 +175,59 @@ mod tests {
         LogMessage { sequence, stored_at_ns, format: Some(Format::Json), payload }
     }
 
+    fn step(folding: &mut Folding, messages: &[LogMessage]) -> (Vec<Applied>, Result<(), Fault>) {
+        let mut batches = Vec::new();
+        let ended = folding.step(messages, 0, |applied| {
+            batches.push(applied);
+            true
+        });
+        (batches, ended)
+    }
+
     #[test]
     fn splits_at_what_was_announced_and_passes_over_repeats() {
         let mut folding = Folding::new(Inventory::new(), Identity { sequence: 2, index: 0, place: 0 }, 3);
         let messages: Vec<_> = (1..=3).map(|sequence| message(sequence, 0)).collect();
-        let (batches, fault) = folding.step(&messages, 0);
-        assert_eq!(fault, None);
+        let (batches, ended) = step(&mut folding, &messages);
+        assert_eq!(ended, Ok(()));
         let shape: Vec<_> = batches.iter().map(|batch| (batch.live, batch.messages.len())).collect();
         assert_eq!(shape, [(false, 2), (true, 1)]);
-        let (batches, fault) = folding.step(&messages[1..], 0);
-        assert_eq!((batches.iter().map(|batch| batch.messages.len()).sum::<usize>(), fault), (0, None));
+        let (batches, ended) = step(&mut folding, &messages[1..]);
+        assert_eq!((batches.len(), ended), (0, Ok(())));
+    }
+
+    #[test]
+    fn batches_are_bounded_by_what_they_take_in_memory() {
+        let mut folding = Folding::new(Inventory::new(), Identity::START, 0);
+        let garbage = Bytes::from(format!("[{}0]", "0,".repeat(9_999)));
+        let messages: Vec<_> = (1..=50)
+            .map(|sequence| LogMessage { payload: garbage.clone(), ..message(sequence, 0) })
+            .collect();
+        let (batches, ended) = step(&mut folding, &messages);
+        assert_eq!(ended, Ok(()));
+        assert_eq!(batches.iter().map(|batch| batch.messages.len()).sum::<usize>(), 50);
+        assert!(
+            batches.iter().all(|batch| batch.bytes < 8 << 20),
+            "{:?}",
+            batches.iter().map(|b| b.bytes).max()
+        );
     }
 
     #[test]
     fn a_gap_halts() {
         let mut folding = Folding::new(Inventory::new(), Identity::START, 0);
-        let (batches, fault) = folding.step(&[message(1, 0), message(3, 0)], 0);
+        let (batches, ended) = step(&mut folding, &[message(1, 0), message(3, 0)]);
         assert_eq!(batches[0].messages.len(), 1);
-        assert_eq!(fault, Some(Fault::Gap { expected: 2, found: 3 }));
+        assert_eq!(ended, Err(Fault::Gap { expected: 2, found: 3 }));
     }
 
     #[test]
     fn a_live_record_from_the_future_halts_before_it_is_applied() {
         let far = (CLOCK_AHEAD_MS_MAX + 1) * 1_000_000;
         let mut folding = Folding::new(Inventory::new(), Identity::START, 1);
-        assert_eq!(folding.step(&[message(1, far)], 0).1, None, "what is recovered is not live");
-        let (_, fault) = folding.step(&[message(2, far)], 0);
-        assert_eq!(fault, Some(Fault::Clock { sequence: 2, ahead_ms: CLOCK_AHEAD_MS_MAX + 1 }));
+        assert_eq!(step(&mut folding, &[message(1, far)]).1, Ok(()), "what is recovered is not live");
+        let (_, ended) = step(&mut folding, &[message(2, far)]);
+        assert_eq!(ended, Err(Fault::Clock { sequence: 2, ahead_ms: CLOCK_AHEAD_MS_MAX + 1 }));
         assert_eq!(folding.inventory().chain().sequence, 1);
     }
 }

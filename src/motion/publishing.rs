@@ -20,6 +20,8 @@ use crate::words::identity::Identity;
 
 /// What the header may take of a message's size limit, in bytes.
 const HEADER_BYTES: usize = 1024;
+/// The most dead letters under way at once.
+const LETTERS_PER_ACTION_MAX: usize = 256;
 /// The most outcomes in one append.
 const OUTCOMES_PER_APPEND_MAX: usize = COMMANDS_MAX;
 
@@ -30,8 +32,8 @@ pub enum Action {
     Idle,
     /// Nothing, until what is under way has ended.
     Wait,
-    /// Append a dead letter; the outcomes that tell of it come after.
-    DeadLetter(DeadLetter),
+    /// Append dead letters, in any order; the outcomes that tell of them come after.
+    DeadLetters(Vec<DeadLetter>),
     /// Append outcomes behind `expected_last`.
     Append {
         /// What to append.
@@ -81,7 +83,7 @@ pub struct Publishing {
 enum UnderWay {
     /// An append with this `through`.
     Append(Identity),
-    DeadLetter,
+    DeadLetters,
 }
 
 impl Publishing {
@@ -110,7 +112,7 @@ impl Publishing {
         self.through
     }
 
-    /// How many bytes of outcomes are queued.
+    /// What is queued takes so many bytes in memory, roughly.
     #[must_use]
     pub const fn queued_bytes(&self) -> usize {
         self.queued_bytes
@@ -127,7 +129,7 @@ impl Publishing {
     /// # Errors
     /// [`Fault::DigestMismatch`] where this worker's chain is not the announced one.
     pub fn applied(&mut self, applied: Applied) -> Result<(), Fault> {
-        self.queued_bytes += applied.output.bytes().len();
+        self.queued_bytes += applied.bytes;
         self.queue.push_back(applied);
         self.skip(None)
     }
@@ -143,30 +145,30 @@ impl Publishing {
         }
         let Some(expected_last) = self.stream_last else { return Action::ReadLast };
         let Some(front) = self.queue.front_mut() else { return Action::Idle };
-        // Letters whose outcomes were announced went out before them.
-        while !front.output.dead_letters.is_empty() {
-            let letter = front.output.dead_letters.remove(0);
-            let record_end = Identity { sequence: letter.sequence, index: letter.index, place: u32::MAX };
-            if record_end > self.through {
-                self.under_way = Some(UnderWay::DeadLetter);
-                return Action::DeadLetter(letter);
+        if !front.output.dead_letters.is_empty() {
+            let count = front.output.dead_letters.len().min(LETTERS_PER_ACTION_MAX);
+            let mut letters: Vec<_> = front.output.dead_letters.drain(..count).collect();
+            // Letters whose outcomes were announced went out before them.
+            let through = self.through;
+            letters.retain(|letter| {
+                Identity { sequence: letter.sequence, index: letter.index, place: u32::MAX } > through
+            });
+            if letters.is_empty() {
+                return self.next();
             }
+            self.under_way = Some(UnderWay::DeadLetters);
+            return Action::DeadLetters(letters);
         }
         let append = self.build();
         self.under_way = Some(UnderWay::Append(append.header.through));
         Action::Append { append, expected_last }
     }
 
-    /// The dead letter under way was stored.
-    pub fn letter_stored(&mut self) {
-        self.under_way = None;
-    }
-
-    /// The dead letter under way was not stored, as far as is known; it will be tried again.
-    pub fn letter_failed(&mut self, letter: DeadLetter) {
+    /// The dead letters under way were stored, but for these, as far as is known: they will be tried again.
+    pub fn letters_ended(&mut self, failed: Vec<DeadLetter>) {
         self.under_way = None;
         if let Some(front) = self.queue.front_mut() {
-            front.output.dead_letters.insert(0, letter);
+            front.output.dead_letters.splice(..0, failed);
         }
     }
 
@@ -267,7 +269,7 @@ impl Publishing {
             if self.front_messages < front.messages.len() {
                 return Ok(());
             }
-            self.queued_bytes -= front.output.bytes().len();
+            self.queued_bytes -= front.bytes;
             self.queue.pop_front();
             (self.front_outcomes, self.front_messages) = (0, 0);
         }

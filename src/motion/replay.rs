@@ -31,13 +31,10 @@ pub async fn replay<S: Streams>(
     loop {
         let mut messages = reader.next().await?;
         messages.retain(|message| message.sequence <= last);
-        let (batches, fault) = folding.step(&messages, i64::MAX);
-        for applied in &batches {
+        folding.step(&messages, i64::MAX, |applied| {
             each(&applied.output);
-        }
-        if let Some(fault) = fault {
-            return Err(fault.into());
-        }
+            true
+        })?;
         if folding.inventory().chain().sequence >= last {
             return Ok(folding.into_inventory());
         }

@@ -19,7 +19,7 @@ use super::status::{LAG_SECONDS_MAX, Status};
 use super::ticking;
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::{ReadError, Reader, Streams};
-use crate::edges::telemetry::ShardTelemetry;
+use crate::edges::telemetry::{Gauges, ShardTelemetry};
 use crate::folds::inventory::{Broken, Digests, Due, Inventory, Totals};
 use crate::words::append::Chain;
 use crate::words::codec::Format;
@@ -318,16 +318,18 @@ impl<S: Streams> Shard<S> {
                         });
                     }
                     Input::Messages(messages) => {
-                        let (batches, fault) = folding.step(&messages, clock.wall_ns());
-                        for applied in batches {
+                        let mut open = true;
+                        let ended = folding.step(&messages, clock.wall_ns(), |applied| {
                             measure(&telemetry, &applied, clock.wall_ns());
-                            if output.blocking_send(Ok(applied)).is_err() {
-                                return;
-                            }
-                        }
-                        if let Some(fault) = fault {
+                            open = output.blocking_send(Ok(applied)).is_ok();
+                            open
+                        });
+                        if let Err(fault) = ended {
                             // The receiver may have gone with a fault of its own.
                             let _ = output.blocking_send(Err(fault));
+                            return;
+                        }
+                        if !open {
                             return;
                         }
                     }
@@ -344,13 +346,22 @@ impl<S: Streams> Shard<S> {
     async fn poll(&self) {
         let mut caught_up = false;
         loop {
-            if let Ok(lag_seconds) = self.poll_once().await {
+            let polled = self.poll_once().await;
+            self.status.set_connected(polled.is_ok());
+            if let Ok(lag_seconds) = polled {
                 caught_up = lag_seconds < LAG_SECONDS_MAX;
-                self.status.set_connected(true);
-            } else {
-                self.status.set_connected(false);
+                self.status.set_caught_up(caught_up);
             }
-            self.status.set_caught_up(caught_up);
+            let progress = self.status.progress();
+            self.telemetry.progress(&Gauges {
+                applied: progress.applied.sequence,
+                announced: progress.through.sequence,
+                lag_seconds: progress.lag_seconds,
+                ready: self.status.is_ready(),
+                log: progress.log,
+                outcomes: progress.outcomes,
+                totals: progress.totals,
+            });
             tokio::time::sleep(if caught_up { POLL_INTERVAL } else { POLL_INTERVAL_FIRST }).await;
         }
     }
@@ -371,8 +382,6 @@ impl<S: Streams> Shard<S> {
             progress.outcomes = outcomes;
             progress.lag_seconds = lag_seconds;
         });
-        self.telemetry.progress(applied, lag_seconds, self.status.is_ready(), &log, &outcomes);
-        self.telemetry.totals(&self.status.progress().totals);
         Ok(lag_seconds)
     }
 }

@@ -133,7 +133,7 @@ fn view(status: &Status) -> Value {
         "orders": {
             "open": totals.open_orders,
             "waiting": totals.waiting_orders,
-            "unpaid": totals.unpaid_orders,
+            "held": totals.held_orders,
             "settled": totals.settled_orders,
             "closed": totals.closed_orders,
         },

@@ -58,24 +58,6 @@ pub enum Command<'a> {
     Tick(Tick),
 }
 
-/// The families of commands, which bound what a role may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// place, cancel, review
-    Orders,
-    /// pay, `pay_failed`
-    Payments,
-    /// ship, deliver, return
-    Fulfilment,
-    /// receive, count
-    Stock,
-    /// policy
-    Policy,
-    /// tick, which only a leader sends
-    Tick,
-}
-
 /// A command's name, without its content.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
@@ -130,19 +112,6 @@ impl CommandKind {
             Self::Count => "count",
             Self::Policy => "policy",
             Self::Tick => "tick",
-        }
-    }
-
-    /// The family it belongs to.
-    #[must_use]
-    pub const fn family(self) -> Family {
-        match self {
-            Self::Place | Self::Cancel | Self::Review => Family::Orders,
-            Self::Pay | Self::PayFailed => Family::Payments,
-            Self::Ship | Self::Deliver | Self::Return => Family::Fulfilment,
-            Self::Receive | Self::Count => Family::Stock,
-            Self::Policy => Family::Policy,
-            Self::Tick => Family::Tick,
         }
     }
 }

@@ -7,8 +7,8 @@ use super::identity::Identity;
 pub enum Fault {
     /// Records are missing from the log.
     #[error(
-        "gap: the log continues at sequence {found} where {expected} was due. Restore the missing messages, or \
-         start from a snapshot at or after {found}"
+        "gap: the log continues at sequence {found} where {expected} was due. Restore the stream from a \
+         backup, then restart the worker"
     )]
     Gap {
         /// The sequence that was due.
@@ -19,7 +19,7 @@ pub enum Fault {
     /// The log ends before what was already applied.
     #[error(
         "log behind: the log ends at sequence {last}, but {applied} was already applied: the broker lost what it \
-         had acknowledged. Restore the stream, or start a new log epoch"
+         had acknowledged. Restore the stream from a backup, then restart the worker"
     )]
     LogBehind {
         /// The last sequence of the log.
@@ -30,7 +30,7 @@ pub enum Fault {
     /// The log holds another message where one was already applied.
     #[error(
         "log rewritten: the message at sequence {sequence} is not the one that was applied: the log was rolled \
-         back and refilled. Restore the stream, or start a new log epoch"
+         back and refilled. Restore the stream from a backup, then restart the worker"
     )]
     LogRewritten {
         /// Where it differs.
@@ -52,7 +52,7 @@ pub enum Fault {
     /// More was announced than the log holds.
     #[error(
         "outcomes ahead: outcomes were announced through {through}, but the log ends at sequence {last}: the broker \
-         lost part of the log. Restore the stream, or start a new log epoch"
+         lost part of the log. Restore the stream from a backup, then restart the worker"
     )]
     OutcomesAhead {
         /// The last identity announced.

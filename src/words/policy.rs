@@ -9,6 +9,9 @@ use super::text::Text;
 /// The newest rules version that this binary knows. It also knows the one before, once there is one.
 pub const RULES_NEWEST: u32 = 1;
 
+/// The rules version of a log whose policy has not named one.
+pub const RULES_FIRST: u32 = 1;
+
 /// The site that an order has when it names none.
 pub const SITE_DEFAULT: &str = "main";
 
@@ -67,7 +70,8 @@ pub struct PolicyChange<'a> {
     /// How long a closed or refused order is remembered, in milliseconds of log time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_window_ms: Option<i64>,
-    /// The most ids of receipts, counts, returns, attempts and shipments that are remembered.
+    /// The most ids that are remembered of each kind: receipts, counts, returns, payments, failed attempts, shipments,
+    /// deliveries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts_max: Option<i64>,
     /// How long such an id is remembered, in milliseconds of log time.
@@ -115,9 +119,10 @@ pub struct Policy {
     pub lines_max: i64,
     /// See [`PolicyChange::quantity_max`].
     pub quantity_max: i64,
-    /// See [`PolicyChange::open_orders_max`]. About 100 bytes each for two lines.
+    /// See [`PolicyChange::open_orders_max`]. About 100 bytes each for two lines, and 8 for each line more (60 more per line
+    /// while its order waits, or its lines are not all in one stage).
     pub open_orders_max: i64,
-    /// See [`PolicyChange::settled_orders_max`]. About 100 bytes each for two lines.
+    /// See [`PolicyChange::settled_orders_max`]. As much as open ones.
     pub settled_orders_max: i64,
     /// See [`PolicyChange::settled_window_ms`].
     pub settled_window_ms: i64,
@@ -137,10 +142,33 @@ pub struct Policy {
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
+impl From<&Policy> for PolicyChange<'static> {
+    /// The change that sets every field.
+    fn from(policy: &Policy) -> Self {
+        Self {
+            rules: Some(policy.rules),
+            sites: None,
+            pay_within_ms: Some(policy.pay_within_ms),
+            lines_max: Some(policy.lines_max),
+            quantity_max: Some(policy.quantity_max),
+            open_orders_max: Some(policy.open_orders_max),
+            settled_orders_max: Some(policy.settled_orders_max),
+            settled_window_ms: Some(policy.settled_window_ms),
+            closed_orders_max: Some(policy.closed_orders_max),
+            closed_window_ms: Some(policy.closed_window_ms),
+            facts_max: Some(policy.facts_max),
+            facts_window_ms: Some(policy.facts_window_ms),
+            skus_max: Some(policy.skus_max),
+            safety_stock: Some(policy.safety_stock),
+            safety_stock_of: None,
+        }
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            rules: RULES_NEWEST,
+            rules: RULES_FIRST,
             pay_within_ms: 0,
             lines_max: 2_000,
             quantity_max: QUANTITY_LIMIT_MAX,
@@ -150,7 +178,7 @@ impl Default for Policy {
             closed_orders_max: 10_000_000,
             closed_window_ms: 7 * DAY_MS,
             facts_max: 2_000_000,
-            facts_window_ms: 7 * DAY_MS,
+            facts_window_ms: 30 * DAY_MS,
             skus_max: 2_000_000,
             safety_stock: 0,
         }

@@ -44,11 +44,20 @@ fn release(orders: u64) -> Vec<LogMessage> {
     vec![message(1, &placed), message(2, &[receive(2, orders)])]
 }
 
+fn folded(folding: &mut Folding, messages: &[LogMessage]) -> Vec<Applied> {
+    let mut batches = Vec::new();
+    let ended = folding.step(messages, 0, |applied| {
+        batches.push(applied);
+        true
+    });
+    assert_eq!(ended, Ok(()));
+    batches
+}
+
 /// The outcomes of one fold, as JSON, and which records are dead letters.
 fn reference(log: &[LogMessage]) -> (Vec<Value>, Vec<(u64, u32)>) {
     let mut folding = Folding::new(Inventory::new(), Identity::START, u64::MAX);
-    let (batches, fault) = folding.step(log, 0);
-    assert_eq!(fault, None);
+    let batches = folded(&mut folding, log);
     let mut all = Vec::new();
     let mut letters = Vec::new();
     for applied in &batches {
@@ -121,8 +130,7 @@ impl Writer {
 
     fn fold(&mut self, log: &[LogMessage], count: usize) -> Vec<Applied> {
         let end = log.len().min(self.read + count);
-        let (batches, fault) = self.folding.step(&log[self.read..end], 0);
-        assert_eq!(fault, None);
+        let batches = folded(&mut self.folding, &log[self.read..end]);
         self.read = end;
         batches
     }
@@ -141,9 +149,9 @@ impl Writer {
             match self.publishing.next() {
                 Action::Idle => break,
                 Action::Wait => panic!("nothing is under way"),
-                Action::DeadLetter(letter) => {
-                    outbox.letters.push((letter.sequence, letter.index));
-                    self.publishing.letter_stored();
+                Action::DeadLetters(letters) => {
+                    outbox.letters.extend(letters.iter().map(|letter| (letter.sequence, letter.index)));
+                    self.publishing.letters_ended(vec![]);
                 }
                 Action::Append { append, expected_last } => match outbox.store(append, expected_last) {
                     Ok(sequence) => drop(self.publishing.stored(sequence).unwrap()),
@@ -323,13 +331,14 @@ fn dead_letters_go_first_also_those_of_later_batches() {
     let mut failed = false;
     loop {
         match writer.publishing.next() {
-            Action::DeadLetter(letter) if letter.sequence == 3 && !failed => {
-                failed = true;
-                writer.publishing.letter_failed(letter);
-            }
-            Action::DeadLetter(letter) => {
-                order.push(format!("letter {}.{}", letter.sequence, letter.index));
-                writer.publishing.letter_stored();
+            Action::DeadLetters(mut letters) => {
+                // Of several, one that fails is tried again.
+                let again = if letters.len() > 1 && !failed { letters.split_off(1) } else { Vec::new() };
+                failed |= !again.is_empty();
+                for letter in letters {
+                    order.push(format!("letter {}.{}", letter.sequence, letter.index));
+                }
+                writer.publishing.letters_ended(again);
             }
             Action::Append { append, expected_last } => {
                 order.push(format!("append {}", append.header.through));
@@ -441,14 +450,11 @@ fn act(writer: &mut Writer, fate: Fate, outbox: &mut Outbox, late: &mut Vec<(App
     match publishing.next() {
         Action::Idle => {}
         Action::Wait => panic!("nothing is under way"),
-        Action::DeadLetter(letter) => {
+        Action::DeadLetters(letters) => {
             if !matches!(fate, Fate::TimesOut | Fate::Fails) {
-                outbox.letters.push((letter.sequence, letter.index));
+                outbox.letters.extend(letters.iter().map(|letter| (letter.sequence, letter.index)));
             }
-            match fate {
-                Fate::Works => publishing.letter_stored(),
-                _ => publishing.letter_failed(letter),
-            }
+            publishing.letters_ended(if matches!(fate, Fate::Works) { Vec::new() } else { letters });
         }
         Action::Append { append, expected_last } => {
             let error = match fate {
@@ -524,7 +530,7 @@ proptest! {
         if let Some(chain) = chain {
             let mut folding = Folding::new(Inventory::new(), Identity::START, u64::MAX);
             let covered = usize::try_from(chain.sequence).unwrap();
-            let _ = folding.step(&log[..covered], 0);
+            folded(&mut folding, &log[..covered]);
             prop_assert_eq!(folding.inventory().chain(), chain);
         }
     }

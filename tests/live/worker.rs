@@ -247,7 +247,7 @@ async fn missing_messages_are_a_gap() {
     publish(&context, place("O-1").to_string()).await;
     context.get_stream("WEIR_LOG_main").await.unwrap().purge().sequence(3).await.unwrap();
     let mut worker = Weir::worker(&server.url(), &[]).await;
-    halted(&mut worker, "gap", &["continues at sequence 3 where 1 was due", "Restore the missing messages"])
+    halted(&mut worker, "gap", &["continues at sequence 3 where 1 was due", "Restore the stream from a backup"])
         .await;
     assert_eq!(streams(&server).await.outcomes_state().await.unwrap().last_sequence, 0);
     worker.stop().await;
@@ -375,7 +375,8 @@ async fn rolled_back(refill: usize) -> (Server, Weir) {
 #[tokio::test]
 async fn a_log_that_was_rolled_back_halts() {
     let (server, mut worker) = rolled_back(0).await;
-    let sentences = ["the log ends at sequence 2, but 4 was already applied", "start a new log epoch"];
+    let sentences =
+        ["the log ends at sequence 2, but 4 was already applied", "Restore the stream from a backup"];
     halted(&mut worker, "log_behind", &sentences).await;
     worker.stop().await;
     drop(server);
@@ -384,7 +385,8 @@ async fn a_log_that_was_rolled_back_halts() {
 #[tokio::test]
 async fn a_log_that_was_rolled_back_and_refilled_halts() {
     let (server, mut worker) = rolled_back(5).await;
-    let sentences = ["the message at sequence 4 is not the one that was applied", "start a new log epoch"];
+    let sentences =
+        ["the message at sequence 4 is not the one that was applied", "Restore the stream from a backup"];
     halted(&mut worker, "log_rewritten", &sentences).await;
     assert_eq!(streams(&server).await.outcomes_state().await.unwrap().last_sequence, 2);
     worker.stop().await;

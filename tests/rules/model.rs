@@ -227,18 +227,18 @@ impl Model {
     /// Less of a SKU is available than before: whoever could have had it, and cannot now, is passed over elsewhere.
     pub(crate) fn lowered(&mut self, site: &str, sku: &str, before: i64) {
         let now = self.available(site, sku);
-        let hit: Vec<_> = self
-            .orders
-            .iter()
-            .filter(|order| order.site == site && order.parked.as_deref().is_some_and(|parked| parked != sku))
-            .filter(|order| {
-                order.lines.iter().any(|line| {
-                    line.sku == sku && line.waiting > 0 && line.waiting > now && line.waiting <= before
-                })
-            })
-            .filter_map(|order| order.parked.clone())
+        let place =
+            |parked: &str| self.stock.iter().position(|item| item.key.0 == site && item.key.1 == parked);
+        let waiting = self.orders.iter().filter(|order| order.site == site);
+        let mut hit: Vec<_> = waiting
+            .filter_map(|order| Some((order, order.parked.as_deref().filter(|parked| *parked != sku)?)))
+            .flat_map(|(order, parked)| order.lines.iter().map(move |line| (line, parked)))
+            .filter(|(line, _)| line.sku == sku && line.waiting > 0)
+            .filter(|(line, _)| line.waiting > now && line.waiting <= before)
+            .map(|(line, parked)| (line.waiting, place(parked), parked.to_owned()))
             .collect();
-        for parked in hit {
+        hit.sort();
+        for (_, _, parked) in hit {
             self.has_moved(site, &parked);
         }
     }
@@ -417,13 +417,17 @@ impl Model {
             self.orders[index].phase = Phase::Forgotten;
             self.forgotten_until = Some(at);
         }
-        while let Some(fact) = self.facts.first() {
-            let over = count(self.facts.len()) > self.policy.facts_max
-                || fact.at + self.policy.facts_window_ms < self.now;
-            if !over {
-                break;
+        let kinds: BTreeSet<_> = self.facts.iter().map(|fact| fact.kind).collect();
+        for kind in kinds {
+            while let Some(first) = self.facts.iter().position(|fact| fact.kind == kind) {
+                let of_kind = self.facts.iter().filter(|fact| fact.kind == kind).count();
+                let over = count(of_kind) > self.policy.facts_max
+                    || self.facts[first].at + self.policy.facts_window_ms < self.now;
+                if !over {
+                    break;
+                }
+                self.facts.remove(first);
             }
-            self.facts.remove(0);
         }
     }
 

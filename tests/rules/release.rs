@@ -102,7 +102,7 @@ fn an_outage_ends_100_000_holds_in_steps() {
     shard.send(&[policy(PolicyChange { pay_within_ms: Some(1_000), ..PolicyChange::default() })]);
     shard.send(&[receive("R-1", "A", 100_000)]);
     place_many(&mut shard, 100_000, &[("A", 1)], OnShortage::Refuse);
-    assert_eq!(shard.inventory.totals().unpaid_orders, 100_000);
+    assert_eq!(shard.inventory.totals().held_orders, 100_000);
     shard.clock_ms += 3_600_000;
     // The record that comes first after the outage is answered, behind the first holds.
     let outcomes = shard.send(&[place("N-1", vec![line("A", 300)], OnShortage::Refuse)]);

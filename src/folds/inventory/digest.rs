@@ -4,7 +4,6 @@
 //! entries give the same sum, in whatever order they are walked.
 
 use super::Inventory;
-use super::facts::FactKind;
 use super::order::{Order, Part};
 use super::orders::{Closed, FirstOutcome};
 use super::stock::Stock;
@@ -54,7 +53,7 @@ impl Inventory {
             self.queues_digest(),
             sum(&mut self.facts.iter().map(|(kind, id, told)| {
                 let mut hasher = Hasher::new();
-                hasher.number(fact_number(kind)).text(id).number(told.content).number(told.first_sequence);
+                hasher.number(kind).text(id).number(told.content).number(told.first_sequence);
                 hasher.finish()
             })),
         ]);
@@ -174,8 +173,4 @@ fn reason_number(reason: Reason) -> u64 {
 
 fn state_number(state: State) -> u64 {
     state as u64
-}
-
-fn fact_number(kind: FactKind) -> u64 {
-    kind as u64
 }

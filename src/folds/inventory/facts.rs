@@ -10,7 +10,7 @@ use crate::words::outcome::Reason;
 use crate::words::timestamp::Timestamp;
 
 /// Ids of one kind are a namespace of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum FactKind {
     Receipt,
     Count,
@@ -21,7 +21,9 @@ pub(super) enum FactKind {
     Delivery,
 }
 
-type Key = (FactKind, CompactString);
+impl FactKind {
+    const COUNT: usize = 7;
+}
 
 /// A fact that was accepted.
 #[derive(Clone, Copy, Debug)]
@@ -31,11 +33,16 @@ pub(super) struct Told {
     pub(super) first_sequence: u64,
 }
 
+/// The facts of one kind.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
-    told: BTreeMap<Key, Told>,
-    by_time: VecDeque<(Timestamp, Key)>,
+struct OfKind {
+    told: BTreeMap<CompactString, Told>,
+    by_time: VecDeque<(Timestamp, CompactString)>,
 }
+
+/// Kinds have a cap each: the many payments must not push out the few receipts.
+#[derive(Debug, Default)]
+pub(super) struct Facts([OfKind; FactKind::COUNT]);
 
 /// As with orders: a shrunken window is worked off in steps.
 const FORGET_PER_RECORD_MAX: usize = 1024;
@@ -48,7 +55,7 @@ impl Facts {
         id: &str,
         content: u64,
     ) -> Result<Option<Told>, Refusal<'static>> {
-        match self.told.get(&(kind, CompactString::from(id))) {
+        match self.0[kind as usize].told.get(id) {
             None => Ok(None),
             Some(told) if told.content == content => Ok(Some(*told)),
             Some(_) => Err(Refusal::new(Reason::IdConflict)),
@@ -56,23 +63,29 @@ impl Facts {
     }
 
     pub(super) fn remember(&mut self, kind: FactKind, id: &str, told: Told, now: Timestamp) {
-        let key = (kind, CompactString::from(id));
-        self.by_time.push_back((now, key.clone()));
-        self.told.insert(key, told);
+        let of_kind = &mut self.0[kind as usize];
+        let id = CompactString::from(id);
+        of_kind.by_time.push_back((now, id.clone()));
+        of_kind.told.insert(id, told);
     }
 
     pub(super) fn forget(&mut self, now: Timestamp, max: usize, window_ms: i64) {
-        for _ in 0..FORGET_PER_RECORD_MAX {
-            let Some((at, key)) = self.by_time.front() else { return };
-            if self.by_time.len() <= max && at.plus_millis(window_ms) >= now {
-                return;
+        for of_kind in &mut self.0 {
+            for _ in 0..FORGET_PER_RECORD_MAX {
+                let Some((at, id)) = of_kind.by_time.front() else { break };
+                if of_kind.by_time.len() <= max && at.plus_millis(window_ms) >= now {
+                    break;
+                }
+                of_kind.told.remove(id);
+                of_kind.by_time.pop_front();
             }
-            self.told.remove(key);
-            self.by_time.pop_front();
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (FactKind, &str, &Told)> {
-        self.told.iter().map(|((kind, id), told)| (*kind, id.as_str(), told))
+    /// Every fact, with the number of its kind.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &str, &Told)> {
+        (0..)
+            .zip(&self.0)
+            .flat_map(|(kind, of_kind)| of_kind.told.iter().map(move |(id, told)| (kind, id.as_str(), told)))
     }
 }

@@ -67,6 +67,8 @@ impl Inventory {
         let was_settled = order.is_settled();
         let noted = was_settled && order.since == now;
         order.set_parts(parts);
+        self.note_needs(slot);
+        let order = self.orders.get_mut(slot);
         order.since = now;
         let settled = order.is_settled();
         let holds_nothing = !order.any_part(|part| part.reserved > 0);

@@ -82,8 +82,6 @@ pub enum Due {
 #[derive(Debug)]
 pub struct Inventory {
     chain: Chain,
-    /// The hash of the last message applied, to tell a rewritten log.
-    head: u64,
     /// Log time: the largest timestamp so far.
     now: Timestamp,
     policy: Policy,
@@ -108,7 +106,6 @@ impl Inventory {
     pub fn new() -> Self {
         Self {
             chain: Chain::default(),
-            head: 0,
             now: Timestamp::ZERO,
             policy: Policy::default(),
             sites: Sites::new(),
@@ -131,12 +128,6 @@ impl Inventory {
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
-    }
-
-    /// Whether `message` is the last one that was applied, to the byte.
-    #[must_use]
-    pub fn is_head(&self, message: &LogMessage) -> bool {
-        message.sequence == self.chain.sequence && hash_of(message) == self.head
     }
 
     /// Applies the next message of the log and adds its outcomes to `output`.
@@ -169,7 +160,6 @@ impl Inventory {
             self.record(decoded, alone, &mut turn);
         }
         let outcomes = hash(&output.bytes()[outcomes_start..]);
-        self.head = head;
         self.chain = Chain { sequence: message.sequence, hash: mix(mix(self.chain.hash, head), outcomes) };
         Ok(())
     }

@@ -78,6 +78,7 @@ pub(super) struct Orders {
     settled_count: usize,
     /// The time at which the newest forgotten order was closed.
     forgotten_until: Option<Timestamp>,
+    forgotten_count: u64,
     seed: u64,
 }
 
@@ -151,6 +152,11 @@ impl Orders {
     /// Orders submitted at or before this may have been decided and forgotten.
     pub(super) const fn forgotten_until(&self) -> Option<Timestamp> {
         self.forgotten_until
+    }
+
+    /// How many orders were closed and are no longer remembered.
+    pub(super) const fn forgotten_count(&self) -> u64 {
+        self.forgotten_count
     }
 
     /// Adds an open order, whose id is not known.
@@ -255,6 +261,7 @@ impl Orders {
         let hash = self.hash(&front.id);
         let handle = Handle(self.closed_front | CLOSED);
         self.forgotten_until = Some(front.at);
+        self.forgotten_count += 1;
         let mut table = std::mem::take(&mut self.table);
         match table.entry(hash, |entry| *entry == handle, |entry| self.hash(self.id_at(*entry))) {
             Entry::Occupied(entry) => drop(entry.remove()),

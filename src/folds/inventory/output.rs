@@ -14,6 +14,8 @@ use crate::words::timestamp::Timestamp;
 pub struct Output {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// What the dead letters' texts and bytes take.
+    letter_bytes: usize,
     /// Bytes that were no command.
     pub dead_letters: Vec<DeadLetter>,
     /// How many commands were applied, by [`CommandKind`].
@@ -41,6 +43,7 @@ impl Output {
         self.bytes.clear();
         self.entries.clear();
         self.dead_letters.clear();
+        self.letter_bytes = 0;
         self.commands = Default::default();
     }
 
@@ -92,6 +95,15 @@ impl Output {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// What it takes in memory, roughly, in bytes.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.bytes.len()
+            + self.entries.len() * size_of::<Entry>()
+            + self.dead_letters.len() * size_of::<DeadLetter>()
+            + self.letter_bytes
     }
 
     /// The last outcome's identity.
@@ -157,6 +169,7 @@ impl<'o> Turn<'o> {
     }
 
     pub(super) fn dead_letter(&mut self, reason: &str, bytes: &[u8]) {
+        self.output.letter_bytes += reason.len() + bytes.len();
         self.output.dead_letters.push(DeadLetter {
             sequence: self.sequence,
             index: self.index,

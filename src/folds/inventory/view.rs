@@ -22,8 +22,10 @@ pub struct Totals {
     pub settled_orders: u64,
     /// Orders that are only remembered.
     pub closed_orders: u64,
-    /// Orders that hold stock unpaid.
-    pub unpaid_orders: u64,
+    /// Orders that were closed and are no longer remembered.
+    pub forgotten_orders: u64,
+    /// Orders that hold their stock until a time by which they must be paid.
+    pub held_orders: u64,
 }
 
 /// The stock of one SKU at one site.
@@ -118,7 +120,8 @@ impl Inventory {
             waiting_orders: self.waiting.count() as u64,
             settled_orders: self.orders.settled_count() as u64,
             closed_orders: self.orders.closed_count() as u64,
-            unpaid_orders: self.holds.len() as u64,
+            forgotten_orders: self.orders.forgotten_count(),
+            held_orders: self.holds.len() as u64,
         }
     }
 

@@ -8,6 +8,7 @@
 //! So there is nothing to search when stock arrives: whoever waits for a SKU stands in its queue. And when stock goes, an
 //! index of what waiting orders need beside the SKU that they are parked at tells whose claim has ended by it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Inventory;
@@ -22,8 +23,9 @@ pub(super) struct Waiting {
     parked: BTreeMap<StockIndex, BTreeMap<Ticket, Slot>>,
     /// SKUs whose queues may move: stock came, or the first one left. No SKU twice (see `Stock::releasing`).
     releases: VecDeque<StockIndex>,
-    /// What waiting orders need of SKUs other than the one that they are parked at.
-    needs: BTreeMap<(StockIndex, u32, Ticket), Slot>,
+    /// What waiting orders need of SKUs other than the one that they are parked at: the SKU, how many, where they are
+    /// parked, and how many such orders there are.
+    needs: BTreeMap<(StockIndex, u32, StockIndex), u32>,
     count: usize,
 }
 
@@ -66,9 +68,16 @@ impl Inventory {
         let ticket = order.ticket();
         self.waiting.parked.entry(stock).or_default().insert(ticket, slot);
         self.waiting.count += 1;
-        self.waiting
-            .needs
-            .extend(needs_elsewhere(order, stock).map(|(stock, need)| ((stock, need, ticket), slot)));
+        self.note_needs(slot);
+    }
+
+    /// Adds a waiting order's needs to the index.
+    pub(super) fn note_needs(&mut self, slot: Slot) {
+        let order = self.orders.get(slot);
+        let Some(parked_at) = order.parked_at() else { return };
+        for (stock, need) in needs_elsewhere(order, parked_at) {
+            *self.waiting.needs.entry((stock, need, parked_at)).or_default() += 1;
+        }
     }
 
     /// Takes a waiting order's needs out of the index: before it is unparked, or needs something else.
@@ -76,7 +85,13 @@ impl Inventory {
         let order = self.orders.get(slot);
         let Some(parked_at) = order.parked_at() else { return };
         for (stock, need) in needs_elsewhere(order, parked_at) {
-            self.waiting.needs.remove(&(stock, need, order.ticket()));
+            let Entry::Occupied(mut entry) = self.waiting.needs.entry((stock, need, parked_at)) else {
+                continue;
+            };
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
         }
     }
 
@@ -88,17 +103,14 @@ impl Inventory {
             return;
         }
         let need = |available: i64| u32::try_from(available.max(0)).unwrap_or(u32::MAX);
-        let hit = (stock, need(now).saturating_add(1), (0, 0))..=(stock, need(before), (u64::MAX, u32::MAX));
-        if hit.start() > hit.end() {
+        let (least, most) = (need(now).saturating_add(1), need(before));
+        if least > most {
             return;
         }
-        let mut hit: Vec<_> =
-            self.waiting.needs.range(hit).map(|((_, _, ticket), slot)| (*ticket, *slot)).collect();
-        hit.sort_unstable();
-        for (_, slot) in hit {
-            if let Some(parked_at) = self.orders.get(slot).parked_at() {
-                self.release(parked_at);
-            }
+        let hit = (stock, least, StockIndex(0))..=(stock, most, StockIndex(u32::MAX));
+        let queues: Vec<_> = self.waiting.needs.range(hit).map(|((_, _, parked_at), _)| *parked_at).collect();
+        for parked_at in queues {
+            self.release(parked_at);
         }
     }
 
