@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Ended;
@@ -33,7 +34,7 @@ use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, Outcome, Reason};
 
 const SHARD: &str = "main";
-/// How often the figures are shown on a terminal, and elsewhere.
+/// How often the figures are shown on a terminal, and elsewhere; and after how long for the first time.
 const SHOW_INTERVAL: Duration = Duration::from_millis(250);
 const SHOW_INTERVAL_PLAIN: Duration = Duration::from_secs(1);
 /// How often commands are sent.
@@ -156,8 +157,8 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
         terminal: std::io::stdout().is_terminal(),
     };
     let started = clock.monotonic();
-    let mut ticker = tokio::time::interval(if screen.terminal { SHOW_INTERVAL } else { SHOW_INTERVAL_PLAIN });
-    ticker.tick().await;
+    let interval = if screen.terminal { SHOW_INTERVAL } else { SHOW_INTERVAL_PLAIN };
+    let mut ticker = tokio::time::interval_at(Instant::now() + SHOW_INTERVAL, interval);
     let end = tokio::time::sleep(args.duration);
     tokio::pin!(end);
     loop {

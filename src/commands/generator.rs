@@ -8,10 +8,10 @@
 //! Time is virtual: it is counted in orders placed, so that orders move on through their lives at any rate of
 //! sending. Commands carry no times and no promises; who sends them may add those.
 //!
-//! The generator keeps books of its own, by the rules of the fold, to know which of its orders were confirmed: it
-//! never pays or ships one that was refused. Its receipts follow the share of orders that meet a shortage, so that
-//! this stays near what the shape asks for. Where commands are reordered on their way the books may drift a little;
-//! then a command is refused now and then.
+//! The generator keeps books of its own, close to the fold's, to tell which of its orders were confirmed: it pays and
+//! ships those, and leaves alone those that it holds for refused. The two are not equal, so a few later steps meet an
+//! order that the fold has refused, and are refused too; a few confirmed orders are never paid. Its receipts follow
+//! the share of orders that meet a shortage, so that this stays near what the shape asks for.
 //!
 //! Floats live here: this is a source of load, not a decision.
 

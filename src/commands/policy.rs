@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::Ended;
 use super::connect::{Deployment, one_shard};
 use super::settings::Common;
-use super::submit::submit_to;
+use super::submit::{check_rules, submit_to};
 use crate::folds::inventory::Inventory;
 use crate::motion::replay::replay;
-use crate::words::command::Command as Words;
+use crate::words::command::Command as LogCommand;
 use crate::words::policy::{Policy, PolicyChange, SITE_DEFAULT, SafetyStock};
 
 #[derive(Debug, clap::Subcommand)]
@@ -76,6 +76,7 @@ pub(super) async fn policy(command: Command) -> anyhow::Result<Ended> {
             let name = apply.file.display();
             let text = std::fs::read_to_string(&apply.file).with_context(|| name.to_string())?;
             let wanted: PolicyChange<'_> = toml::from_str(&text).with_context(|| name.to_string())?;
+            check_rules(&wanted).with_context(|| name.to_string())?;
             let inventory = in_force(&apply.target).await?;
             let change = difference(wanted, &inventory);
             if change == PolicyChange::default() {
@@ -84,7 +85,9 @@ pub(super) async fn policy(command: Command) -> anyhow::Result<Ended> {
             }
             println!("{}", serde_json::to_string(&change)?);
             let config = apply.target.common.load(|_| {})?;
-            submit_to(&config, apply.target.shard.as_deref(), &[Words::Policy(change)], apply.wait).await
+            let shard = apply.target.shard.as_deref();
+            let submitted = submit_to(&config, shard, &[LogCommand::Policy(change)], apply.wait).await?;
+            Ok(if submitted.refused == 0 { submitted.ended } else { Ended::Failed })
         }
     }
 }

@@ -15,7 +15,7 @@ use super::settings::Common;
 use super::setup::make_all;
 use crate::edges::clock::SystemClock;
 use crate::edges::jetstream::{SetupError, verify};
-use crate::edges::streams::ReadError;
+use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::telemetry::Telemetry;
 use crate::motion::shard::ShardOptions;
 use crate::process::admin::{Shown, bind, serve};
@@ -161,12 +161,14 @@ async fn prepare(deployment: &Deployment, config: &Config, make: bool) -> anyhow
             }
         };
         let unavailable = matches!(error.downcast_ref(), Some(SetupError::Unavailable(_)))
-            || matches!(error.downcast_ref(), Some(ReadError::Unavailable(_)));
+            || matches!(error.downcast_ref(), Some(ReadError::Unavailable(_)))
+            // Of the first policy. If it was stored all the same, the next attempt finds it there.
+            || matches!(error.downcast_ref(), Some(AppendError::TimedOut | AppendError::Unavailable(_)));
         if !unavailable {
             return Err(error);
         }
         if !complained {
-            tracing::warn!(%error, "NATS cannot be reached; trying on");
+            tracing::warn!(error = format!("{error:#}"), "NATS cannot be reached; trying on");
         }
         complained = true;
         tokio::time::sleep(RETRY_PAUSE).await;

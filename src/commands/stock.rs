@@ -10,7 +10,9 @@ use super::connect::Deployment;
 use super::load::{Kind, commands, read};
 use super::sending::{Answered, batches, send};
 use super::settings::Common;
-use crate::words::outcome::Decision;
+use crate::edges::streams::Streams;
+use crate::words::command::Command as LogCommand;
+use crate::words::outcome::{Decision, Reason};
 use crate::words::text::is_id;
 
 #[derive(Debug, clap::Subcommand)]
@@ -35,8 +37,8 @@ pub(super) struct Load {
     /// Print what would be sent, as JSON, one command a line
     #[arg(long)]
     dry_run: bool,
-    /// What tells this load from another one with the same content, such as a date: at most 40 bytes [default: the
-    /// file's name]
+    /// What tells this load from others, such as a date: at most 40 bytes. The same file under the same id counts once,
+    /// another file under it is refused [default: the file's name]
     #[arg(long)]
     id: Option<String>,
     /// How long to wait for the outcomes
@@ -60,44 +62,86 @@ pub(super) async fn stock(command: Command) -> anyhow::Result<Ended> {
         let shard = config
             .shard_of(site)
             .with_context(|| format!("no shard of the configuration holds site {site:?}"))?;
-        by_shard.entry(shard.name.clone()).or_default().extend(commands(kind, &id, site, skus));
+        by_shard.entry(shard.name.clone()).or_default().push(commands(kind, &id, site, skus));
     }
     if args.dry_run {
-        for command in by_shard.values().flatten() {
+        for command in by_shard.values().flatten().flatten() {
             println!("{}", serde_json::to_string(command)?);
         }
         return Ok(Ended::Done);
     }
     let deployment = Deployment::connect(&config, "stock", false).await?;
-    let (mut new, mut known, mut refused) = (0, 0, 0);
-    for (shard, commands) in by_shard {
-        let streams = deployment.streams(&shard)?;
+    let mut tally = Tally::default();
+    for (shard, sites) in &by_shard {
+        let streams = deployment.streams(shard)?;
+        for parts in sites {
+            if load_site(&streams, parts, args.wait, &mut tally).await? == Answered::NotInTime {
+                eprintln!(
+                    "weir: shard {shard}: stored, but not decided within {:?}: is a worker running?",
+                    args.wait
+                );
+                return Ok(Ended::Undecided);
+            }
+        }
+    }
+    let Tally { new, known, refused, conflicts, unsent } = tally;
+    let what = if args.receive { "receipts" } else { "counts" };
+    let unsent = if unsent == 0 { String::new() } else { format!(", {unsent} not sent") };
+    println!("{what}: {new} new, {known} known before, {refused} refused{unsent}");
+    if conflicts > 0 {
+        eprintln!("weir: the file differs from the one loaded under the id {id:?}: give another --id");
+    }
+    Ok(if refused == 0 { Ended::Done } else { Ended::Failed })
+}
+
+/// What became of the parts of a file.
+#[derive(Debug, Default)]
+struct Tally {
+    new: u64,
+    known: u64,
+    refused: u64,
+    /// Those of the refused whose id has other content.
+    conflicts: u64,
+    /// Those behind such a one.
+    unsent: usize,
+}
+
+/// Sends the parts of one site, each once the one before was answered. Where a part differs from the one that is known
+/// by its id, the parts behind it are not sent: they may hold rows that were received with other parts before.
+async fn load_site<S: Streams>(
+    streams: &S,
+    parts: &[LogCommand<'_>],
+    wait: Duration,
+    tally: &mut Tally,
+) -> anyhow::Result<Answered> {
+    let conflicts = tally.conflicts;
+    for (sent, part) in (1..).zip(parts) {
         let answered = send(
-            &streams,
-            batches(&commands),
-            args.wait,
+            streams,
+            batches([part]),
+            wait,
             |_| {},
             |outcome, own| match &outcome.decision {
                 _ if !own => {}
                 Decision::Received { repeat, .. } | Decision::Counted { repeat, .. } => match repeat {
-                    None => new += 1,
-                    Some(_) => known += 1,
+                    None => tally.new += 1,
+                    Some(_) => tally.known += 1,
                 },
-                _ => {
-                    refused += 1;
+                decision => {
+                    tally.refused += 1;
+                    tally.conflicts +=
+                        u64::from(matches!(decision, Decision::Refused { reason: Reason::IdConflict, .. }));
                     println!("{}", serde_json::to_string(outcome).expect("an outcome is JSON"));
                 }
             },
         );
         if answered.await? == Answered::NotInTime {
-            eprintln!(
-                "weir: shard {shard}: stored, but not decided within {:?}: is a worker running?",
-                args.wait
-            );
-            return Ok(Ended::Undecided);
+            return Ok(Answered::NotInTime);
+        }
+        if tally.conflicts > conflicts {
+            tally.unsent += parts.len() - sent;
+            break;
         }
     }
-    let what = if args.receive { "receipts" } else { "counts" };
-    println!("{what}: {new} new, {known} known before, {refused} refused");
-    Ok(if refused == 0 { Ended::Done } else { Ended::Failed })
+    Ok(Answered::All)
 }

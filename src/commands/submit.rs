@@ -13,6 +13,8 @@ use super::settings::Common;
 use crate::words::codec::{Format, commands};
 use crate::words::command::Command;
 use crate::words::config::Config;
+use crate::words::outcome::{Decision, Outcome};
+use crate::words::policy::{PolicyChange, RULES_NEWEST};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -43,35 +45,66 @@ pub(super) async fn submit(args: Args) -> anyhow::Result<Ended> {
         (None, None) => bail!("nothing to submit"),
     };
     let commands = parse(&input)?;
+    commands.iter().try_for_each(may_be_sent)?;
     let shard = match &args.shard {
         None => site_of(&commands).and_then(|site| config.shard_of(site)).map(|shard| shard.name.clone()),
         named => named.clone(),
     };
-    submit_to(&config, shard.as_deref(), &commands, args.wait).await
+    Ok(submit_to(&config, shard.as_deref(), &commands, args.wait).await?.ended)
 }
 
-/// Sends commands to one shard and prints their outcomes, and whatever else they cause, one JSON object a line.
+/// Whether a command is one for people to send.
+fn may_be_sent(command: &Command<'_>) -> anyhow::Result<()> {
+    match command {
+        Command::Tick(_) => bail!("only a shard's leader sends ticks"),
+        Command::Policy(change) => check_rules(change),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what no worker could apply: the log keeps it, so that no worker of this version would ever get past it.
+pub(super) fn check_rules(change: &PolicyChange<'_>) -> anyhow::Result<()> {
+    match change.rules {
+        Some(rules) if rules > RULES_NEWEST => bail!(
+            "rules version {rules} is not known: {RULES_NEWEST} is the newest, and a newer one would halt the shard at \
+             this record for good"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// What became of what was submitted.
+pub(super) struct Submitted {
+    pub(super) ended: Ended,
+    /// How many of the commands were refused.
+    pub(super) refused: u64,
+}
+
+/// Sends commands to one shard and prints their outcomes, one JSON object a line.
 pub(super) async fn submit_to(
     config: &Config,
     shard: Option<&str>,
     commands: &[Command<'_>],
     wait: Duration,
-) -> anyhow::Result<Ended> {
+) -> anyhow::Result<Submitted> {
     let shard = one_shard(config, shard)?;
     let deployment = Deployment::connect(config, "submit", false).await?;
     let streams = deployment.streams(&shard.name)?;
-    let print = |outcome: &crate::words::outcome::Outcome<'_>, own: bool| {
+    let mut refused = 0;
+    let print = |outcome: &Outcome<'_>, own: bool| {
         if own {
+            refused += u64::from(matches!(outcome.decision, Decision::Refused { .. }));
             println!("{}", serde_json::to_string(outcome).expect("an outcome is JSON"));
         }
     };
-    match send(&streams, batches(commands), wait, |_| {}, print).await? {
-        Answered::All => Ok(Ended::Done),
+    let ended = match send(&streams, batches(commands), wait, |_| {}, print).await? {
+        Answered::All => Ended::Done,
         Answered::NotInTime => {
             eprintln!("weir: stored, but not decided within {wait:?}: is a worker running?");
-            Ok(Ended::Undecided)
+            Ended::Undecided
         }
-    }
+    };
+    Ok(Submitted { ended, refused })
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<String> {
@@ -130,5 +163,16 @@ mod tests {
         let error = parse("{\"tick\":{}}\n{\"tock\":{}}").unwrap_err().to_string();
         assert!(error.starts_with("line 2: unknown variant `tock`"), "{error}");
         assert!(parse("").is_err());
+    }
+
+    #[test]
+    fn what_would_harm_the_shard_is_not_sent() {
+        let refused = |json: &str| may_be_sent(&parse(json).unwrap()[0]).unwrap_err().to_string();
+        assert_eq!(refused(r#"{"tick":{}}"#), "only a shard's leader sends ticks");
+        // Also where the rest of it cannot be read.
+        for json in [r#"{"policy":{"rules":2}}"#, r#"{"policy":{"rules":2,"speed":"high"}}"#] {
+            assert!(refused(json).starts_with("rules version 2 is not known: 1 is the newest"), "{json}");
+        }
+        may_be_sent(&parse(r#"{"policy":{"rules":1}}"#).unwrap()[0]).unwrap();
     }
 }

@@ -79,6 +79,12 @@ async fn what_is_wrong_is_not_sent() {
     fails(&Weir::on(&server, &["submit"]).await, 2, &["Usage"]);
     let order = place("O-1").to_string();
     fails(&Weir::on(&server, &["submit", "--shard", "other", &order]).await, 1, &["no shard \"other\""]);
+    fails(&Weir::on(&server, &["submit", r#"{"tick":{}}"#]).await, 1, &["only a shard's leader sends ticks"]);
+    let newer = r#"{"policy":{"rules":2}}"#;
+    fails(&Weir::on(&server, &["submit", newer]).await, 1, &["rules version 2 is not known", "would halt"]);
+    let path = file(&server, "newer.toml", "rules = 2\n");
+    let applied = Weir::on(&server, &["policy", "apply", &path]).await;
+    fails(&applied, 1, &["newer.toml: rules version 2 is not known", "would halt"]);
     assert_eq!(log_last(&server).await, 1);
 
     let late = Weir::on(&server, &["submit", "--wait", "50ms", &order]).await;
@@ -116,6 +122,21 @@ async fn stock_that_is_loaded_twice_counts_once() {
     assert_eq!(twice.stdout, "receipts: 0 new, 1 known before, 0 refused\n", "{twice:?}");
     let again = load(&["--id", "tomorrow"]).await;
     assert_eq!(again.stdout, "receipts: 1 new, 0 known before, 0 refused\n", "{again:?}");
+    // A file that has changed is not received on top of what it was.
+    file(&server, "stock.csv", "sku,quantity\nA,3\nB,5\nA,2\n");
+    let changed = load(&[]).await;
+    fails(&changed, 1, &["the file differs from the one loaded under the id \"stock\": give another --id"]);
+    assert!(changed.stdout.contains("\"id_conflict\""), "{changed:?}");
+    assert!(changed.stdout.ends_with("receipts: 0 new, 0 known before, 1 refused\n"), "{changed:?}");
+    let rows = |more: &str| {
+        let rows: Vec<_> = (0..2_000).map(|number| format!("S-{number:04},1")).collect();
+        file(&server, "long.csv", &format!("sku,quantity\n{}\n{more}", rows.join("\n")))
+    };
+    let long = async |path: &str| Weir::on(&server, &["stock", "load", path, "--receive"]).await.stdout;
+    assert_eq!(long(&rows("")).await, "receipts: 2 new, 0 known before, 0 refused\n");
+    // The new row comes first, which moves a known one into a part of its own.
+    let longer = long(&rows("A,1\n")).await;
+    assert!(longer.ends_with("receipts: 0 new, 0 known before, 1 refused, 2 not sent\n"), "{longer}");
     let count = Weir::on(&server, &["stock", "load", &path, "--count"]).await;
     fails(&count, 1, &["line 4: \"A\" is counted twice"]);
     let path = file(&server, "count.csv", "sku,quantity\nA,9\n");
@@ -129,13 +150,13 @@ async fn stock_that_is_loaded_twice_counts_once() {
 async fn bad_stock_is_named_by_its_line() {
     let server = Server::start().await;
     let cases = [
-        ("sku,quantity\nA,1\nB,many\n", "line 3: the quantity is no whole number"),
-        ("sku,quantity\n\n\nA,1\nB,many\n", "line 5: the quantity is no whole number"),
-        ("sku,quantity\n\"\n\nA\",1\nB,many\n", "line 5: the quantity"),
+        ("sku,quantity\nA,1\nB,many\n", "line 3: quantity: not a whole number: \"many\""),
+        ("sku,quantity\n\n\nA,1\nB,many\n", "line 5: quantity: not a whole number"),
+        ("sku,quantity\n\"\n\nA\",1\nB,many\n", "line 5: quantity: "),
         ("sku,quantity\n\"A\nB\",1\n", "line 2: SKUs and sites"),
         ("sku,quantity\nA,0\n", "line 2: quantities are 1 to"),
-        ("sku,quantity\nA,1,2\n", "line: 2"),
-        ("sku,amount\nA,1\n", "unknown column \"amount\""),
+        ("sku,quantity\nA,1,2\n", "line 2: 3 fields where the header has 2"),
+        ("sku,amount\nA,1\n", "line 1: column \"amount\": not known"),
         ("sku\nA\n", "no column `quantity`"),
         ("sku,quantity\n", "no rows"),
         ("sku,quantity,site\nA,1,moon\n", "no shard of the configuration holds site \"moon\""),
@@ -171,6 +192,16 @@ async fn a_policy_is_applied_once() {
     assert!(shown.stdout.contains("pay_within_ms = 60000\n"), "{shown:?}");
     let path = file(&server, "wrong.toml", "pay_within = 1\n");
     fails(&Weir::on(&server, &["policy", "apply", &path]).await, 1, &["wrong.toml", "unknown field"]);
+
+    // Refused by the fold.
+    Weir::on(&server, &["submit", &receive("R-1", 2).to_string()]).await;
+    for (text, reason) in [("lines_max = 0\n", "invalid_value"), ("sites = [\"north\"]\n", "site_in_use")] {
+        let path = file(&server, "refused.toml", text);
+        let refused = Weir::on(&server, &["policy", "apply", &path]).await;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let outcome: Value = serde_json::from_str(refused.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!((&outcome["outcome"], &outcome["reason"]), (&json!("refused"), &json!(reason)));
+    }
 }
 
 /// A file in the folder of temporary files, gone when it is dropped.
@@ -209,6 +240,8 @@ async fn check_prints_what_is_in_force() {
     assert_eq!(of_file["nats"]["urls"][0].as_str(), Some("nats://***@a:1"));
     assert_eq!(of_file["nats"]["prefix"].as_str(), Some("file"));
     assert_eq!(of_file["admin"]["address"].as_str(), Some("127.0.0.1:9464"));
+    let of_empty = shown(&[("NATS_URL", "")], &[]).await;
+    assert_eq!(of_empty["nats"]["urls"], of_file["nats"]["urls"]);
     let environment = [
         ("NATS_URL", "tls://secret@b:2, c:3"),
         ("WEIR_PREFIX", "environment"),
@@ -255,6 +288,11 @@ async fn check_names_what_is_wrong() {
         assert_eq!(ended.stdout, "");
     }
     fails(&Weir::command(&["check", "--config", "/no/such/file"]).await, 78, &["/no/such/file: "]);
+    for url in ["nats://", "nats://u:secret@a:99999", "nats://secret b"] {
+        let ended = Weir::command(&["run", "--nats", url]).await;
+        fails(&ended, 78, &["weir: configuration: nats.urls: number 1: "]);
+        assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    }
     fails(&Weir::command(&["check", "--prefix", "a.b"]).await, 78, &["nats.prefix"]);
     fails(&Weir::command(&["check", "--admin", "9464"]).await, 78, &["admin.address: \"9464\""]);
     fails(&Weir::command(&["check", "--outcomes", "xml"]).await, 2, &["json or bincode"]);

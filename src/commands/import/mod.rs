@@ -12,7 +12,7 @@ mod counts;
 pub mod online_retail;
 pub mod plain;
 mod source;
-mod table;
+pub(in crate::commands) mod table;
 
 pub use counts::{Counts, Unmatched};
 pub use online_retail::online_retail;

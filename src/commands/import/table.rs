@@ -21,25 +21,25 @@ const BUFFER_BYTES: usize = 8_192;
 
 /// A column: where it stands, and its name for errors.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
+pub(in crate::commands) struct Column {
     index: usize,
     name: &'static str,
 }
 
 impl Column {
     /// The column at `index`, which errors call `name`.
-    pub(super) const fn at(index: usize, name: &'static str) -> Self {
+    pub(in crate::commands) const fn at(index: usize, name: &'static str) -> Self {
         Self { index, name }
     }
 }
 
 /// An error about the column `name` of the header.
-pub(super) fn bad_column(name: &str, problem: &'static str) -> ImportError {
+pub(in crate::commands) fn bad_column(name: &str, problem: &'static str) -> ImportError {
     ImportError::BadColumn { column: quoted(name.as_bytes()), problem }
 }
 
 /// A CSV file with a header.
-pub(super) struct Table<R> {
+pub(in crate::commands) struct Table<R> {
     reader: Reader<Bounded<R>>,
     header: Vec<String>,
     record: ByteRecord,
@@ -51,7 +51,7 @@ pub(super) struct Table<R> {
 
 impl<R: Read> Table<R> {
     /// Reads the header. No column may stand in it twice.
-    pub(super) fn open(read: R) -> Result<Self, ImportError> {
+    pub(in crate::commands) fn open(read: R) -> Result<Self, ImportError> {
         let bounded = Bounded { inner: read, passed: 0, until: 0, overrun: false, latest: Vec::new() };
         let reader =
             ReaderBuilder::new().has_headers(false).buffer_capacity(BUFFER_BYTES).from_reader(bounded);
@@ -77,23 +77,23 @@ impl<R: Read> Table<R> {
     }
 
     /// The names of the columns, as they stand.
-    pub(super) fn header(&self) -> &[String] {
+    pub(in crate::commands) fn header(&self) -> &[String] {
         &self.header
     }
 
     /// The column `name`, if it is there.
-    pub(super) fn column(&self, name: &'static str) -> Option<Column> {
+    pub(in crate::commands) fn column(&self, name: &'static str) -> Option<Column> {
         let index = self.header.iter().position(|other| other == name)?;
         Some(Column { index, name })
     }
 
     /// The column `name`, which has to be there.
-    pub(super) fn required(&self, name: &'static str) -> Result<Column, ImportError> {
+    pub(in crate::commands) fn required(&self, name: &'static str) -> Result<Column, ImportError> {
         self.column(name).ok_or(ImportError::MissingColumn(name))
     }
 
     /// The next row; none at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Row<'_>>, ImportError> {
+    pub(in crate::commands) fn next(&mut self) -> Result<Option<Row<'_>>, ImportError> {
         Ok(if self.advance()? { Some(Row { record: &self.record, line: self.line }) } else { None })
     }
 
@@ -135,14 +135,14 @@ impl<R: Read> Table<R> {
 
 /// A row of a [`Table`].
 #[derive(Clone, Copy)]
-pub(super) struct Row<'t> {
+pub(in crate::commands) struct Row<'t> {
     record: &'t ByteRecord,
     line: u64,
 }
 
 impl<'t> Row<'t> {
     /// What stands in `column`.
-    pub(super) fn text(&self, column: Column) -> Result<&'t str, ImportError> {
+    pub(in crate::commands) fn text(&self, column: Column) -> Result<&'t str, ImportError> {
         let field = self.record.get(column.index).unwrap_or_default();
         if field.len() > FIELD_BYTES_MAX {
             return Err(self.wrong(column, "longer than 1,024 bytes"));
@@ -178,12 +178,12 @@ impl<'t> Row<'t> {
     }
 
     /// The line on which it starts.
-    pub(super) fn line(&self) -> u64 {
+    pub(in crate::commands) fn line(&self) -> u64 {
         self.line
     }
 
     /// An error about `column` of this row.
-    pub(super) fn wrong(&self, column: Column, problem: &'static str) -> ImportError {
+    pub(in crate::commands) fn wrong(&self, column: Column, problem: &'static str) -> ImportError {
         let found = quoted(self.record.get(column.index).unwrap_or_default());
         ImportError::Field { line: self.line, column: column.name, problem, found }
     }
