@@ -247,8 +247,12 @@ async fn missing_messages_are_a_gap() {
     publish(&context, place("O-1").to_string()).await;
     context.get_stream("WEIR_LOG_main").await.unwrap().purge().sequence(3).await.unwrap();
     let mut worker = Weir::worker(&server.url(), &[]).await;
-    halted(&mut worker, "gap", &["continues at sequence 3 where 1 was due", "Restore the stream from a backup"])
-        .await;
+    halted(
+        &mut worker,
+        "gap",
+        &["continues at sequence 3 where 1 was due", "Restore the stream from a backup"],
+    )
+    .await;
     assert_eq!(streams(&server).await.outcomes_state().await.unwrap().last_sequence, 0);
     worker.stop().await;
 }
