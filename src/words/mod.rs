@@ -5,6 +5,7 @@
 
 pub mod append;
 pub mod codec;
+pub mod codes;
 pub mod command;
 pub mod config;
 pub mod fault;
