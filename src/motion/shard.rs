@@ -131,6 +131,7 @@ impl<S: Streams> Shard<S> {
         else {
             return Ok(());
         };
+        self.status.update(|progress| progress.through = position.through);
         let (input, fold_input) = mpsc::channel(BATCHES_QUEUED_MAX);
         let (fold_output, folded) = mpsc::channel(BATCHES_QUEUED_MAX);
         self.status.set_inspector(input.downgrade());

@@ -217,9 +217,9 @@ fn note(connection: &str, event: &Event, lost: &AtomicBool) {
             tracing::debug!(connection, %error, "the NATS connection failed again");
         }
         Event::ClientError(error) => tracing::warn!(connection, %error, "the NATS connection failed"),
-        Event::LameDuckMode | Event::Draining | Event::Closed => {
-            tracing::info!(connection, state = %event, "the NATS connection changes");
-        }
+        Event::LameDuckMode => tracing::info!(connection, "the NATS server is about to stop"),
+        // This side's own doing.
+        Event::Draining | Event::Closed => tracing::debug!(connection, state = %event, "the connection ends"),
     }
 }
 
