@@ -167,9 +167,13 @@ impl<S: Streams> Shard<S> {
         };
         let ended = tokio::try_join!(read, self.publish(publishing, folded, due, log_last));
         stop.cancel();
-        // The fold's thread ends once its channels are closed.
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        // The fold's thread ends once its channels are closed. What panics beside the fold itself is no end to pass over.
+        let thread = tokio::task::spawn_blocking(move || thread.join()).await;
         let _ = beside.await;
+        if !matches!(thread, Ok(Ok(()))) {
+            let message = "the fold's thread ended by a panic outside the fold".to_owned();
+            return Err(Fault::Panic { sequence: self.status.applied() + 1, message }.into());
+        }
         ended.map(|_| ())
     }
 

@@ -175,22 +175,20 @@ impl Inventory {
         content: u64,
         wants: &[Want<'c>],
     ) -> Result<Option<Decision<'c>>, Refusal<'static>> {
-        let (known, first_sequence, first, state) = match self.orders.find(order_id) {
+        let (known, first_sequence, first, state, kept) = match self.orders.find(order_id) {
             Found::Unknown => return Ok(None),
             Found::Kept(slot) => {
                 let order = self.orders.get(slot);
                 let first = if order.waited { FirstOutcome::Waiting } else { FirstOutcome::Confirmed };
-                (order.content, order.first_sequence, first, order.state())
+                (order.content, order.first_sequence, first, order.state(), Some(order))
             }
-            Found::Closed(closed) => (closed.content, closed.first_sequence, closed.first, closed.state),
+            Found::Closed(closed) => {
+                (closed.content, closed.first_sequence, closed.first, closed.state, None)
+            }
         };
         if known != content {
             return Err(Refusal::of_order(Reason::IdConflict, state));
         }
-        let kept = match self.orders.find(order_id) {
-            Found::Kept(slot) => Some(self.orders.get(slot)),
-            _ => None,
-        };
         let order_id = order_id.into();
         let repeat = Some(Repeat { duplicate: True, first_sequence, state: Some(state) });
         Ok(Some(match first {
