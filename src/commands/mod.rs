@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 stored but not decided in time, 78 wrong configuration.
 
 mod answers;
+mod bench;
 mod check;
 mod connect;
 mod demo;
@@ -56,6 +57,11 @@ enum Command {
     Policy(policy::Command),
     /// Show the shards: how far each is, how far behind, its digests
     Status(status::Args),
+    /// Measure how fast Weir is on this machine, against its own ceiling, and audit what it did
+    Bench(bench::Args),
+    /// A process of `weir bench`, which starts it itself
+    #[command(subcommand, hide = true)]
+    BenchPart(bench::Part),
 }
 
 /// How a command ended that did not fail.
@@ -72,7 +78,12 @@ enum Ended {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // The parts of the bench share their cores with what they measure, and do little: one thread saves its wake-ups.
+    let mut builder = match cli.command {
+        Command::BenchPart(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("weir: cannot start: {error}");
@@ -90,6 +101,8 @@ pub fn main() -> ExitCode {
             Command::Stock(command) => stock::stock(command).await,
             Command::Policy(command) => policy::policy(command).await,
             Command::Status(args) => status::status(args).await,
+            Command::Bench(args) => bench::bench(args).await,
+            Command::BenchPart(part) => bench::part(part).await,
         }
     });
     // Nothing that still runs may hold up the exit: all that matters is in the log.

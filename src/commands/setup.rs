@@ -50,7 +50,7 @@ pub(super) async fn make_all(deployment: &Deployment, config: &Config) -> anyhow
 }
 
 /// Every figure is written down, so that what the log decides does not hang on the defaults of the binary that reads it.
-fn first_policy(shard: &Shard) -> Command<'static> {
+pub(super) fn first_policy(shard: &Shard) -> Command<'static> {
     Command::Policy(PolicyChange {
         rules: Some(RULES_NEWEST),
         sites: Some(shard.sites.iter().map(|site| site.clone().into()).collect()),

@@ -75,6 +75,17 @@ pub struct StoredAppend {
     pub append: Append,
 }
 
+/// What a stored append says of itself, without what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headline {
+    /// Its sequence in the outcome stream.
+    pub sequence: u64,
+    /// What it says of itself.
+    pub header: AppendHeader,
+    /// How many bytes of outcomes it holds.
+    pub payload_bytes: usize,
+}
+
 /// Bytes that were no command, on their way to the dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {

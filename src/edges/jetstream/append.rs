@@ -69,7 +69,7 @@ fn refused(stream: &str, error: &PublishError, sent: bool) -> AppendError {
     }
 }
 
-fn answered(answer: &async_nats::jetstream::Error) -> AppendError {
+pub(super) fn answered(answer: &async_nats::jetstream::Error) -> AppendError {
     match answer.error_code() {
         // One code for whatever a store refuses: a limit ("maximum bytes exceeded"), or a failing disk.
         ErrorCode::STREAM_STORE_FAILED if answer.to_string().contains("maximum") => AppendError::Full,

@@ -10,7 +10,7 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 
 use crate::edges::streams::ReadError;
-use crate::words::append::{Append, AppendHeader, DeadLetter, StoredAppend};
+use crate::words::append::{Append, AppendHeader, DeadLetter, Headline, StoredAppend};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
@@ -36,6 +36,9 @@ pub const INDEX: &str = "Weir-Index";
 pub const REASON: &str = "Weir-Reason";
 /// How many bytes a dead letter had, where they did not all fit.
 pub const BYTES: &str = "Weir-Bytes";
+
+/// How many bytes a payload had that the server left out (NATS's own).
+const LEFT_OUT: &str = "Nats-Msg-Size";
 
 /// The longest text, in bytes, that goes into a header from elsewhere (a reason, a writer's name).
 const TEXT_BYTES_MAX: usize = 512;
@@ -78,21 +81,30 @@ impl Incoming {
 
     /// As an append of outcomes: only Weir writes those.
     pub(super) fn into_append(self) -> Result<StoredAppend, ReadError> {
-        let unreadable = |what: &str| {
-            ReadError::Unreadable(format!(
-                "outcome message {}: {what} is missing or malformed",
-                self.sequence
-            ))
-        };
-        let header = AppendHeader {
-            from: self.parsed(FROM).ok_or_else(|| unreadable(FROM))?,
-            through: self.parsed(THROUGH).ok_or_else(|| unreadable(THROUGH))?,
-            rules: self.parsed(RULES).ok_or_else(|| unreadable(RULES))?,
-            writer: self.header(WRITER).ok_or_else(|| unreadable(WRITER))?.to_owned(),
-            chain: self.parsed(CHAIN).ok_or_else(|| unreadable(CHAIN))?,
-        };
-        let format = self.format().ok_or_else(|| unreadable(CONTENT_TYPE))?;
+        let header = self.append_header()?;
+        let format = self.format().ok_or_else(|| self.unreadable(CONTENT_TYPE))?;
         Ok(StoredAppend { sequence: self.sequence, append: Append { header, format, payload: self.payload } })
+    }
+
+    /// As the headline of an append, whose payload the server may have left out.
+    pub(super) fn into_headline(self) -> Result<Headline, ReadError> {
+        let header = self.append_header()?;
+        let payload_bytes = self.parsed(LEFT_OUT).unwrap_or(self.payload.len());
+        Ok(Headline { sequence: self.sequence, header, payload_bytes })
+    }
+
+    fn append_header(&self) -> Result<AppendHeader, ReadError> {
+        Ok(AppendHeader {
+            from: self.parsed(FROM).ok_or_else(|| self.unreadable(FROM))?,
+            through: self.parsed(THROUGH).ok_or_else(|| self.unreadable(THROUGH))?,
+            rules: self.parsed(RULES).ok_or_else(|| self.unreadable(RULES))?,
+            writer: self.header(WRITER).ok_or_else(|| self.unreadable(WRITER))?.to_owned(),
+            chain: self.parsed(CHAIN).ok_or_else(|| self.unreadable(CHAIN))?,
+        })
+    }
+
+    fn unreadable(&self, what: &str) -> ReadError {
+        ReadError::Unreadable(format!("outcome message {}: {what} is missing or malformed", self.sequence))
     }
 }
 

@@ -9,6 +9,7 @@
 mod append;
 mod compare;
 mod connection;
+mod feed;
 pub mod header;
 mod names;
 mod reader;
@@ -19,14 +20,16 @@ use async_nats::HeaderValue;
 use bytes::Bytes;
 
 use self::header::Incoming;
+use self::reader::Wanted;
 use self::request::Which;
 use super::streams::{AppendError, ReadError, StreamState, Streams};
-use crate::words::append::{Append, DeadLetter, StoredAppend};
+use crate::words::append::{Append, DeadLetter, Headline, StoredAppend};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
 pub use self::compare::Difference;
 pub use self::connection::{ACK_TIMEOUT, ConnectError, Connection, Connections, Link, connect};
+pub use self::feed::{Acks, LogFeed, Stored};
 pub use self::names::{NameError, Names, PREFIX_DEFAULT, ShardNames};
 pub use self::reader::JetReader;
 pub use self::setup::{Done, SetupError, setup, verify};
@@ -49,6 +52,25 @@ impl JetStreams {
     #[must_use]
     pub fn names(&self) -> &ShardNames {
         &self.names
+    }
+
+    /// Opens the outcomes at `from` (a sequence of the outcome stream, from 1) for whoever only wants to know how far they
+    /// are: the server leaves the outcomes themselves out.
+    pub async fn read_headlines(&self, from: u64) -> Result<JetReader<Headline>, ReadError> {
+        self.open_outcomes(from, Incoming::into_headline, true).await
+    }
+
+    async fn open_outcomes<T>(
+        &self,
+        from: u64,
+        convert: fn(Incoming) -> Result<T, ReadError>,
+        headers_only: bool,
+    ) -> Result<JetReader<T>, ReadError> {
+        let Connections { publishing, consuming } = &self.connections;
+        let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
+        let wanted =
+            Wanted { stream: outcomes_stream, subject: outcomes_subject, from, convert, headers_only };
+        JetReader::open(publishing, consuming, wanted).await
     }
 }
 
@@ -75,8 +97,14 @@ impl Streams for JetStreams {
     async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
         let Connections { publishing, consuming } = &self.connections;
         let ShardNames { log_stream, log_subject, .. } = &*self.names;
-        JetReader::open(publishing, consuming, log_stream, log_subject, from, Incoming::into_log_message)
-            .await
+        let wanted = Wanted {
+            stream: log_stream,
+            subject: log_subject,
+            from,
+            convert: Incoming::into_log_message,
+            headers_only: false,
+        };
+        JetReader::open(publishing, consuming, wanted).await
     }
 
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
@@ -97,10 +125,7 @@ impl Streams for JetStreams {
     }
 
     async fn read_outcomes(&self, from: u64) -> Result<Self::OutcomeReader, ReadError> {
-        let Connections { publishing, consuming } = &self.connections;
-        let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
-        JetReader::open(publishing, consuming, outcomes_stream, outcomes_subject, from, Incoming::into_append)
-            .await
+        self.open_outcomes(from, Incoming::into_append, false).await
     }
 
     async fn append_outcomes(&self, append: Append, expected_last: u64) -> Result<u64, AppendError> {

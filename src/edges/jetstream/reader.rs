@@ -41,6 +41,18 @@ const INACTIVE_MAX: Duration = Duration::from_mins(1);
 /// How a message becomes what the caller wants.
 type Convert<T> = fn(Incoming) -> Result<T, ReadError>;
 
+/// What is read, and how much of it.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a, T> {
+    pub(super) stream: &'a str,
+    pub(super) subject: &'a str,
+    /// From this sequence on.
+    pub(super) from: u64,
+    pub(super) convert: Convert<T>,
+    /// Whether the payloads may be left out. The first message's never is.
+    pub(super) headers_only: bool,
+}
+
 /// Reads a stream of JetStream onwards.
 pub struct JetReader<T> {
     convert: Convert<T>,
@@ -58,15 +70,9 @@ pub struct JetReader<T> {
 }
 
 impl<T> JetReader<T> {
-    /// Opens `stream` at `from`. `requests` serves the fetch, `link` the consumer.
-    pub(super) async fn open(
-        requests: &Link,
-        link: &Link,
-        stream: &str,
-        subject: &str,
-        from: u64,
-        convert: Convert<T>,
-    ) -> Result<Self, ReadError> {
+    /// Opens what is wanted. `requests` serves the fetch, `link` the consumer.
+    pub(super) async fn open(requests: &Link, link: &Link, wanted: Wanted<'_, T>) -> Result<Self, ReadError> {
+        let Wanted { stream, subject, from, convert, headers_only } = wanted;
         link.renew_if_dead().await;
         let first = request::message(&requests.context(), stream, Which::From(from, subject)).await?;
         let from = first.as_ref().map_or(from, |first| first.sequence + 1).max(1);
@@ -83,6 +89,7 @@ impl<T> JetReader<T> {
             inactive_threshold: INACTIVE_MAX,
             num_replicas: 1,
             memory_storage: true,
+            headers_only,
             ..pull::Config::default()
         };
         let consumer =

@@ -165,6 +165,28 @@ impl FrameWriter {
         self.count += 1;
     }
 
+    /// Adds a command, in place: who writes many needs no vector for each.
+    ///
+    /// # Panics
+    /// Never: the types hold nothing that cannot be written.
+    pub fn push_command(&mut self, command: &Command<'_>) {
+        let start = self.elements.len();
+        // Nearly every command is short enough for a length of one byte.
+        self.elements.push(0);
+        wincode::config::serialize_into(&mut self.elements, command, writing!())
+            .expect("memory takes whatever is written");
+        let length = self.elements.len() - start - 1;
+        match u8::try_from(length) {
+            Ok(short @ ..=250) => self.elements[start] = short,
+            _ => {
+                let mut wide = Vec::with_capacity(9);
+                write_varint(&mut wide, length as u64);
+                self.elements.splice(start..=start, wide);
+            }
+        }
+        self.count += 1;
+    }
+
     /// How many elements there are.
     #[must_use]
     pub const fn count(&self) -> u64 {

@@ -173,7 +173,7 @@ pub fn encode_commands(format: Format, commands: &[Command<'_>]) -> Vec<u8> {
         Format::Bincode => {
             let mut frame = FrameWriter::new();
             for command in commands {
-                frame.push(&encode_command(command));
+                frame.push_command(command);
             }
             frame.finish()
         }

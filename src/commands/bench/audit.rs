@@ -1,0 +1,498 @@
+//! The audit: are the outcomes what they must be? Log and outcome stream are read again from the broker and merged by
+//! identity, without the fold that decided.
+//!
+//! - Lost: an order that was acknowledged and is not in the log, or a record without an answer.
+//! - Duplicated: a record with two answers, or an order confirmed twice without being marked as a repetition.
+//! - Oversold: an order confirmed when, in the log's order, the units confirmed less those given back passed what had been
+//!   received.
+//! - Unexplained: whatever else must not be, such as an outcome that answers no record.
+//!
+//! What an order holds is drawn again from its number. The merge is fed from outside, so that tests can feed it wrong
+//! streams.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::orders::{Drawn, Orders, number_of};
+use crate::edges::streams::{Reader as _, Streams};
+use crate::words::append::StoredAppend;
+use crate::words::codec::{commands, outcomes};
+use crate::words::command::{Command, CommandKind};
+use crate::words::identity::Identity;
+use crate::words::message::LogMessage;
+use crate::words::outcome::{Decision, Outcome, OutcomeKind, Subject};
+
+/// How many instances of what is wrong are told.
+const INSTANCES_MAX: usize = 5;
+
+/// What an audit has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Findings {
+    pub(super) lost: u64,
+    pub(super) duplicated: u64,
+    pub(super) oversold: u64,
+    pub(super) unexplained: u64,
+    /// The first few.
+    pub(super) instances: Vec<String>,
+    /// Commands that the logs hold.
+    pub(super) records: u64,
+    pub(super) confirmed: u64,
+    /// Refused orders, by reason.
+    pub(super) refused: BTreeMap<String, u64>,
+    /// Outcomes of other commands.
+    pub(super) others: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Wrong {
+    Lost,
+    Duplicated,
+    Oversold,
+    Unexplained,
+}
+
+impl Findings {
+    /// Whether all is as it must be.
+    pub(super) const fn are_good(&self) -> bool {
+        self.lost == 0 && self.duplicated == 0 && self.oversold == 0 && self.unexplained == 0
+    }
+
+    fn add(&mut self, wrong: Wrong, count: u64, instance: impl FnOnce() -> String) {
+        let (counter, name) = match wrong {
+            Wrong::Lost => (&mut self.lost, "lost"),
+            Wrong::Duplicated => (&mut self.duplicated, "duplicated"),
+            Wrong::Oversold => (&mut self.oversold, "oversold"),
+            Wrong::Unexplained => (&mut self.unexplained, "unexplained"),
+        };
+        *counter += count;
+        if count > 0 && self.instances.len() < INSTANCES_MAX {
+            self.instances.push(format!("{name}: {}", instance()));
+        }
+    }
+}
+
+/// A set of order numbers.
+#[derive(Debug, Default)]
+struct Numbers(Vec<u64>);
+
+impl Numbers {
+    /// Adds one, and says whether it is new.
+    fn add(&mut self, number: u64) -> bool {
+        let (word, bit) = (usize::try_from(number / 64).unwrap_or(usize::MAX), 1 << (number % 64));
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        let new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        new
+    }
+
+    fn has(&self, number: u64) -> bool {
+        usize::try_from(number / 64).ok().and_then(|word| self.0.get(word)).unwrap_or(&0) >> (number % 64) & 1
+            == 1
+    }
+}
+
+/// What of an outcome the audit looks at.
+#[derive(Debug)]
+struct Told {
+    identity: Identity,
+    kind: OutcomeKind,
+    /// Whether it answers its record, rather than telling what else followed.
+    answer: bool,
+    repeat: bool,
+    /// Whose: an order's number.
+    number: Option<u64>,
+    /// Which command was refused, and why.
+    refused: Option<(CommandKind, &'static str)>,
+    /// Lines that were cancelled or came back, where it was not the whole order.
+    lines: Option<Drawn>,
+}
+
+/// The audit of a pass.
+pub(super) struct Audit<'o> {
+    orders: &'o Orders,
+    /// Orders are numbered below this.
+    numbers_end: u64,
+    findings: Findings,
+    stored: Numbers,
+    confirmed: Numbers,
+    given_back: Numbers,
+    // Of the shard that is read now:
+    /// Units received, and units confirmed less those given back, by SKU.
+    stock: Vec<(i64, i64)>,
+    messages: VecDeque<LogMessage>,
+    log_last: u64,
+    /// The first record of the first message that was not looked at.
+    next_index: u32,
+    told: VecDeque<Told>,
+    through: Identity,
+    drawn: Drawn,
+}
+
+impl<'o> Audit<'o> {
+    /// An audit of `sent` orders.
+    pub(super) fn new(orders: &'o Orders, sent: u64) -> Self {
+        Self {
+            orders,
+            numbers_end: sent,
+            findings: Findings::default(),
+            stored: Numbers::default(),
+            confirmed: Numbers::default(),
+            given_back: Numbers::default(),
+            stock: Vec::new(),
+            messages: VecDeque::new(),
+            log_last: 0,
+            next_index: 0,
+            told: VecDeque::new(),
+            through: Identity::START,
+            drawn: Drawn::new(),
+        }
+    }
+
+    /// Takes the next message of the shard's log.
+    pub(super) fn message(&mut self, message: LogMessage) {
+        let (sequence, expected) = (message.sequence, self.log_last + 1);
+        self.findings.add(Wrong::Unexplained, u64::from(sequence != expected), || {
+            format!("the log goes on with message {sequence}, not with {expected}")
+        });
+        self.log_last = sequence;
+        self.messages.push_back(message);
+    }
+
+    /// Takes the next append of the shard's outcomes. The messages up to the end of it must have been given before.
+    pub(super) fn append(&mut self, stored: &StoredAppend) -> anyhow::Result<()> {
+        let header = &stored.append.header;
+        let (from, through, before) = (header.from, header.through, self.through);
+        let all = outcomes(stored.append.format, &stored.append.payload)
+            .with_context(|| format!("append {}", stored.sequence))?;
+        if from < before {
+            // Readers drop it, but nobody should have written it.
+            self.findings.add(Wrong::Duplicated, all.len() as u64, || {
+                format!("append {} goes on from {from}, behind {before}", stored.sequence)
+            });
+            return Ok(());
+        }
+        self.findings.add(Wrong::Unexplained, u64::from(from != before), || {
+            format!("append {} goes on from {from}, but the one before ends with {before}", stored.sequence)
+        });
+        let mut last = before;
+        for outcome in &all {
+            let identity = outcome.identity();
+            if identity <= last && last != Identity::START {
+                self.findings.add(Wrong::Duplicated, 1, || format!("outcome {identity} comes after {last}"));
+                continue;
+            }
+            last = identity;
+            self.told.push_back(tell(outcome, self.orders));
+        }
+        self.findings.add(Wrong::Unexplained, u64::from(last != through), || {
+            format!("append {} ends with {last}, its header says {through}", stored.sequence)
+        });
+        self.through = through.max(last);
+        self.settle((self.through.sequence, self.through.index));
+        Ok(())
+    }
+
+    /// The shard has been read.
+    pub(super) fn end_shard(&mut self) {
+        self.settle((u64::MAX, u32::MAX));
+        let left = self.told.len() as u64;
+        let first = self.told.front().map(|told| told.identity).unwrap_or_default();
+        self.findings.add(Wrong::Unexplained, left, || format!("outcome {first} answers no record"));
+        self.told.clear();
+        self.stock.clear();
+        (self.log_last, self.next_index, self.through) = (0, 0, Identity::START);
+    }
+
+    /// All shards have been read.
+    pub(super) fn end(mut self) -> Findings {
+        for number in 0..self.numbers_end {
+            if !self.stored.has(number) {
+                let instance = || format!("order {number} was acknowledged, and is not in the log");
+                self.findings.add(Wrong::Lost, 1, instance);
+            }
+        }
+        self.findings
+    }
+
+    /// Looks at all records before `end`, whose outcomes have all come.
+    fn settle(&mut self, end: (u64, u32)) {
+        while let Some(message) = self.messages.pop_front() {
+            let sequence = message.sequence;
+            let skipped = std::mem::take(&mut self.next_index);
+            let mut answers = Vec::new();
+            for (index, command) in (0..).zip(commands(message.format, &message.payload)) {
+                if index < skipped {
+                    continue;
+                }
+                if (sequence, index) >= end {
+                    self.next_index = index;
+                    break;
+                }
+                while let Some(told) = self.told.front()
+                    && (told.identity.sequence, told.identity.index) <= (sequence, index)
+                {
+                    answers.extend(self.told.pop_front());
+                }
+                let at = Identity { sequence, index, place: 0 };
+                match command {
+                    Ok(command) => self.record(at, &command, &mut answers),
+                    Err(unreadable) => {
+                        let reason = unreadable.reason;
+                        self.findings.add(Wrong::Unexplained, 1, || format!("record {at}: {reason}"));
+                    }
+                }
+                answers.clear();
+            }
+            // A message of which the first record is not yet to be looked at.
+            if (sequence, self.next_index) >= end || self.next_index > 0 {
+                self.messages.push_front(message);
+                return;
+            }
+        }
+    }
+
+    /// Looks at a record and at what was told of it.
+    fn record(&mut self, at: Identity, command: &Command<'_>, told: &mut [Told]) {
+        self.findings.records += 1;
+        let kind = command.kind();
+        let mut answers = 0;
+        if let Command::Place(place) = command {
+            self.placed(at, number_of(&place.order_id), place);
+        }
+        for told in told {
+            if (told.identity.sequence, told.identity.index) != (at.sequence, at.index) || !told.answer {
+                let identity = told.identity;
+                let instance = || format!("outcome {identity}, a {}, has no cause", told.kind.name());
+                self.findings.add(Wrong::Unexplained, 1, instance);
+                continue;
+            }
+            answers += 1;
+            self.answered(at, command, told);
+        }
+        let expected = u64::from(kind != CommandKind::Tick);
+        let missing = expected.saturating_sub(answers);
+        self.findings.add(Wrong::Lost, missing, || format!("record {at}, a {}, has no answer", kind.name()));
+        self.findings.add(Wrong::Duplicated, answers.saturating_sub(expected), || {
+            format!("record {at}, a {}, has {answers} answers", kind.name())
+        });
+    }
+
+    /// An order is in the log, and is what was sent under its number.
+    fn placed(&mut self, at: Identity, number: Option<u64>, place: &crate::words::command::Place<'_>) {
+        let Some(number) = number.filter(|number| *number < self.numbers_end) else {
+            return self.findings.add(Wrong::Unexplained, 1, || format!("record {at}: {}", place.order_id));
+        };
+        let new = self.stored.add(number);
+        self.orders.draw(number, &mut self.drawn);
+        let same = place.lines.len() == self.drawn.len()
+            && place.lines.iter().zip(&self.drawn).all(|(line, (sku, quantity))| {
+                line.quantity == *quantity && self.orders.sku_of(&line.sku) == Some(*sku)
+            });
+        self.findings.add(Wrong::Unexplained, u64::from(!new), || {
+            format!("record {at}: order {number} is in the log twice, and was sent once")
+        });
+        self.findings.add(Wrong::Unexplained, u64::from(!same), || {
+            format!("record {at}: order {number} is not what was sent")
+        });
+    }
+
+    fn answered(&mut self, at: Identity, command: &Command<'_>, told: &Told) {
+        if told.number != subject(command).and_then(number_of) || !fits(command.kind(), told) {
+            let instance =
+                || format!("record {at}, a {}, is answered by a {}", command.kind().name(), told.kind.name());
+            return self.findings.add(Wrong::Unexplained, 1, instance);
+        }
+        match (told.kind, told.number) {
+            _ if told.repeat => *self.findings.others.entry("repeated".to_owned()).or_default() += 1,
+            (OutcomeKind::Confirmed, Some(number)) => self.confirmed(at, number),
+            (OutcomeKind::Cancelled | OutcomeKind::Returned, Some(number)) => {
+                self.count(told.kind.name());
+                self.gave_back(number, told.lines.as_deref());
+            }
+            (OutcomeKind::Received, _) => {
+                self.count(told.kind.name());
+                self.received(command);
+            }
+            (OutcomeKind::Refused, _) => match told.refused {
+                Some((CommandKind::Place, reason)) => {
+                    *self.findings.refused.entry(reason.to_owned()).or_default() += 1;
+                }
+                other => self.count(&format!("refused: {}", other.map_or("", |(_, reason)| reason))),
+            },
+            (kind, _) => self.count(kind.name()),
+        }
+    }
+
+    fn received(&mut self, command: &Command<'_>) {
+        let Command::Receive(receive) = command else { return };
+        for line in &receive.lines {
+            if let Some(sku) = self.orders.sku_of(&line.sku) {
+                self.stock_of(sku).0 += line.quantity;
+            }
+        }
+    }
+
+    fn count(&mut self, what: &str) {
+        if let Some(count) = self.findings.others.get_mut(what) {
+            *count += 1;
+        } else {
+            self.findings.others.insert(what.to_owned(), 1);
+        }
+    }
+
+    fn confirmed(&mut self, at: Identity, number: u64) {
+        self.findings.confirmed += 1;
+        let new = self.confirmed.add(number);
+        self.findings.add(Wrong::Duplicated, u64::from(!new), || {
+            format!("outcome {at}: order {number} is confirmed a second time")
+        });
+        let drawn = std::mem::take(&mut self.drawn);
+        for (sku, quantity) in &drawn {
+            let (received, confirmed) = self.stock_of(*sku);
+            *confirmed += quantity;
+            let (received, confirmed) = (*received, *confirmed);
+            self.findings.add(Wrong::Oversold, u64::from(confirmed > received), || {
+                format!("outcome {at}: {confirmed} units of SKU {sku:06} confirmed, {received} received")
+            });
+        }
+        self.drawn = drawn;
+    }
+
+    /// Stock of a confirmed order that came back, all of it unless lines are named.
+    fn gave_back(&mut self, number: u64, lines: Option<&[(u32, i64)]>) {
+        let mut drawn = std::mem::take(&mut self.drawn);
+        match lines {
+            Some(lines) => drawn = lines.to_vec(),
+            None if self.confirmed.has(number) && self.given_back.add(number) => {
+                self.orders.draw(number, &mut drawn);
+            }
+            None => drawn.clear(),
+        }
+        for (sku, quantity) in &drawn {
+            self.stock_of(*sku).1 -= quantity;
+        }
+        self.drawn = drawn;
+    }
+
+    fn stock_of(&mut self, sku: u32) -> &mut (i64, i64) {
+        let sku = sku as usize;
+        if self.stock.len() <= sku {
+            self.stock.resize(sku + 1, (0, 0));
+        }
+        &mut self.stock[sku]
+    }
+}
+
+/// Whether an outcome can answer a command.
+fn fits(command: CommandKind, told: &Told) -> bool {
+    if let Some((refused, _)) = told.refused {
+        return refused == command;
+    }
+    let answer = match command {
+        CommandKind::Place => OutcomeKind::Confirmed,
+        CommandKind::Cancel => OutcomeKind::Cancelled,
+        CommandKind::Review => OutcomeKind::Reviewed,
+        CommandKind::Pay => OutcomeKind::Paid,
+        CommandKind::PayFailed => OutcomeKind::PaymentFailed,
+        CommandKind::Ship => OutcomeKind::Shipped,
+        CommandKind::Deliver => OutcomeKind::Delivered,
+        CommandKind::Return => OutcomeKind::Returned,
+        CommandKind::Receive => OutcomeKind::Received,
+        CommandKind::Count => OutcomeKind::Counted,
+        CommandKind::Policy => OutcomeKind::PolicyApplied,
+        CommandKind::Tick => return false,
+    };
+    told.kind == answer
+}
+
+/// The order that a command is about.
+fn subject<'c>(command: &'c Command<'_>) -> Option<&'c str> {
+    match command {
+        Command::Place(it) => Some(&it.order_id),
+        Command::Cancel(it) => Some(&it.order_id),
+        Command::Review(it) => Some(&it.order_id),
+        Command::Pay(it) => Some(&it.order_id),
+        Command::PayFailed(it) => Some(&it.order_id),
+        Command::Ship(it) => Some(&it.order_id),
+        Command::Deliver(it) => Some(&it.order_id),
+        Command::Return(it) => Some(&it.order_id),
+        Command::Receive(_) | Command::Count(_) | Command::Policy(_) | Command::Tick(_) => None,
+    }
+}
+
+fn tell(outcome: &Outcome<'_>, orders: &Orders) -> Told {
+    let mut refused = None;
+    let mut lines = None;
+    let (id, repeat) = match &outcome.decision {
+        Decision::Confirmed { order_id, repeat, .. }
+        | Decision::Waiting { order_id, repeat, .. }
+        | Decision::Paid { order_id, repeat, .. }
+        | Decision::PaymentFailed { order_id, repeat, .. }
+        | Decision::Shipped { order_id, repeat, .. }
+        | Decision::Delivered { order_id, repeat, .. } => (Some(order_id), repeat.is_some()),
+        Decision::Cancelled { order_id, lines: some, .. } => {
+            lines = Some(some);
+            (Some(order_id), false)
+        }
+        Decision::Returned { order_id, lines: some, repeat, .. } => {
+            lines = Some(some);
+            (Some(order_id), repeat.is_some())
+        }
+        Decision::Refused { command, subject, reason, repeat, .. } => {
+            refused = Some((*command, reason.code()));
+            let id = if let Some(Subject::OrderId(id)) = subject { Some(id) } else { None };
+            (id, repeat.is_some())
+        }
+        Decision::Expired { order_id, .. }
+        | Decision::Reviewed { order_id, .. }
+        | Decision::Shortfall { order_id, .. } => (Some(order_id), false),
+        Decision::Received { repeat, .. } | Decision::Counted { repeat, .. } => (None, repeat.is_some()),
+        Decision::PolicyApplied { .. } | Decision::DeadLettered { .. } => (None, false),
+    };
+    let drawn = lines.filter(|lines| !lines.is_empty()).map(|lines| {
+        lines.iter().filter_map(|line| Some((orders.sku_of(&line.sku)?, line.quantity))).collect()
+    });
+    Told {
+        identity: outcome.identity(),
+        kind: outcome.decision.kind(),
+        answer: outcome.decision.is_answer(),
+        repeat,
+        number: id.and_then(|id| number_of(id)),
+        refused,
+        lines: drawn,
+    }
+}
+
+/// Reads the streams of all shards and audits them.
+pub(super) async fn audit<S: Streams>(shards: &[S], orders: &Orders, sent: u64) -> anyhow::Result<Findings> {
+    let mut audit = Audit::new(orders, sent);
+    for streams in shards {
+        let log_last = streams.log_state().await?.last_sequence;
+        let outcomes_last = streams.outcomes_state().await?.last_sequence;
+        let mut log = streams.read_log(1).await?;
+        let mut appends = streams.read_outcomes(1).await?;
+        let mut seen = 0;
+        while seen < outcomes_last {
+            for append in appends.next().await.context("the outcomes")? {
+                seen = append.sequence;
+                while audit.log_last < append.append.header.through.sequence.min(log_last) {
+                    for message in log.next().await.context("the log")? {
+                        audit.message(message);
+                    }
+                }
+                audit.append(&append)?;
+            }
+        }
+        while audit.log_last < log_last {
+            for message in log.next().await.context("the log")? {
+                audit.message(message);
+            }
+        }
+        audit.end_shard();
+    }
+    Ok(audit.end())
+}
