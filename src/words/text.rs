@@ -17,17 +17,49 @@ pub fn is_id(text: &str) -> bool {
     if length == 0 || length > ID_BYTES_MAX {
         return false;
     }
-    // The C1 controls are two bytes in UTF-8, so plain ASCII takes the short way.
-    if text.is_ascii() {
-        text.bytes().all(|byte| byte >= 0x20 && byte != 0x7f)
+    is_printable_ascii(text.as_bytes()) || !text.chars().any(char::is_control)
+}
+
+/// Whether all bytes are ASCII's printable ones, looked at eight at a time: this runs on every id of every command.
+fn is_printable_ascii(bytes: &[u8]) -> bool {
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let middle = bytes.chunks_exact(8).skip(1).all(|chunk| chunk.try_into().is_ok_and(is_printable));
+        middle && is_printable(*first) && is_printable(*last)
+    } else if let (Some(&[a, b, c, d]), Some(&[w, x, y, z])) = (bytes.first_chunk(), bytes.last_chunk()) {
+        is_printable([a, b, c, d, w, x, y, z])
     } else {
-        !text.chars().any(char::is_control)
+        bytes.iter().all(|byte| (0x20..0x7f).contains(byte))
     }
+}
+
+/// Whether eight bytes are all from 0x20 to 0x7e.
+fn is_printable(bytes: [u8; 8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let word = u64::from_ne_bytes(bytes);
+    // With no high bit in any byte, the additions do not carry: they set it in bytes from 0x20 on, and in 0x7f.
+    let from_space = (word & !HIGH) + ONES * (0x80 - 0x20);
+    let delete = (word & !HIGH) + ONES;
+    (word | !from_space | delete) & HIGH == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn eight_bytes_at_a_time_is_the_same_as_one() {
+        for length in 1..=24 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut bytes = vec![b'a'; length];
+                    bytes[at] = byte;
+                    let plain = bytes.iter().all(|byte| (0x20..0x7f).contains(byte));
+                    assert_eq!(is_printable_ascii(&bytes), plain, "{bytes:?}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn ids_are_1_to_64_bytes_without_control_characters() {

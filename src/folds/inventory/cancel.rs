@@ -16,7 +16,7 @@ impl Inventory {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal<'c>> {
         validate::ids([&command.order_id])?;
-        validate::texts([("by", &command.by), ("reason", &command.reason)])?;
+        validate::texts([("by", command.by.as_ref()), ("reason", command.reason.as_ref())])?;
         let slot = self.kept(&command.order_id)?;
         let order = self.orders.get(slot);
         let state = order.state();
@@ -50,7 +50,7 @@ impl Inventory {
         }
 
         // From here on it succeeds.
-        let lines = order.lines.clone();
+        let lines = order.copied_lines();
         let was_waiting = order.is_waiting();
         for ((line, part), &amount) in lines.iter().zip(&mut parts).zip(&amounts) {
             let waiting = Part::take(&mut part.waiting, amount);
@@ -66,7 +66,7 @@ impl Inventory {
             self.repark(slot);
         }
         let order = self.orders.get(slot);
-        turn.emit(Decision::Cancelled {
+        turn.emit(&Decision::Cancelled {
             order_id: order.id.as_str().into(),
             lines: self.lines_of(order, &amounts),
             by: command.by.clone(),

@@ -1,6 +1,7 @@
 //! Counting stock: what was found on the shelf is what is there, whatever was promised.
 
 use super::Inventory;
+use super::ahead::Seen;
 use super::content::Content;
 use super::facts::{FactKind, Told};
 use super::output::Turn;
@@ -18,16 +19,16 @@ impl Inventory {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal<'c>> {
         validate::ids([&command.count_id])?;
-        validate::texts([("site", &command.site)])?;
+        validate::texts([("site", command.site.as_ref())])?;
         validate::times([command.occurred_at])?;
-        let wants = validate::wants(&command.lines, 0, &self.stock)?;
+        let wants = validate::wants(&command.lines, 0, &self.stock, &Seen::default())?;
         if wants.len() != command.lines.len() {
             return Err(Refusal::new(Reason::DuplicateSku));
         }
         let site_name = command.site.as_deref().unwrap_or(SITE_DEFAULT);
         let content = Content::new().text(site_name).wants(&wants).finish();
         if let Some(told) = self.facts.check(FactKind::Count, &command.count_id, content)? {
-            turn.emit(Decision::Counted {
+            turn.emit(&Decision::Counted {
                 count_id: (&*command.count_id).into(),
                 adjustments: Vec::new(),
                 repeat: Some(repeat(told, None)),
@@ -40,7 +41,7 @@ impl Inventory {
         let fits = wants.iter().all(|want| {
             self.stock.find(site, want.sku, want.hash).is_none_or(|stock| {
                 let item = self.stock.get(stock);
-                (item.adjusted + want.quantity - item.on_hand).abs() <= STOCK_MAX
+                (self.stock.flows(stock).adjusted + want.quantity - item.on_hand).abs() <= STOCK_MAX
             })
         });
         if !fits {
@@ -64,7 +65,7 @@ impl Inventory {
             self.lowered(stock, available);
             self.search_shortfall(stock);
         }
-        turn.emit(Decision::Counted { count_id: (&*command.count_id).into(), adjustments, repeat: None });
+        turn.emit(&Decision::Counted { count_id: (&*command.count_id).into(), adjustments, repeat: None });
         Ok(())
     }
 }

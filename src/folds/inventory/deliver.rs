@@ -27,7 +27,7 @@ impl Inventory {
             && let Some(told) = self.facts.check(FactKind::Delivery, shipment_id, content)?
         {
             let state = self.state_of(&command.order_id);
-            turn.emit(Decision::Delivered {
+            turn.emit(&Decision::Delivered {
                 order_id: (&*command.order_id).into(),
                 lines: Vec::new(),
                 marks: Vec::new(),
@@ -80,7 +80,7 @@ impl Inventory {
         }
         self.leave(slot, &parts, &leaving, &mut marks, turn);
         let order = self.orders.get(slot);
-        turn.emit(Decision::Delivered {
+        turn.emit(&Decision::Delivered {
             order_id: order.id.as_str().into(),
             lines: self.lines_of(order, &amounts),
             marks: marks.into_vec(),

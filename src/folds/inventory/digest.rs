@@ -6,7 +6,7 @@
 use super::Inventory;
 use super::order::{Order, Part};
 use super::orders::{Closed, FirstOutcome};
-use super::stock::Stock;
+use super::stock::{Flows, Stock};
 use crate::words::hash::Hasher;
 use crate::words::outcome::{Reason, State};
 use crate::words::timestamp::Timestamp;
@@ -33,7 +33,7 @@ impl Inventory {
     #[must_use]
     pub fn digests(&self) -> Digests {
         let sum = |hashes: &mut dyn Iterator<Item = u64>| hashes.fold(0u64, u64::wrapping_add);
-        let stock = sum(&mut self.stock.items().iter().map(|item| self.stock_digest(item)));
+        let stock = sum(&mut self.stock.with_flows().map(|(item, flows)| self.stock_digest(item, flows)));
         let orders = sum(&mut self.orders.kept().map(|order| self.order_digest(order, false)));
         let closed = sum(&mut self.orders.closed().map(|closed| closed_digest(closed, false)));
         let ledger = hash_all(&[
@@ -86,17 +86,17 @@ impl Inventory {
         hasher.finish()
     }
 
-    fn stock_digest(&self, item: &Stock) -> u64 {
+    fn stock_digest(&self, item: &Stock, flows: &Flows) -> u64 {
         let mut hasher = Hasher::new();
         hasher.text(self.sites.name(item.site)).text(&item.sku);
         for value in [
             item.on_hand,
             item.reserved,
-            item.safety.unwrap_or(-1),
-            item.received,
-            item.adjusted,
-            item.restocked,
-            item.shipped,
+            item.safety.map_or(-1, i64::from),
+            flows.received,
+            flows.adjusted,
+            flows.restocked,
+            flows.shipped,
         ] {
             hasher.signed(value);
         }
@@ -105,9 +105,12 @@ impl Inventory {
 
     fn order_digest(&self, order: &Order, ledger: bool) -> u64 {
         let mut hasher = Hasher::new();
-        hasher.text(&order.id).text(self.sites.name(order.site)).number(state_number(order.state()));
+        hasher
+            .text(&order.id)
+            .text(self.sites.name(self.stock.site_of(order)))
+            .number(state_number(order.state()));
         hasher.number(u64::from(order.paid)).number(u64::from(order.expired)).number(u64::from(order.waited));
-        for (line, part) in order.lines.iter().zip(order.parts()) {
+        for (line, part) in order.lines().iter().zip(order.parts()) {
             hasher.text(&self.stock.get(line.stock).sku);
             for units in [
                 part.waiting,
@@ -123,7 +126,7 @@ impl Inventory {
             }
         }
         if !ledger {
-            hasher.number(order.content).number(order.first_sequence).number(u64::from(order.first_index));
+            hasher.number(order.content).number(order.first_sequence).number(u64::from(order.ticket().1));
             hasher.signed(order.since.millis()).signed(order.pay_by().map_or(-1, Timestamp::millis));
             hasher.text(order.parked_at().map_or("", |stock| &self.stock.get(stock).sku));
         }

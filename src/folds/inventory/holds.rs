@@ -46,7 +46,7 @@ impl Inventory {
         self.end_hold(slot);
         let order = self.orders.get_mut(slot);
         order.expired = true;
-        let lines = order.lines.clone();
+        let lines = order.copied_lines();
         let mut parts = order.parts();
         for (line, part) in lines.iter().zip(&mut parts) {
             let units = Part::take(&mut part.reserved, u32::MAX);
@@ -57,7 +57,7 @@ impl Inventory {
         self.change(slot, &parts, turn.at);
         turn.budget -= 1;
         let order = self.orders.get(slot);
-        turn.emit(Decision::Expired { order_id: order.id.as_str().into(), state: order.state() });
+        turn.emit(&Decision::Expired { order_id: order.id.as_str().into(), state: order.state() });
     }
 
     /// Gives an order new parts and takes note of what follows for its hold and its settling.

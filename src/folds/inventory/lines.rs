@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use smallvec::SmallVec;
 
 use super::Inventory;
+use super::ahead::Seen;
 use super::order::{Order, Part};
 use super::orders::{Found, Slot};
 use super::refusal::Refusal;
@@ -35,23 +36,23 @@ impl Inventory {
 
     /// The amounts that a command names, line by line of the order.
     pub(super) fn amounts(&self, slot: Slot, lines: &[Line<'_>]) -> Result<Amounts, Refusal<'static>> {
-        let wants = validate::wants(lines, 1, &self.stock)?;
+        let wants = validate::wants(lines, 1, &self.stock, &Seen::default())?;
         validate::limits(lines.len(), &wants, &self.policy)?;
         self.amounts_of(slot, &wants)
     }
 
     pub(super) fn amounts_of(&self, slot: Slot, wants: &[Want<'_>]) -> Result<Amounts, Refusal<'static>> {
         let order = self.orders.get(slot);
-        let mut amounts: Amounts = order.lines.iter().map(|_| 0).collect();
+        let mut amounts: Amounts = order.lines().iter().map(|_| 0).collect();
         let places: BTreeMap<_, _> =
-            order.lines.iter().enumerate().map(|(place, line)| (line.stock, place)).collect();
+            order.lines().iter().enumerate().map(|(place, line)| (line.stock, place)).collect();
         for want in wants {
-            let stock = self.stock.find(order.site, want.sku, want.hash);
+            let stock = self.stock.find(self.stock.site_of(order), want.sku, want.hash);
             let Some(&place) = stock.and_then(|stock| places.get(&stock)) else {
                 return Err(Refusal::of_order(Reason::NotInOrder, order.state()));
             };
             let Some(amount) =
-                u32::try_from(want.quantity).ok().filter(|amount| *amount <= order.lines[place].quantity)
+                u32::try_from(want.quantity).ok().filter(|amount| *amount <= order.lines()[place].quantity)
             else {
                 return Err(Refusal::of_order(Reason::ExceedsRemaining, order.state()));
             };
@@ -62,11 +63,11 @@ impl Inventory {
 
     /// The lines that `amounts` stands for, for an outcome; none where it is the whole order.
     pub(super) fn lines_of(&self, order: &Order, amounts: &[u32]) -> Vec<Line<'_>> {
-        if order.lines.iter().zip(amounts).all(|(line, amount)| line.quantity == *amount) {
+        if order.lines().iter().zip(amounts).all(|(line, amount)| line.quantity == *amount) {
             return Vec::new();
         }
         order
-            .lines
+            .lines()
             .iter()
             .zip(amounts)
             .filter(|(_, amount)| **amount > 0)

@@ -14,6 +14,7 @@
 //! Steps 1 and 3 give at most [`OUTCOMES_BEYOND_OWN_MAX`] outcomes; the rest stays queued for the records that follow
 //! ([`Inventory::due`] tells the leader to tick).
 
+mod ahead;
 mod cancel;
 mod content;
 mod count;
@@ -21,6 +22,7 @@ mod deliver;
 mod digest;
 mod facts;
 mod holds;
+mod index;
 mod lines;
 mod order;
 mod orders;
@@ -28,12 +30,14 @@ mod output;
 mod pay;
 mod place;
 mod policy;
+mod queue;
 mod receive;
 mod refusal;
 mod return_;
 mod review;
 mod ship;
 mod shortfalls;
+mod slots;
 mod stock;
 mod validate;
 mod view;
@@ -50,6 +54,7 @@ use crate::words::policy::{Policy, RULES_NEWEST};
 use crate::words::text::is_id;
 use crate::words::timestamp::Timestamp;
 
+use ahead::{AHEAD, Ahead, Seen, read_ahead};
 use facts::Facts;
 use holds::Holds;
 use orders::{ForgetLimits, Orders};
@@ -92,6 +97,8 @@ pub struct Inventory {
     holds: Holds,
     searches: Searches,
     facts: Facts,
+    /// What there was when last there was nothing more to forget: the time, and how much had been added to remember.
+    forgotten_at: Option<(Timestamp, u64)>,
 }
 
 impl Default for Inventory {
@@ -115,6 +122,7 @@ impl Inventory {
             holds: Holds::new(),
             searches: Searches::new(),
             facts: Facts::default(),
+            forgotten_at: None,
         }
     }
 
@@ -142,8 +150,9 @@ impl Inventory {
         }
         let mut commands = codec::commands(message.format, &message.payload);
         let alone = commands.is_single();
-        let first = commands.next();
-        if let Some(Ok(Command::Policy(policy))) = &first
+        let mut ahead: [Ahead<'_>; AHEAD] = Default::default();
+        let mut count = read_ahead(&mut commands, &mut ahead);
+        if let Ok(Command::Policy(policy)) = &ahead[0].decoded
             && let Some(rules) = policy.rules.filter(|rules| alone && *rules > RULES_NEWEST)
         {
             return Err(Fault::UnknownRules { sequence: message.sequence, rules, newest: RULES_NEWEST });
@@ -155,31 +164,37 @@ impl Inventory {
         }
         self.now = self.now.max(message.stored_at());
         let outcomes_start = output.bytes().len();
-        for (index, decoded) in (0..).zip(first.into_iter().chain(commands)) {
-            let mut turn = Turn::new(message.sequence, index, self.now, output);
-            self.record(decoded, alone, &mut turn);
+        let mut index = 0;
+        while count > 0 {
+            self.look_ahead(&mut ahead[..count]);
+            for Ahead { decoded, seen } in &ahead[..count] {
+                let mut turn = Turn::new(message.sequence, index, self.now, output);
+                self.record(decoded, seen, alone, &mut turn);
+                index += 1;
+            }
+            count = read_ahead(&mut commands, &mut ahead);
         }
         let outcomes = hash(&output.bytes()[outcomes_start..]);
         self.chain = Chain { sequence: message.sequence, hash: mix(mix(self.chain.hash, head), outcomes) };
         Ok(())
     }
 
-    fn record(&mut self, decoded: Decoded<'_>, alone: bool, turn: &mut Turn<'_>) {
+    fn record(&mut self, decoded: &Decoded<'_>, seen: &Seen, alone: bool, turn: &mut Turn<'_>) {
         self.work_off_holds(turn);
         self.forget();
         match decoded {
-            Ok(command) => self.command(&command, alone, turn),
+            Ok(command) => self.command(command, seen, alone, turn),
             Err(undecodable) => turn.dead_letter(&undecodable.reason, undecodable.bytes),
         }
         self.work_off_shortfalls(turn);
         self.work_off_releases(turn);
     }
 
-    fn command(&mut self, command: &Command<'_>, alone: bool, turn: &mut Turn<'_>) {
+    fn command(&mut self, command: &Command<'_>, seen: &Seen, alone: bool, turn: &mut Turn<'_>) {
         let kind = command.kind();
         turn.count(kind);
         let decided = match command {
-            Command::Place(command) => self.place(command, turn),
+            Command::Place(command) => self.place(command, seen, turn),
             Command::Cancel(command) => self.cancel(command, turn),
             Command::Review(command) => self.review(command, turn),
             Command::Pay(command) => self.pay(command, turn),
@@ -194,11 +209,17 @@ impl Inventory {
             Command::Tick(_) => Ok(()),
         };
         if let Err(refusal) = decided {
-            turn.emit(refuse(kind, command, refusal));
+            turn.emit(&refuse(kind, command, refusal));
         }
     }
 
+    /// Forgets what its windows and caps say. What is done for one record holds for the next ones, until time moves on,
+    /// something is added, or the policy changes.
     fn forget(&mut self) {
+        let at = Some((self.now, self.orders.additions() + self.facts.additions()));
+        if self.forgotten_at == at {
+            return;
+        }
         let count = |limit: i64| usize::try_from(limit).unwrap_or(usize::MAX);
         let limits = ForgetLimits {
             settled_max: count(self.policy.settled_orders_max),
@@ -206,8 +227,10 @@ impl Inventory {
             closed_max: count(self.policy.closed_orders_max),
             closed_window_ms: self.policy.closed_window_ms,
         };
-        self.orders.forget(self.now, &limits);
-        self.facts.forget(self.now, count(self.policy.facts_max), self.policy.facts_window_ms);
+        let orders_done = self.orders.forget(self.now, &limits);
+        let facts_done =
+            self.facts.forget(self.now, count(self.policy.facts_max), self.policy.facts_window_ms);
+        self.forgotten_at = at.filter(|_| orders_done && facts_done);
     }
 
     /// When the leader must append a tick.

@@ -3,7 +3,8 @@
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
-use super::stock::{SiteIndex, StockIndex};
+use super::stock::StockIndex;
+use crate::words::command::COMMANDS_MAX;
 use crate::words::outcome::State;
 use crate::words::timestamp::Timestamp;
 
@@ -17,8 +18,16 @@ pub(super) struct Order {
     /// The hash of its deciding fields.
     pub(super) content: u64,
     pub(super) first_sequence: u64,
-    pub(super) first_index: u32,
-    pub(super) site: SiteIndex,
+    /// Log time of its last change.
+    pub(super) since: Timestamp,
+    /// What was accepted of it, each SKU once, where that is at most two lines.
+    few: [OrderLine; 2],
+    /// What few orders have.
+    detail: Option<Box<Detail>>,
+    /// Messages hold at most `COMMANDS_MAX` records, so that their indices fit.
+    first_index: u16,
+    /// How many of `few` there are; 0 where `detail` has the lines.
+    few_count: u8,
     /// How far all of it is, unless `detail` has parts.
     stage: Stage,
     pub(super) paid: bool,
@@ -26,16 +35,14 @@ pub(super) struct Order {
     pub(super) waited: bool,
     /// Whether its hold expired.
     pub(super) expired: bool,
-    /// Log time of its last change.
-    pub(super) since: Timestamp,
-    /// What was accepted of it, each SKU once.
-    pub(super) lines: SmallVec<[OrderLine; 2]>,
-    /// What few orders have.
-    detail: Option<Box<Detail>>,
 }
 
+/// What an order with a short id and at most two lines takes in a slot, all of it. The index by id takes some 13 bytes more.
+const _: () = assert!(size_of::<Option<Order>>() == 80);
+const _: () = assert!(COMMANDS_MAX <= 1 << 16);
+
 /// A line of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OrderLine {
     pub(super) stock: StockIndex,
     pub(super) quantity: u32,
@@ -73,6 +80,8 @@ pub(super) struct Part {
 
 #[derive(Debug, Default)]
 struct Detail {
+    /// The lines, where there are more than two.
+    lines: Vec<OrderLine>,
     /// Line by line, where the lines are not all in one stage.
     parts: Vec<Part>,
     pay_by: Option<Timestamp>,
@@ -101,6 +110,7 @@ impl Part {
     }
 }
 
+pub(super) type OrderLines = SmallVec<[OrderLine; 4]>;
 pub(super) type Parts = SmallVec<[Part; 4]>;
 
 impl Order {
@@ -108,36 +118,55 @@ impl Order {
         id: CompactString,
         content: u64,
         ticket: Ticket,
-        site: SiteIndex,
-        lines: SmallVec<[OrderLine; 2]>,
+        lines: &[OrderLine],
         stage: Stage,
         at: Timestamp,
     ) -> Self {
+        let mut few = [OrderLine::default(); 2];
+        let (mut few_count, mut detail) = (0, None);
+        match lines {
+            [one] => (few[0], few_count) = (*one, 1),
+            [one, two] => (few, few_count) = ([*one, *two], 2),
+            many => detail = Some(Box::new(Detail { lines: many.to_vec(), ..Detail::default() })),
+        }
         Self {
             id,
             content,
             first_sequence: ticket.0,
-            first_index: ticket.1,
-            site,
+            since: at,
+            few,
+            detail,
+            first_index: u16::try_from(ticket.1).expect("a message holds no more records"),
+            few_count,
             stage,
             paid: false,
             waited: stage == Stage::Waiting,
             expired: false,
-            since: at,
-            lines,
-            detail: None,
         }
     }
 
     pub(super) const fn ticket(&self) -> Ticket {
-        (self.first_sequence, self.first_index)
+        (self.first_sequence, self.first_index as u32)
+    }
+
+    /// The same, for whoever changes the state meanwhile.
+    pub(super) fn copied_lines(&self) -> OrderLines {
+        self.lines().iter().copied().collect()
+    }
+
+    /// What was accepted of it, each SKU once; at least one line.
+    pub(super) fn lines(&self) -> &[OrderLine] {
+        match &self.detail {
+            Some(detail) if self.few_count == 0 => &detail.lines,
+            _ => &self.few[..usize::from(self.few_count)],
+        }
     }
 
     /// How far each line is.
     pub(super) fn parts(&self) -> Parts {
         match &self.detail {
             Some(detail) if !detail.parts.is_empty() => detail.parts.iter().copied().collect(),
-            _ => self.lines.iter().map(|line| Part::whole(self.stage, line.quantity)).collect(),
+            _ => self.lines().iter().map(|line| Part::whole(self.stage, line.quantity)).collect(),
         }
     }
 
@@ -145,13 +174,13 @@ impl Order {
     pub(super) fn part(&self, line: usize) -> Part {
         match &self.detail {
             Some(detail) if !detail.parts.is_empty() => detail.parts[line],
-            _ => Part::whole(self.stage, self.lines[line].quantity),
+            _ => Part::whole(self.stage, self.lines()[line].quantity),
         }
     }
 
     pub(super) fn set_parts(&mut self, parts: &[Part]) {
         debug_assert!(
-            self.lines.iter().zip(parts).all(|(line, part)| {
+            self.lines().iter().zip(parts).all(|(line, part)| {
                 let sum = [
                     part.waiting,
                     part.reserved,
@@ -166,7 +195,7 @@ impl Order {
             self.id
         );
         let uniform = Stage::ALL.into_iter().find(|&stage| {
-            self.lines.iter().zip(parts).all(|(line, part)| *part == Part::whole(stage, line.quantity))
+            self.lines().iter().zip(parts).all(|(line, part)| *part == Part::whole(stage, line.quantity))
         });
         if let Some(stage) = uniform {
             self.stage = stage;
@@ -181,7 +210,10 @@ impl Order {
 
     fn drop_empty_detail(&mut self) {
         let empty = self.detail.as_ref().is_some_and(|detail| {
-            detail.parts.is_empty() && detail.pay_by.is_none() && detail.parked_at.is_none()
+            detail.lines.is_empty()
+                && detail.parts.is_empty()
+                && detail.pay_by.is_none()
+                && detail.parked_at.is_none()
         });
         if empty {
             self.detail = None;

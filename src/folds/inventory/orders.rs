@@ -4,22 +4,18 @@
 //! returned, or turn out to have been shipped after all. When its window ends (or newer settled orders need the room)
 //! it is **closed**: shrunk to what answers a retry. A refused order is closed from the start.
 
-use std::collections::VecDeque;
-
 use compact_str::CompactString;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
+use super::index::Index;
 use super::order::{Order, Ticket};
+use super::queue::Queue;
+pub(super) use super::slots::Slot;
+use super::slots::Slots;
 use crate::words::hash::hash_seeded;
 use crate::words::outcome::{Reason, State};
 use crate::words::timestamp::Timestamp;
 
-/// An order's place among those that are not closed; used again for another order later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Slot(pub(super) u32);
-
-/// Where the table's entries point: to a slot, or (top bit set) to a closed order's running number.
+/// Where the index's entries point: to a slot, or (top bit set) to a closed order's running number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Handle(u32);
 
@@ -67,18 +63,20 @@ struct Settled {
 /// All orders of a shard.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    table: HashTable<Handle>,
-    slots: Vec<Option<Order>>,
-    free: Vec<Slot>,
-    closed: VecDeque<Closed>,
+    index: Index,
+    slots: Slots,
+    closed: Queue<Closed>,
     /// The running number of the front of `closed`.
     closed_front: u32,
-    /// Settled orders by the time of their last change.
-    settled: VecDeque<Settled>,
+    /// Settled orders by the time of their last change: `sifted`, and `settled` behind it.
+    settled: Queue<Settled>,
+    sifted: Queue<Settled>,
     settled_count: usize,
     /// The time at which the newest forgotten order was closed.
     forgotten_until: Option<Timestamp>,
     forgotten_count: u64,
+    /// How often something was added that windows and caps may end.
+    additions: u64,
     seed: u64,
 }
 
@@ -87,14 +85,16 @@ const FORGET_PER_RECORD_MAX: usize = 1024;
 
 /// How many entries of the settled queue may be out of date, beyond one for each settled order.
 const SETTLED_SPARE: usize = 1024;
+/// How many entries of the settled queue are looked at for each one that is added to it while too many are out of date.
+const SIFTED_AT_ONCE: usize = 4;
 
 impl Orders {
     pub(super) fn set_seed(&mut self, seed: u64) {
-        debug_assert!(self.table.is_empty(), "hashes with the old seed would be lost");
+        debug_assert!(self.index.is_empty(), "hashes with the old seed would be lost");
         self.seed = seed;
     }
 
-    fn hash(&self, id: &str) -> u64 {
+    pub(super) fn hash(&self, id: &str) -> u64 {
         hash_seeded(id.as_bytes(), self.seed)
     }
 
@@ -104,33 +104,50 @@ impl Orders {
 
     fn closed_at(&self, handle: Handle) -> &Closed {
         let place = (handle.0 & !CLOSED).wrapping_sub(self.closed_front) % NUMBERS;
-        &self.closed[place as usize]
+        self.closed.get(place as usize).expect("the index points to what is there")
     }
 
     pub(super) fn find(&self, id: &str) -> Found<'_> {
-        match self.table.find(self.hash(id), |handle| self.id_at(*handle) == id) {
+        self.find_hashed(id, self.hash(id))
+    }
+
+    /// The same, for whoever has the id's hash already.
+    pub(super) fn find_hashed(&self, id: &str, hash: u64) -> Found<'_> {
+        match self.index.find(hash, |handle| self.id_at(Handle(handle)) == id) {
             None => Found::Unknown,
-            Some(handle) if handle.0 & CLOSED == 0 => Found::Kept(Slot(handle.0)),
-            Some(handle) => Found::Closed(self.closed_at(*handle)),
+            Some(handle) if handle & CLOSED == 0 => Found::Kept(Slot(handle)),
+            Some(handle) => Found::Closed(self.closed_at(Handle(handle))),
         }
     }
 
+    /// Reads what a look for an id with this hash will need first.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> u64 {
+        self.index.touch(hash)
+    }
+
+    /// Reads the order, if there is one, that is found under a hash.
+    pub(super) fn touch_order(&self, hash: u64) -> i64 {
+        let handle = self.index.find(hash, |_| true).filter(|handle| handle & CLOSED == 0);
+        handle.map_or(0, |handle| self.get(Slot(handle)).since.millis())
+    }
+
     pub(super) fn get(&self, slot: Slot) -> &Order {
-        self.slots[slot.0 as usize].as_ref().expect("a slot in use")
+        self.slots.get(slot)
     }
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Order {
-        self.slots[slot.0 as usize].as_mut().expect("a slot in use")
+        self.slots.get_mut(slot)
     }
 
     /// Every slot, used or not, for walks that go in steps.
-    pub(super) fn slots(&self) -> &[Option<Order>] {
+    pub(super) const fn slots(&self) -> &Slots {
         &self.slots
     }
 
     /// The orders that are not closed.
     pub(super) fn kept(&self) -> impl Iterator<Item = &Order> {
-        self.slots.iter().flatten()
+        self.slots.iter()
     }
 
     pub(super) fn closed(&self) -> impl Iterator<Item = &Closed> {
@@ -146,7 +163,7 @@ impl Orders {
     }
 
     pub(super) fn open_count(&self) -> usize {
-        self.slots.len() - self.free.len() - self.settled_count
+        self.slots.used() - self.settled_count
     }
 
     /// Orders submitted at or before this may have been decided and forgotten.
@@ -159,37 +176,29 @@ impl Orders {
         self.forgotten_count
     }
 
-    /// Adds an open order, whose id is not known.
-    pub(super) fn insert(&mut self, order: Order) -> Slot {
-        let hash = self.hash(&order.id);
-        let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot.0 as usize] = Some(order);
-            slot
-        } else {
-            self.slots.push(Some(order));
-            Slot(u32::try_from(self.slots.len() - 1).expect("policy caps the orders"))
-        };
-        self.point(hash, Handle(slot.0));
+    /// How often something was added that [`Self::forget`] may have to look at.
+    pub(super) const fn additions(&self) -> u64 {
+        self.additions
+    }
+
+    /// Adds an open order, whose id is not known, under its id's hash.
+    pub(super) fn insert(&mut self, order: Order, hash: u64) -> Slot {
+        let slot = self.slots.insert(order);
+        self.index.insert(hash, slot.0);
         slot
     }
 
-    /// Remembers an order that was refused when it was placed.
-    pub(super) fn insert_closed(&mut self, closed: Closed) {
-        let hash = self.hash(&closed.id);
+    /// Remembers an order that was refused when it was placed, under its id's hash.
+    pub(super) fn insert_closed(&mut self, closed: Closed, hash: u64) {
         let handle = self.push_closed(closed);
-        self.point(hash, handle);
+        self.index.insert(hash, handle.0);
     }
 
     fn push_closed(&mut self, closed: Closed) -> Handle {
         let place = u32::try_from(self.closed.len()).expect("policy caps the closed orders");
         self.closed.push_back(closed);
+        self.additions += 1;
         Handle((self.closed_front.wrapping_add(place) % NUMBERS) | CLOSED)
-    }
-
-    fn point(&mut self, hash: u64, handle: Handle) {
-        let mut table = std::mem::take(&mut self.table);
-        table.insert_unique(hash, handle, |handle| self.hash(self.id_at(*handle)));
-        self.table = table;
     }
 
     /// Takes note that an order is settled now, or was changed once more while it was.
@@ -198,50 +207,66 @@ impl Orders {
         let entry = Settled { since: order.since, ticket: order.ticket(), slot };
         self.settled.push_back(entry);
         self.settled_count += usize::from(!was_settled);
+        self.additions += 1;
         // An order that changes often leaves an entry behind each time; without this they would have no bound.
-        if self.settled.len() > 2 * self.settled_count + SETTLED_SPARE {
-            let mut settled = std::mem::take(&mut self.settled);
-            settled.retain(|entry| self.is_current(entry));
-            self.settled = settled;
+        if self.settled.len() + self.sifted.len() > 2 * self.settled_count + SETTLED_SPARE {
+            self.sift();
+        }
+    }
+
+    /// Goes on dropping entries that are out of date, a few at a time.
+    fn sift(&mut self) {
+        for _ in 0..SIFTED_AT_ONCE {
+            let Some(entry) = self.settled.pop_front() else {
+                std::mem::swap(&mut self.settled, &mut self.sifted);
+                return;
+            };
+            if self.is_current(&entry) {
+                self.sifted.push_back(entry);
+            }
         }
     }
 
     /// Whether an entry is the last one of an order that is still settled.
     fn is_current(&self, entry: &Settled) -> bool {
-        self.slots[entry.slot.0 as usize].as_ref().is_some_and(|order| {
+        self.slots.at(entry.slot).is_some_and(|order| {
             order.since == entry.since && order.ticket() == entry.ticket && order.is_settled()
         })
     }
 
-    /// Closes settled orders and forgets closed ones, as windows and caps say.
-    pub(super) fn forget(&mut self, now: Timestamp, limits: &ForgetLimits) {
-        for _ in 0..FORGET_PER_RECORD_MAX {
-            let Some(front) = self.settled.front() else { break };
+    /// Closes settled orders and forgets closed ones, as windows and caps say; false where there is more to do.
+    pub(super) fn forget(&mut self, now: Timestamp, limits: &ForgetLimits) -> bool {
+        let settled_done = (0..FORGET_PER_RECORD_MAX).any(|_| {
+            let Some(front) = self.sifted.front().or(self.settled.front()) else { return true };
             let (since, slot, current) = (front.since, front.slot, self.is_current(front));
             if current
                 && self.settled_count <= limits.settled_max
                 && since.plus_millis(limits.settled_window_ms) >= now
             {
-                break;
+                return true;
             }
-            self.settled.pop_front();
+            if self.sifted.pop_front().is_none() {
+                self.settled.pop_front();
+            }
             if current {
                 self.close(slot, now);
             }
-        }
-        for _ in 0..FORGET_PER_RECORD_MAX {
-            let Some(front) = self.closed.front() else { break };
+            false
+        });
+        let closed_done = (0..FORGET_PER_RECORD_MAX).any(|_| {
+            let Some(front) = self.closed.front() else { return true };
             if self.closed.len() <= limits.closed_max && front.at.plus_millis(limits.closed_window_ms) >= now
             {
-                break;
+                return true;
             }
             self.forget_front();
-        }
+            false
+        });
+        settled_done && closed_done
     }
 
     fn close(&mut self, slot: Slot, now: Timestamp) {
-        let order = self.slots[slot.0 as usize].take().expect("a slot in use");
-        self.free.push(slot);
+        let order = self.slots.remove(slot);
         self.settled_count -= 1;
         let hash = self.hash(&order.id);
         let handle = self.push_closed(Closed {
@@ -252,8 +277,7 @@ impl Orders {
             first_sequence: order.first_sequence,
             at: now,
         });
-        *self.table.find_mut(hash, |entry| *entry == Handle(slot.0)).expect("every order is in the table") =
-            handle;
+        self.index.replace(hash, slot.0, handle.0);
     }
 
     fn forget_front(&mut self) {
@@ -262,12 +286,7 @@ impl Orders {
         let handle = Handle(self.closed_front | CLOSED);
         self.forgotten_until = Some(front.at);
         self.forgotten_count += 1;
-        let mut table = std::mem::take(&mut self.table);
-        match table.entry(hash, |entry| *entry == handle, |entry| self.hash(self.id_at(*entry))) {
-            Entry::Occupied(entry) => drop(entry.remove()),
-            Entry::Vacant(_) => unreachable!("every closed order is in the table"),
-        }
-        self.table = table;
+        self.index.remove(hash, handle.0);
         self.closed.pop_front();
         self.closed_front = self.closed_front.wrapping_add(1) % NUMBERS;
     }

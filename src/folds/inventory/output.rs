@@ -6,7 +6,7 @@ use crate::words::append::DeadLetter;
 use crate::words::codec::encode_outcome;
 use crate::words::command::CommandKind;
 use crate::words::identity::Identity;
-use crate::words::outcome::{Decision, Outcome, OutcomeKind, Reason};
+use crate::words::outcome::{Decision, OutcomeKind, Reason};
 use crate::words::timestamp::Timestamp;
 
 /// Outcomes in the order of their identities, and what goes with them.
@@ -142,9 +142,9 @@ impl<'o> Turn<'o> {
         self.output.commands[kind as usize] += 1;
     }
 
-    pub(super) fn emit(&mut self, decision: Decision<'_>) {
+    pub(super) fn emit(&mut self, decision: &Decision<'_>) {
         let kind = decision.kind();
-        let (reason, repeat) = match &decision {
+        let (reason, repeat) = match decision {
             Decision::Refused { reason, repeat, .. } => (Some(*reason), repeat.is_some()),
             Decision::Confirmed { repeat, .. }
             | Decision::Waiting { repeat, .. }
@@ -157,14 +157,13 @@ impl<'o> Turn<'o> {
             | Decision::Counted { repeat, .. } => (None, repeat.is_some()),
             _ => (None, false),
         };
-        let outcome =
-            Outcome { decision, sequence: self.sequence, index: self.index, place: self.place, at: self.at };
+        let identity = Identity { sequence: self.sequence, index: self.index, place: self.place };
         let offset =
             |output: &Output| u32::try_from(output.bytes.len()).expect("an output stays far below 4 GiB");
         let start = offset(self.output);
-        encode_outcome(&mut self.output.bytes, &outcome);
+        encode_outcome(&mut self.output.bytes, decision, identity, self.at);
         let end = offset(self.output);
-        self.output.entries.push(Entry { identity: outcome.identity(), kind, reason, repeat, start, end });
+        self.output.entries.push(Entry { identity, kind, reason, repeat, start, end });
         self.place += 1;
     }
 
@@ -176,6 +175,6 @@ impl<'o> Turn<'o> {
             reason: reason.to_owned(),
             bytes: Bytes::copy_from_slice(bytes),
         });
-        self.emit(Decision::DeadLettered { reason: reason.into() });
+        self.emit(&Decision::DeadLettered { reason: reason.into() });
     }
 }

@@ -6,21 +6,21 @@ use super::facts::{FactKind, Told};
 use super::output::Turn;
 use super::refusal::Refusal;
 use super::validate;
-use crate::words::command::{Money, Pay, PayFailed};
+use crate::words::command::{Pay, PayFailed};
 use crate::words::outcome::{Decision, Mark, Reason, Repeat, State, True};
 
 impl Inventory {
     pub(super) fn pay<'c>(&mut self, command: &'c Pay<'_>, turn: &mut Turn<'_>) -> Result<(), Refusal<'c>> {
         validate::ids([&command.order_id])?;
         validate::ids(&command.attempt_id)?;
-        validate::texts([("currency", &currency(command.amount.as_ref()))])?;
+        validate::texts([("currency", command.amount.as_ref().map(|amount| &amount.currency))])?;
         validate::times([command.occurred_at])?;
         let content = Content::new().text(&command.order_id).finish();
         if let Some(attempt_id) = &command.attempt_id
             && let Some(told) = self.facts.check(FactKind::Payment, attempt_id, content)?
         {
             let state = self.state_of(&command.order_id);
-            turn.emit(Decision::Paid {
+            turn.emit(&Decision::Paid {
                 order_id: (&*command.order_id).into(),
                 marks: Vec::new(),
                 state: state.unwrap_or(State::Paid),
@@ -47,7 +47,7 @@ impl Inventory {
         let order = self.orders.get_mut(slot);
         order.paid = true;
         let marks = if order.expired { vec![Mark::WasCancelled] } else { Vec::new() };
-        turn.emit(Decision::Paid {
+        turn.emit(&Decision::Paid {
             order_id: (&*command.order_id).into(),
             marks,
             state: order.state(),
@@ -62,7 +62,7 @@ impl Inventory {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal<'c>> {
         validate::ids([&command.order_id, &command.attempt_id])?;
-        validate::texts([("reason", &command.reason)])?;
+        validate::texts([("reason", command.reason.as_ref())])?;
         validate::times([command.occurred_at])?;
         let content = Content::new().text(&command.order_id).finish();
         let told = self.facts.check(FactKind::FailedAttempt, &command.attempt_id, content)?;
@@ -71,17 +71,13 @@ impl Inventory {
             let told = Told { content, first_sequence: turn.sequence() };
             self.facts.remember(FactKind::FailedAttempt, &command.attempt_id, told, turn.at);
         }
-        turn.emit(Decision::PaymentFailed {
+        turn.emit(&Decision::PaymentFailed {
             order_id: (&*command.order_id).into(),
             attempt_id: (&*command.attempt_id).into(),
             repeat: told.map(|told| repeat(told, self.state_of(&command.order_id))),
         });
         Ok(())
     }
-}
-
-fn currency<'a>(money: Option<&Money<'a>>) -> Option<std::borrow::Cow<'a, str>> {
-    money.map(|money| money.currency.clone())
 }
 
 /// What a repeated fact is answered with.

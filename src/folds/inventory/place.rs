@@ -2,48 +2,43 @@
 
 use std::collections::BTreeMap;
 
-use compact_str::CompactString;
-use smallvec::SmallVec;
-
 use super::Inventory;
+use super::ahead::Seen;
 use super::content::Content;
-use super::order::{Order, OrderLine, Stage};
+use super::order::{Order, OrderLine, OrderLines, Stage};
 use super::orders::{Closed, FirstOutcome, Found};
 use super::output::Turn;
 use super::refusal::Refusal;
-use super::stock::{SiteIndex, StockIndex};
 use super::validate::{self, Checked, Want};
 use crate::words::command::{ATTRIBUTES_MAX, CommandKind, OnShortage, Place};
 use crate::words::outcome::{Decision, Reason, Repeat, Shortage, State, Subject, True};
 use crate::words::policy::SITE_DEFAULT;
 use crate::words::text::is_id;
+use compact_str::CompactString;
 
-/// A line of an order on its way to a decision: what is wanted, where it lies, how much of it can be had.
-struct Claim<'c> {
-    want: Want<'c>,
-    stock: Option<StockIndex>,
-    free: i64,
-}
-
-impl Claim<'_> {
-    const fn is_short(&self) -> bool {
-        self.free < self.want.quantity
-    }
+/// An order that nothing is known of yet.
+struct Fresh {
+    /// The hash of its id.
+    hash: u64,
+    /// The hash of its deciding fields.
+    content: u64,
 }
 
 impl Inventory {
     pub(super) fn place<'c>(
         &mut self,
         command: &'c Place<'_>,
+        seen: &Seen,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal<'c>> {
         check_shape(command)?;
-        let wants = validate::wants(&command.lines, 1, &self.stock)?;
+        let mut wants = validate::wants(&command.lines, 1, &self.stock, seen)?;
         let site_name = command.site.as_deref().unwrap_or(SITE_DEFAULT);
         let content =
             Content::new().text(site_name).number(command.on_shortage as u64).wants(&wants).finish();
-        if let Some(first) = self.first_outcome(&command.order_id, content, &wants)? {
-            turn.emit(first);
+        let hash = seen.order_hash(&self.orders, &command.order_id);
+        if let Some(first) = self.first_outcome(&command.order_id, hash, content, &wants)? {
+            turn.emit(&first);
             return Ok(());
         }
         if let (Some(submitted), Some(forgotten)) = (command.submitted_at, self.orders.forgotten_until())
@@ -57,91 +52,78 @@ impl Inventory {
             return Err(Refusal::new(Reason::Busy));
         }
 
-        let claims: SmallVec<[Claim<'_>; 4]> = wants.iter().map(|want| self.claim(site, *want)).collect();
-        let unknown = claims.iter().any(|claim| claim.stock.is_none());
-        let short = claims.iter().any(Claim::is_short);
+        let fresh = Fresh { hash, content };
+        let (mut unknown, mut short) = (false, false);
+        for want in &mut wants {
+            want.stock = want.stock.or_else(|| self.stock.find(site, want.sku, want.hash));
+            want.free = want.stock.map_or(0, |stock| self.unclaimed(stock));
+            unknown |= want.stock.is_none();
+            short |= want.is_short();
+        }
         match command.on_shortage {
-            OnShortage::Backorder if short && !unknown => self.wait(command, site, content, &claims, turn),
-            OnShortage::Partial if claims.iter().any(|claim| claim.free > 0) => {
-                self.confirm(command, site, content, &claims, turn);
+            OnShortage::Backorder if short && !unknown => self.wait(command, &fresh, &wants, turn),
+            OnShortage::Partial if wants.iter().any(|want| want.free > 0) => {
+                self.confirm(command, &fresh, &wants, turn);
             }
             _ if short => {
                 let reason = if unknown { Reason::UnknownSku } else { Reason::InsufficientStock };
-                self.refuse_order(command, content, reason, &claims, turn);
+                self.refuse_order(command, &fresh, reason, &wants, turn);
             }
-            _ => self.confirm(command, site, content, &claims, turn),
+            _ => self.confirm(command, &fresh, &wants, turn),
         }
         Ok(())
     }
 
-    fn claim<'c>(&mut self, site: SiteIndex, want: Want<'c>) -> Claim<'c> {
-        let stock = self.stock.find(site, want.sku, want.hash);
-        Claim { want, stock, free: stock.map_or(0, |stock| self.unclaimed(stock)) }
-    }
-
-    fn confirm(
-        &mut self,
-        command: &Place<'_>,
-        site: SiteIndex,
-        content: u64,
-        claims: &[Claim<'_>],
-        turn: &mut Turn<'_>,
-    ) {
-        let mut lines = SmallVec::with_capacity(claims.len());
-        for claim in claims {
-            let quantity = claim.want.quantity.min(claim.free);
-            if let (Some(stock), 1..) = (claim.stock, quantity) {
+    fn confirm(&mut self, command: &Place<'_>, fresh: &Fresh, wants: &[Want<'_>], turn: &mut Turn<'_>) {
+        let mut lines = OrderLines::with_capacity(wants.len());
+        for want in wants {
+            let quantity = want.quantity.min(want.free);
+            if let (Some(stock), 1..) = (want.stock, quantity) {
                 self.reserve(stock, quantity);
                 lines.push(OrderLine { stock, quantity: units(quantity) });
             }
         }
-        let slot = self.orders.insert(Order::new(
+        let order = Order::new(
             CompactString::from(&*command.order_id),
-            content,
+            fresh.content,
             (turn.sequence(), turn.index()),
-            site,
-            lines,
+            &lines,
             Stage::Reserved,
             turn.at,
-        ));
+        );
+        let slot = self.orders.insert(order, fresh.hash);
         self.hold(slot, turn.at);
-        turn.emit(Decision::Confirmed {
+        turn.emit(&Decision::Confirmed {
             order_id: (&*command.order_id).into(),
             pay_by: self.orders.get(slot).pay_by(),
-            shortages: shortages(claims),
+            shortages: shortages(wants),
             released: false,
             repeat: None,
         });
     }
 
-    fn wait(
-        &mut self,
-        command: &Place<'_>,
-        site: SiteIndex,
-        content: u64,
-        claims: &[Claim<'_>],
-        turn: &mut Turn<'_>,
-    ) {
-        let lines = claims.iter().filter_map(|claim| {
-            Some(OrderLine { stock: claim.stock?, quantity: units(claim.want.quantity) })
-        });
-        let slot = self.orders.insert(Order::new(
+    fn wait(&mut self, command: &Place<'_>, fresh: &Fresh, wants: &[Want<'_>], turn: &mut Turn<'_>) {
+        let lines = wants
+            .iter()
+            .filter_map(|want| Some(OrderLine { stock: want.stock?, quantity: units(want.quantity) }));
+        let lines: OrderLines = lines.collect();
+        let order = Order::new(
             CompactString::from(&*command.order_id),
-            content,
+            fresh.content,
             (turn.sequence(), turn.index()),
-            site,
-            lines.collect(),
+            &lines,
             Stage::Waiting,
             turn.at,
-        ));
-        let first_short = claims.iter().find(|claim| claim.is_short());
-        if let Some(stock) = first_short.and_then(|claim| claim.stock) {
+        );
+        let slot = self.orders.insert(order, fresh.hash);
+        let first_short = wants.iter().find(|want| want.is_short());
+        if let Some(stock) = first_short.and_then(|want| want.stock) {
             self.park(slot, stock);
         }
-        turn.emit(Decision::Waiting {
+        turn.emit(&Decision::Waiting {
             order_id: (&*command.order_id).into(),
-            sku: first_short.map(|claim| claim.want.sku.into()),
-            shortages: shortages(claims),
+            sku: first_short.map(|want| want.sku.into()),
+            shortages: shortages(wants),
             repeat: None,
         });
     }
@@ -150,32 +132,34 @@ impl Inventory {
     fn refuse_order(
         &mut self,
         command: &Place<'_>,
-        content: u64,
+        fresh: &Fresh,
         reason: Reason,
-        claims: &[Claim<'_>],
+        wants: &[Want<'_>],
         turn: &mut Turn<'_>,
     ) {
-        self.orders.insert_closed(Closed {
+        let closed = Closed {
             id: CompactString::from(&*command.order_id),
-            content,
+            content: fresh.content,
             first_sequence: turn.sequence(),
             first: FirstOutcome::Refused(reason),
             state: State::Refused,
             at: turn.at,
-        });
-        let refusal = Refusal { shortages: shortages(claims), ..Refusal::new(reason) };
+        };
+        self.orders.insert_closed(closed, fresh.hash);
+        let refusal = Refusal { shortages: shortages(wants), ..Refusal::new(reason) };
         let subject = Subject::OrderId((&*command.order_id).into());
-        turn.emit(refusal.into_decision(CommandKind::Place, Some(subject)));
+        turn.emit(&refusal.into_decision(CommandKind::Place, Some(subject)));
     }
 
     /// The outcome that was given under this id before, as a repeat.
     fn first_outcome<'c>(
         &self,
         order_id: &'c str,
+        hash: u64,
         content: u64,
         wants: &[Want<'c>],
     ) -> Result<Option<Decision<'c>>, Refusal<'static>> {
-        let (known, first_sequence, first, state, kept) = match self.orders.find(order_id) {
+        let (known, first_sequence, first, state, kept) = match self.orders.find_hashed(order_id, hash) {
             Found::Unknown => return Ok(None),
             Found::Kept(slot) => {
                 let order = self.orders.get(slot);
@@ -222,11 +206,11 @@ impl Inventory {
     /// What a confirmed order did not get of what it wanted.
     fn first_shortages<'c>(&self, order: &Order, wants: &[Want<'c>]) -> Vec<Shortage<'c>> {
         let got: BTreeMap<_, _> =
-            order.lines.iter().map(|line| (line.stock, i64::from(line.quantity))).collect();
+            order.lines().iter().map(|line| (line.stock, i64::from(line.quantity))).collect();
         wants
             .iter()
             .filter_map(|want| {
-                let stock = self.stock.find(order.site, want.sku, want.hash);
+                let stock = self.stock.find(self.stock.site_of(order), want.sku, want.hash);
                 let available = stock.and_then(|stock| got.get(&stock).copied()).unwrap_or(0);
                 (available < want.quantity).then(|| Shortage {
                     sku: want.sku.into(),
@@ -241,12 +225,12 @@ impl Inventory {
 fn check_shape(command: &Place<'_>) -> Checked {
     validate::ids([&command.order_id])?;
     validate::times([command.submitted_at, command.ship_by, command.promised_by])?;
-    let currency = command.value.as_ref().map(|value| value.currency.clone());
+    let currency = command.value.as_ref().map(|value| &value.currency);
     validate::texts([
-        ("carrier", &command.carrier),
-        ("customer", &command.customer),
-        ("currency", &currency),
-        ("site", &command.site),
+        ("carrier", command.carrier.as_ref()),
+        ("customer", command.customer.as_ref()),
+        ("currency", currency),
+        ("site", command.site.as_ref()),
     ])?;
     let attributes = &command.attributes.0;
     if attributes.len() > ATTRIBUTES_MAX {
@@ -261,15 +245,14 @@ fn check_shape(command: &Place<'_>) -> Checked {
     Ok(())
 }
 
-fn shortages<'c>(claims: &[Claim<'c>]) -> Vec<Shortage<'c>> {
-    claims
+fn shortages<'c>(wants: &[Want<'c>]) -> Vec<Shortage<'c>> {
+    if !wants.iter().any(Want::is_short) {
+        return Vec::new();
+    }
+    wants
         .iter()
-        .filter(|claim| claim.is_short())
-        .map(|claim| Shortage {
-            sku: claim.want.sku.into(),
-            requested: claim.want.quantity,
-            available: claim.free,
-        })
+        .filter(|want| want.is_short())
+        .map(|want| Shortage { sku: want.sku.into(), requested: want.quantity, available: want.free })
         .collect()
 }
 

@@ -24,6 +24,7 @@ impl Inventory {
         let safety = self.check_safety(change)?;
 
         // From here on it succeeds.
+        self.forgotten_at = None;
         let policy = &mut self.policy;
         let set = |field: &mut i64, value: Option<i64>| {
             if let Some(value) = value {
@@ -56,7 +57,7 @@ impl Inventory {
             self.release(stock);
             self.lowered(stock, available);
         }
-        turn.emit(Decision::PolicyApplied { rules: self.policy.rules });
+        turn.emit(&Decision::PolicyApplied { rules: self.policy.rules });
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Receiving stock.
 
 use super::Inventory;
+use super::ahead::Seen;
 use super::content::Content;
 use super::facts::{FactKind, Told};
 use super::output::Turn;
@@ -19,9 +20,9 @@ impl Inventory {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal<'c>> {
         validate::ids([&command.receipt_id])?;
-        validate::texts([("site", &command.site)])?;
+        validate::texts([("site", command.site.as_ref())])?;
         validate::times([command.occurred_at])?;
-        let wants = validate::wants(&command.lines, 1, &self.stock)?;
+        let wants = validate::wants(&command.lines, 1, &self.stock, &Seen::default())?;
         let site_name = command.site.as_deref().unwrap_or(SITE_DEFAULT);
         let content = Content::new().text(site_name).wants(&wants).finish();
         let told = self.facts.check(FactKind::Receipt, &command.receipt_id, content)?;
@@ -32,7 +33,7 @@ impl Inventory {
             let fits = wants.iter().all(|want| {
                 self.stock.find(site, want.sku, want.hash).is_none_or(|stock| {
                     let item = self.stock.get(stock);
-                    item.received.max(item.on_hand) + want.quantity <= STOCK_MAX
+                    self.stock.flows(stock).received.max(item.on_hand) + want.quantity <= STOCK_MAX
                 })
             });
             if !fits {
@@ -48,7 +49,7 @@ impl Inventory {
                 self.release(stock);
             }
         }
-        turn.emit(Decision::Received {
+        turn.emit(&Decision::Received {
             receipt_id: (&*command.receipt_id).into(),
             repeat: told.map(|told| repeat(told, None)),
         });

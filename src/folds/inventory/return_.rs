@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::Inventory;
+use super::ahead::Seen;
 use super::content::Content;
 use super::facts::{FactKind, Told};
 use super::lines::Amounts;
@@ -30,12 +31,12 @@ impl Inventory {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal<'c>> {
         validate::ids([&command.order_id, &command.return_id])?;
-        validate::texts([("reason", &command.reason)])?;
+        validate::texts([("reason", command.reason.as_ref())])?;
         validate::times([command.occurred_at])?;
         let content = self.return_content(command)?;
         if let Some(told) = self.facts.check(FactKind::Return, &command.return_id, content)? {
             let state = self.state_of(&command.order_id);
-            turn.emit(Decision::Returned {
+            turn.emit(&Decision::Returned {
                 order_id: (&*command.order_id).into(),
                 return_id: (&*command.return_id).into(),
                 lines: Vec::new(),
@@ -55,9 +56,9 @@ impl Inventory {
             return Err(Refusal::of_order(Reason::ExceedsRemaining, state));
         }
         self.check_shipped(order, &back.amounts)?;
-        if order.lines.iter().zip(&back.restocked).any(|(line, &units)| {
+        if order.lines().iter().zip(&back.restocked).any(|(line, &units)| {
             let item = self.stock.get(line.stock);
-            item.restocked.max(item.on_hand) + i64::from(units) > STOCK_MAX
+            self.stock.flows(line.stock).restocked.max(item.on_hand) + i64::from(units) > STOCK_MAX
         }) {
             return Err(Refusal::of_order(Reason::StockLimit, state));
         }
@@ -67,7 +68,7 @@ impl Inventory {
         self.facts.remember(FactKind::Return, &command.return_id, told, turn.at);
         let mut marks = Marks::default();
         let mut parts = order.parts();
-        let lines = order.lines.clone();
+        let lines = order.copied_lines();
         let mut leaving = SmallVec::<[Leaving; 4]>::new();
         for (part, &amount) in parts.iter_mut().zip(&back.amounts) {
             let delivered = Part::take(&mut part.delivered, amount);
@@ -87,7 +88,7 @@ impl Inventory {
             }
         }
         let order = self.orders.get(slot);
-        turn.emit(Decision::Returned {
+        turn.emit(&Decision::Returned {
             order_id: order.id.as_str().into(),
             return_id: (&*command.return_id).into(),
             lines: self.lines_of(order, &back.amounts),
@@ -137,7 +138,7 @@ impl Inventory {
         // Checks that the lines are lines; the sum over them leaves their order out.
         let plain: Vec<_> =
             lines.iter().map(|line| Line { sku: (&*line.sku).into(), quantity: line.quantity }).collect();
-        validate::wants(&plain, 1, &self.stock)?;
+        validate::wants(&plain, 1, &self.stock, &Seen::default())?;
         let sum = |restock: bool| -> Result<u64, Refusal<'static>> {
             let chosen: Vec<_> =
                 lines.iter().zip(&plain).filter(|(line, _)| line.restock == restock).collect();
@@ -145,7 +146,7 @@ impl Inventory {
             if chosen.is_empty() {
                 return Ok(0);
             }
-            Ok(Content::new().wants(&validate::wants(&chosen, 1, &self.stock)?).finish())
+            Ok(Content::new().wants(&validate::wants(&chosen, 1, &self.stock, &Seen::default())?).finish())
         };
         Ok(content.number(sum(true)?).number(sum(false)?).finish())
     }

@@ -11,7 +11,7 @@ use crate::words::outcome::{Decision, Reason};
 impl Inventory {
     pub(super) fn review<'c>(&self, command: &'c Review<'_>, turn: &mut Turn<'_>) -> Result<(), Refusal<'c>> {
         validate::ids([&command.order_id])?;
-        validate::texts([("topic", &command.topic)])?;
+        validate::texts([("topic", command.topic.as_ref())])?;
         validate::times([command.occurred_at])?;
         if !(1..=5).contains(&command.score) {
             return Err(Refusal::detailed(Reason::InvalidValue, "score must be 1 to 5"));
@@ -22,7 +22,7 @@ impl Inventory {
             Found::Kept(slot) => self.orders.get(slot).state(),
             Found::Closed(closed) => closed.state,
         };
-        turn.emit(Decision::Reviewed { order_id: (&*command.order_id).into(), state });
+        turn.emit(&Decision::Reviewed { order_id: (&*command.order_id).into(), state });
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 
 use super::Inventory;
+use super::ahead::Seen;
 use super::content::Content;
 use super::facts::{FactKind, Told};
 use super::lines::{Amounts, all, is_nothing};
@@ -60,14 +61,14 @@ impl Inventory {
     pub(super) fn ship<'c>(&mut self, command: &'c Ship<'_>, turn: &mut Turn<'_>) -> Result<(), Refusal<'c>> {
         validate::ids([&command.order_id])?;
         validate::ids(&command.shipment_id)?;
-        validate::texts([("carrier", &command.carrier)])?;
+        validate::texts([("carrier", command.carrier.as_ref())])?;
         validate::times([command.occurred_at])?;
         let content = self.fact_content(&command.order_id, command.lines.as_deref())?;
         if let Some(shipment_id) = &command.shipment_id
             && let Some(told) = self.facts.check(FactKind::Shipment, shipment_id, content)?
         {
             let state = self.state_of(&command.order_id);
-            turn.emit(Decision::Shipped {
+            turn.emit(&Decision::Shipped {
                 order_id: (&*command.order_id).into(),
                 lines: Vec::new(),
                 marks: Vec::new(),
@@ -113,7 +114,7 @@ impl Inventory {
         }
         self.leave(slot, &parts, &leaving, &mut marks, turn);
         let order = self.orders.get(slot);
-        turn.emit(Decision::Shipped {
+        turn.emit(&Decision::Shipped {
             order_id: order.id.as_str().into(),
             lines: self.lines_of(order, &amounts),
             marks: marks.into_vec(),
@@ -132,15 +133,16 @@ impl Inventory {
         let content = Content::new().text(order_id);
         Ok(match lines {
             None => content.finish(),
-            Some(lines) => content.wants(&validate::wants(lines, 1, &self.stock)?).finish(),
+            Some(lines) => content.wants(&validate::wants(lines, 1, &self.stock, &Seen::default())?).finish(),
         })
     }
 
     /// Goods shipped are summed up for ever: refuses what would pass the largest sum.
     pub(super) fn check_shipped(&self, order: &Order, amounts: &[u32]) -> Result<(), Refusal<'static>> {
-        let fits = order.lines.iter().zip(amounts).all(|(line, &amount)| {
+        let fits = order.lines().iter().zip(amounts).all(|(line, &amount)| {
             let item = self.stock.get(line.stock);
-            item.shipped + i64::from(amount) <= STOCK_MAX && item.on_hand - i64::from(amount) >= -STOCK_MAX
+            self.stock.flows(line.stock).shipped + i64::from(amount) <= STOCK_MAX
+                && item.on_hand - i64::from(amount) >= -STOCK_MAX
         });
         if fits { Ok(()) } else { Err(Refusal::of_order(Reason::StockLimit, order.state())) }
     }
@@ -156,7 +158,7 @@ impl Inventory {
     ) {
         let order = self.orders.get(slot);
         let was_waiting = order.is_waiting();
-        let lines = order.lines.clone();
+        let lines = order.copied_lines();
         let mut lowered = SmallVec::<[_; 4]>::new();
         for (line, left) in lines.iter().zip(leaving) {
             if left.units() > 0 {

@@ -53,8 +53,8 @@ impl Inventory {
     }
 
     fn reserved_at(&self, slot: Slot, stock: StockIndex) -> i64 {
-        let Some(order) = self.orders.slots()[slot.0 as usize].as_ref() else { return 0 };
-        let line = order.lines.iter().position(|line| line.stock == stock);
+        let Some(order) = self.orders.slots().at(slot) else { return 0 };
+        let line = order.lines().iter().position(|line| line.stock == stock);
         line.map_or(0, |line| i64::from(order.part(line).reserved))
     }
 
@@ -111,7 +111,7 @@ impl Inventory {
             }
             search.named += quantity;
             turn.budget -= 1;
-            turn.emit(Decision::Shortfall {
+            turn.emit(&Decision::Shortfall {
                 order_id: self.orders.get(slot).id.as_str().into(),
                 site: self.sites.name(item.site).into(),
                 sku: item.sku.as_str().into(),

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use compact_str::CompactString;
-use hashbrown::HashTable;
 
+use super::index::Index;
+use super::order::Order;
 use super::refusal::Refusal;
 use crate::words::hash::{hash_seeded, mix};
 use crate::words::outcome::Reason;
-use crate::words::policy::SITE_DEFAULT;
+use crate::words::policy::{QUANTITY_LIMIT_MAX, SITE_DEFAULT};
 
 /// A site's place in [`Sites`]; never used for another site later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,22 +78,33 @@ impl Sites {
 }
 
 /// A stock item's place in [`StockTable`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct StockIndex(pub(super) u32);
 
-/// One SKU at one site. Conservation: received + adjusted + restocked = `on_hand` + shipped.
+/// One SKU at one site: what a decision needs to know of it, in one line of the cache.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(super) struct Stock {
     pub(super) sku: CompactString,
-    pub(super) site: SiteIndex,
-    /// Whether it stands in the queue of releases.
-    pub(super) releasing: bool,
+    /// The hash of the SKU.
+    pub(super) hash: u64,
     /// Physically there, by the books. Below 0 where more was shipped than the books had.
     pub(super) on_hand: i64,
     /// Promised to open orders.
     pub(super) reserved: i64,
     /// Never promised; none for the policy's own figure.
-    pub(super) safety: Option<i64>,
+    pub(super) safety: Option<u32>,
+    pub(super) site: SiteIndex,
+    /// Whether it stands in the queue of releases.
+    pub(super) releasing: bool,
+}
+
+const _: () = assert!(size_of::<Stock>() == 64);
+const _: () = assert!(QUANTITY_LIMIT_MAX <= u32::MAX as i64);
+
+/// What came and went of one SKU at one site. Conservation: received + adjusted + restocked = `on_hand` + shipped.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flows {
     /// All that was ever received.
     pub(super) received: i64,
     /// The sum of all differences found by counts.
@@ -101,6 +113,13 @@ pub(super) struct Stock {
     pub(super) restocked: i64,
     /// All that ever left.
     pub(super) shipped: i64,
+}
+
+impl Flows {
+    /// Whether the books hold.
+    pub(super) const fn conserve(&self, on_hand: i64) -> bool {
+        self.received + self.adjusted + self.restocked == on_hand + self.shipped
+    }
 }
 
 /// Sums over all stock, for metrics.
@@ -119,8 +138,10 @@ pub struct StockTotals {
 /// All stock of a shard.
 #[derive(Debug, Default)]
 pub(super) struct StockTable {
-    table: HashTable<StockIndex>,
+    index: Index,
     items: Vec<Stock>,
+    /// Item by item.
+    flows: Vec<Flows>,
     /// Differs from log to log, so that nobody can prepare SKUs that collide.
     seed: u64,
     /// The policy's safety stock.
@@ -144,13 +165,25 @@ impl StockTable {
     }
 
     pub(super) fn find(&self, site: SiteIndex, sku: &str, sku_hash: u64) -> Option<StockIndex> {
-        let items = &self.items;
-        self.table
-            .find(Self::hash_at(site, sku_hash), |index| {
-                let item = &items[index.0 as usize];
-                item.site == site && item.sku == sku
-            })
-            .copied()
+        let is = |index| self.is(StockIndex(index), site, sku);
+        self.index.find(Self::hash_at(site, sku_hash), is).map(StockIndex)
+    }
+
+    /// Reads what a look for a SKU will need first.
+    #[inline]
+    pub(super) fn touch(&self, site: SiteIndex, sku_hash: u64) -> u64 {
+        self.index.touch(Self::hash_at(site, sku_hash))
+    }
+
+    /// What [`Self::find`] will most probably find, told by the hash alone: without a look at the item.
+    pub(super) fn guess(&self, site: SiteIndex, sku_hash: u64) -> Option<StockIndex> {
+        self.index.find(Self::hash_at(site, sku_hash), |_| true).map(StockIndex)
+    }
+
+    /// Whether an item is this SKU's at this site.
+    pub(super) fn is(&self, index: StockIndex, site: SiteIndex, sku: &str) -> bool {
+        let item = self.get(index);
+        item.site == site && item.sku == sku
     }
 
     pub(super) fn find_or_add(&mut self, site: SiteIndex, sku: &str) -> StockIndex {
@@ -159,25 +192,14 @@ impl StockTable {
             return known;
         }
         let index = StockIndex(u32::try_from(self.items.len()).expect("policy caps the SKUs"));
-        self.items.push(Stock {
-            sku: sku.into(),
-            site,
-            releasing: false,
-            on_hand: 0,
-            reserved: 0,
-            safety: None,
-            received: 0,
-            adjusted: 0,
-            restocked: 0,
-            shipped: 0,
-        });
+        let sku = sku.into();
+        let item =
+            Stock { sku, hash: sku_hash, on_hand: 0, reserved: 0, safety: None, site, releasing: false };
+        self.items.push(item);
+        self.flows.push(Flows::default());
         self.totals.skus += 1;
         self.totals.out_of_stock += u64::from(self.available(index) <= 0);
-        let (items, seed) = (&self.items, self.seed);
-        self.table.insert_unique(Self::hash_at(site, sku_hash), index, |index| {
-            let item = &items[index.0 as usize];
-            Self::hash_at(item.site, hash_seeded(item.sku.as_bytes(), seed))
-        });
+        self.index.insert(Self::hash_at(site, sku_hash), index.0);
         index
     }
 
@@ -185,8 +207,22 @@ impl StockTable {
         &self.items[index.0 as usize]
     }
 
+    /// The site of an order: that of all its lines.
+    pub(super) fn site_of(&self, order: &Order) -> SiteIndex {
+        self.get(order.lines()[0].stock).site
+    }
+
     pub(super) fn items(&self) -> &[Stock] {
         &self.items
+    }
+
+    pub(super) fn flows(&self, index: StockIndex) -> &Flows {
+        &self.flows[index.0 as usize]
+    }
+
+    /// Every item, with what came and went of it.
+    pub(super) fn with_flows(&self) -> impl Iterator<Item = (&Stock, &Flows)> {
+        self.items.iter().zip(&self.flows)
     }
 
     pub(super) const fn totals(&self) -> StockTotals {
@@ -194,7 +230,7 @@ impl StockTable {
     }
 
     pub(super) fn safety_of(&self, item: &Stock) -> i64 {
-        item.safety.unwrap_or(self.safety)
+        item.safety.map_or(self.safety, i64::from)
     }
 
     /// What a new promise could take, before anybody's claims.
@@ -204,65 +240,63 @@ impl StockTable {
     }
 
     /// Changes an item and keeps the sums.
-    fn change(&mut self, index: StockIndex, change: impl FnOnce(&mut Stock)) {
-        let was_out = self.available(index) <= 0;
+    fn change(&mut self, index: StockIndex, change: impl FnOnce(&mut Stock, &mut Flows)) {
+        let safety = self.safety;
         let item = &mut self.items[index.0 as usize];
-        let (on_hand, reserved) = (item.on_hand, item.reserved);
-        change(item);
-        debug_assert_eq!(
-            item.received + item.adjusted + item.restocked,
-            item.on_hand + item.shipped,
-            "stock of {} is not conserved",
-            item.sku
-        );
+        let flows = &mut self.flows[index.0 as usize];
+        let is_out = |item: &Stock| item.on_hand - item.reserved <= item.safety.map_or(safety, i64::from);
+        let (on_hand, reserved, was_out) = (item.on_hand, item.reserved, is_out(item));
+        change(item, flows);
+        debug_assert!(flows.conserve(item.on_hand), "stock of {} is not conserved", item.sku);
         debug_assert!(item.reserved >= 0, "negative reserved stock of {}", item.sku);
         self.totals.on_hand += item.on_hand - on_hand;
         self.totals.reserved += item.reserved - reserved;
-        let is_out = self.available(index) <= 0;
-        self.totals.out_of_stock = self.totals.out_of_stock + u64::from(is_out) - u64::from(was_out);
+        self.totals.out_of_stock = self.totals.out_of_stock + u64::from(is_out(item)) - u64::from(was_out);
     }
 
     pub(super) fn reserve(&mut self, index: StockIndex, quantity: i64) {
-        self.change(index, |item| item.reserved += quantity);
+        self.change(index, |item, _| item.reserved += quantity);
     }
 
     pub(super) fn unreserve(&mut self, index: StockIndex, quantity: i64) {
-        self.change(index, |item| item.reserved -= quantity);
+        self.change(index, |item, _| item.reserved -= quantity);
     }
 
     /// Goods leave, of which `reserved` had been promised to the order that they leave for.
     pub(super) fn ship(&mut self, index: StockIndex, quantity: i64, reserved: i64) {
-        self.change(index, |item| {
+        self.change(index, |item, flows| {
             item.on_hand -= quantity;
-            item.shipped += quantity;
+            flows.shipped += quantity;
             item.reserved -= reserved;
         });
     }
 
     pub(super) fn receive(&mut self, index: StockIndex, quantity: i64) {
-        self.change(index, |item| {
+        self.change(index, |item, flows| {
             item.on_hand += quantity;
-            item.received += quantity;
+            flows.received += quantity;
         });
     }
 
     pub(super) fn restock(&mut self, index: StockIndex, quantity: i64) {
-        self.change(index, |item| {
+        self.change(index, |item, flows| {
             item.on_hand += quantity;
-            item.restocked += quantity;
+            flows.restocked += quantity;
         });
     }
 
     /// Sets what is on hand to what was counted.
     pub(super) fn count(&mut self, index: StockIndex, counted: i64) {
-        self.change(index, |item| {
-            item.adjusted += counted - item.on_hand;
+        self.change(index, |item, flows| {
+            flows.adjusted += counted - item.on_hand;
             item.on_hand = counted;
         });
     }
 
+    /// Sets an item's own safety stock, which policy bounds by [`QUANTITY_LIMIT_MAX`].
     pub(super) fn set_safety(&mut self, index: StockIndex, safety: Option<i64>) {
-        self.change(index, |item| item.safety = safety);
+        let safety = safety.map(|units| u32::try_from(units).expect("checked by policy"));
+        self.change(index, |item, _| item.safety = safety);
     }
 
     pub(super) fn set_safety_default(&mut self, safety: i64) {
@@ -270,7 +304,7 @@ impl StockTable {
         let out = self
             .items
             .iter()
-            .filter(|item| item.on_hand - item.reserved - item.safety.unwrap_or(safety) <= 0);
+            .filter(|item| item.on_hand - item.reserved - item.safety.map_or(safety, i64::from) <= 0);
         self.totals.out_of_stock = out.count() as u64;
     }
 

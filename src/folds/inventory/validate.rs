@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use smallvec::SmallVec;
 
+use super::ahead::Seen;
 use super::refusal::Refusal;
-use super::stock::StockTable;
+use super::stock::{StockIndex, StockTable};
 use crate::words::command::Line;
 use crate::words::outcome::Reason;
 use crate::words::policy::{Policy, QUANTITY_LIMIT_MAX};
@@ -25,9 +26,10 @@ pub(super) fn ids<'t>(ids: impl IntoIterator<Item = &'t Text<'t>>) -> Checked {
 }
 
 /// Short texts that nobody decides by are bounded like ids.
-pub(super) fn texts<'t>(texts: impl IntoIterator<Item = (&'static str, &'t Option<Text<'t>>)>) -> Checked {
+#[inline]
+pub(super) fn texts<'t, const N: usize>(texts: [(&'static str, Option<&'t Text<'t>>); N]) -> Checked {
     for (name, text) in texts {
-        if text.as_ref().is_some_and(|text| !is_id(text)) {
+        if text.is_some_and(|text| !is_id(text)) {
             return Err(Refusal::detailed(
                 Reason::InvalidValue,
                 format!("{name} must be 1 to 64 bytes without control characters"),
@@ -52,6 +54,16 @@ pub(super) struct Want<'c> {
     pub(super) hash: u64,
     /// At most the sum of all lines at the highest limit, so it cannot overflow.
     pub(super) quantity: i64,
+    /// Where it lies, once that was looked up; none where the SKU is not known.
+    pub(super) stock: Option<StockIndex>,
+    /// How much of it can be had, once that was looked up.
+    pub(super) free: i64,
+}
+
+impl Want<'_> {
+    pub(super) const fn is_short(&self) -> bool {
+        self.free < self.quantity
+    }
 }
 
 pub(super) type Wants<'c> = SmallVec<[Want<'c>; 4]>;
@@ -65,26 +77,31 @@ pub(super) fn wants<'c>(
     lines: &'c [Line<'_>],
     least: i64,
     stock: &StockTable,
+    seen: &Seen,
 ) -> Result<Wants<'c>, Refusal<'static>> {
-    let mut wants = Wants::with_capacity(lines.len().min(LINEAR_MAX));
-    let mut places = BTreeMap::new();
-    for line in lines {
+    let mut wants = Wants::new();
+    let mut places = (lines.len() > LINEAR_MAX).then(BTreeMap::new);
+    for (number, line) in lines.iter().enumerate() {
         if !is_id(&line.sku) {
             return Err(Refusal::new(Reason::InvalidId));
         }
         if !(least..=QUANTITY_LIMIT_MAX).contains(&line.quantity) {
             return Err(Refusal::new(Reason::InvalidQuantity));
         }
-        let known = if lines.len() <= LINEAR_MAX {
-            wants.iter().position(|want: &Want<'_>| want.sku == line.sku)
-        } else {
+        let known_at = seen.line(number);
+        let hash = known_at.map_or_else(|| stock.hash(&line.sku), |index| stock.get(index).hash);
+        let known = if let Some(places) = &mut places {
             let next = wants.len();
             let place = *places.entry(&*line.sku).or_insert(next);
             (place < next).then_some(place)
+        } else {
+            wants.iter().position(|want: &Want<'_>| want.hash == hash && want.sku == line.sku)
         };
         match known {
             Some(place) => wants[place].quantity += line.quantity,
-            None => wants.push(Want { sku: &line.sku, hash: stock.hash(&line.sku), quantity: line.quantity }),
+            None => {
+                wants.push(Want { sku: &line.sku, hash, quantity: line.quantity, stock: known_at, free: 0 })
+            }
         }
     }
     if wants.is_empty() { Err(Refusal::new(Reason::NoLines)) } else { Ok(wants) }

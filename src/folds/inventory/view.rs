@@ -4,7 +4,7 @@ use super::Inventory;
 use super::digest::part_units;
 use super::order::Order;
 use super::orders::Found;
-use super::stock::{SiteIndex, Stock, StockTotals};
+use super::stock::{Flows, SiteIndex, Stock, StockTotals};
 use crate::words::outcome::State;
 use crate::words::policy::Policy;
 use crate::words::timestamp::Timestamp;
@@ -127,7 +127,7 @@ impl Inventory {
 
     /// All stock, in the order in which SKUs became known.
     pub fn stock(&self) -> impl Iterator<Item = StockView> {
-        self.stock.items().iter().map(|item| self.stock_view(item))
+        self.stock.with_flows().map(|(item, flows)| self.stock_view(item, flows))
     }
 
     /// The stock of one SKU at one site.
@@ -135,10 +135,10 @@ impl Inventory {
     pub fn stock_of(&self, site: &str, sku: &str) -> Option<StockView> {
         let site = self.sites.find(Some(site)).ok()?;
         let index = self.stock.find(site, sku, self.stock.hash(sku))?;
-        Some(self.stock_view(self.stock.get(index)))
+        Some(self.stock_view(self.stock.get(index), self.stock.flows(index)))
     }
 
-    fn stock_view(&self, item: &Stock) -> StockView {
+    fn stock_view(&self, item: &Stock, flows: &Flows) -> StockView {
         let safety_stock = self.stock.safety_of(item);
         StockView {
             site: self.site_name(item.site).to_owned(),
@@ -147,10 +147,10 @@ impl Inventory {
             reserved: item.reserved,
             available: item.on_hand - item.reserved - safety_stock,
             safety_stock,
-            received: item.received,
-            adjusted: item.adjusted,
-            restocked: item.restocked,
-            shipped: item.shipped,
+            received: flows.received,
+            adjusted: flows.adjusted,
+            restocked: flows.restocked,
+            shipped: flows.shipped,
         }
     }
 
@@ -161,7 +161,7 @@ impl Inventory {
     /// SKUs whose safety stock is their own, as (site, SKU, quantity).
     pub fn own_safety_stock(&self) -> impl Iterator<Item = (&str, &str, i64)> {
         self.stock.items().iter().filter_map(|item| {
-            item.safety.map(|quantity| (self.site_name(item.site), item.sku.as_str(), quantity))
+            item.safety.map(|quantity| (self.site_name(item.site), item.sku.as_str(), quantity.into()))
         })
     }
 
@@ -199,9 +199,9 @@ impl Inventory {
             waiting += u64::from(order.is_waiting());
             add_reserved(order, &mut reserved);
         }
-        for (item, lines) in self.stock.items().iter().zip(reserved) {
+        for ((item, flows), lines) in self.stock.with_flows().zip(reserved) {
             let (site, sku) = (self.site_name(item.site).to_owned(), item.sku.to_string());
-            if item.received + item.adjusted + item.restocked != item.on_hand + item.shipped {
+            if !flows.conserve(item.on_hand) {
                 return Err(Broken::Conservation { site, sku });
             }
             if item.reserved != lines {
@@ -223,7 +223,7 @@ impl Inventory {
 }
 
 fn add_reserved(order: &Order, reserved: &mut [i64]) {
-    for (line, part) in order.lines.iter().zip(order.parts()) {
+    for (line, part) in order.lines().iter().zip(order.parts()) {
         debug_assert_eq!(
             u64::from(line.quantity),
             part_units(&part),

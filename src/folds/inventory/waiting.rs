@@ -134,9 +134,9 @@ impl Inventory {
     pub(super) fn repark(&mut self, slot: Slot) {
         self.unpark(slot);
         let order = self.orders.get(slot);
-        let first = (0..order.lines.len()).find(|&line| order.part(line).waiting > 0);
+        let first = (0..order.lines().len()).find(|&line| order.part(line).waiting > 0);
         if let Some(line) = first {
-            let stock = order.lines[line].stock;
+            let stock = order.lines()[line].stock;
             self.park(slot, stock);
             self.release(stock);
         }
@@ -162,7 +162,7 @@ impl Inventory {
     fn short_elsewhere(&self, slot: Slot, except: StockIndex) -> Option<StockIndex> {
         let order = self.orders.get(slot);
         let ticket = order.ticket();
-        order.lines.iter().enumerate().find_map(|(line, OrderLine { stock, .. })| {
+        order.lines().iter().enumerate().find_map(|(line, OrderLine { stock, .. })| {
             let need = i64::from(order.part(line).waiting);
             let short = *stock != except
                 && need > 0
@@ -174,6 +174,9 @@ impl Inventory {
 
     /// Promises stock to an order.
     pub(super) fn reserve(&mut self, stock: StockIndex, quantity: i64) {
+        if self.waiting.needs.is_empty() {
+            return self.stock.reserve(stock, quantity);
+        }
         let before = self.stock.available(stock);
         self.stock.reserve(stock, quantity);
         self.lowered(stock, before);
@@ -221,7 +224,7 @@ impl Inventory {
 
     fn need_at(&self, slot: Slot, stock: StockIndex) -> i64 {
         let order = self.orders.get(slot);
-        let line = order.lines.iter().position(|line| line.stock == stock);
+        let line = order.lines().iter().position(|line| line.stock == stock);
         line.map_or(0, |line| i64::from(order.part(line).waiting))
     }
 
@@ -230,7 +233,7 @@ impl Inventory {
         self.unpark(slot);
         let order = self.orders.get_mut(slot);
         order.since = turn.at;
-        let lines = order.lines.clone();
+        let lines = order.copied_lines();
         let mut parts = order.parts();
         for part in &mut parts {
             part.reserved += std::mem::take(&mut part.waiting);
@@ -243,7 +246,7 @@ impl Inventory {
         self.hold(slot, turn.at);
         turn.budget -= 1;
         let order = self.orders.get(slot);
-        turn.emit(Decision::Confirmed {
+        turn.emit(&Decision::Confirmed {
             order_id: order.id.as_str().into(),
             pay_by: order.pay_by(),
             shortages: Vec::new(),
@@ -256,7 +259,7 @@ impl Inventory {
 /// What an order needs of SKUs other than the one that it is parked at.
 fn needs_elsewhere(order: &Order, parked_at: StockIndex) -> impl Iterator<Item = (StockIndex, u32)> {
     let needs = order
-        .lines
+        .lines()
         .iter()
         .enumerate()
         .map(|(line, OrderLine { stock, .. })| (*stock, order.part(line).waiting));

@@ -6,10 +6,12 @@
 
 use wincode::config::Configuration;
 
-use super::{Decoded, Undecodable};
-use crate::words::command::{COMMANDS_MAX, Command, ELEMENTS_MAX};
-use crate::words::outcome::Outcome;
+use super::{Decoded, Undecodable, place};
+use crate::words::command::{COMMANDS_MAX, Command, ELEMENTS_MAX, Place};
+use crate::words::identity::Identity;
+use crate::words::outcome::{Decision, Outcome};
 use crate::words::policy::{PolicyChange, RULES_NEWEST};
+use crate::words::timestamp::Timestamp;
 
 /// The frame version that this binary writes, and the only one there is.
 pub const FRAME_VERSION: u8 = 1;
@@ -103,7 +105,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// Reads one of bincode's variable-length unsigned integers.
-fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     let (&first, rest) = bytes.split_first()?;
     let width = match first {
         0..=250 => {
@@ -217,7 +219,22 @@ pub fn encode_command(command: &Command<'_>) -> Vec<u8> {
     wincode::config::serialize(command, writing!()).expect("memory takes whatever is written")
 }
 
-pub(super) fn decode_command(bytes: &[u8]) -> Decoded<'_> {
+/// Reads one command, without a frame, into `decoded`, using the memory of what was there before.
+#[inline]
+pub(super) fn read_command<'a>(bytes: &'a [u8], decoded: &mut Decoded<'a>) {
+    if !matches!(decoded, Ok(Command::Place(_))) {
+        *decoded = Ok(Command::Place(Place::default()));
+    }
+    if let Ok(Command::Place(place)) = decoded
+        && place::read(bytes, place)
+    {
+        return;
+    }
+    *decoded = derived(bytes);
+}
+
+/// One command, without a frame, by the derived decoder.
+pub(super) fn derived(bytes: &[u8]) -> Decoded<'_> {
     let command: Command<'_> = match wincode::config::deserialize_exact(bytes, reading!()) {
         Ok(command) => command,
         Err(error) => {
@@ -243,12 +260,16 @@ fn rules_beyond(bytes: &[u8]) -> Option<u32> {
     (rules > RULES_NEWEST).then_some(rules)
 }
 
-/// Appends one outcome in bincode's format to `bytes`, without a frame.
+/// Appends one outcome in bincode's format to `bytes`, without a frame: an [`Outcome`] of these parts.
 ///
 /// # Panics
 /// Never: the types hold nothing that cannot be written.
-pub fn encode_outcome(bytes: &mut Vec<u8>, outcome: &Outcome<'_>) {
-    wincode::config::serialize_into(bytes, outcome, writing!()).expect("memory takes whatever is written");
+pub fn encode_outcome(bytes: &mut Vec<u8>, decision: &Decision<'_>, identity: Identity, at: Timestamp) {
+    // A struct's fields follow each other; so written, nothing has to be moved into one first.
+    let Identity { sequence, index, place } = identity;
+    wincode::config::serialize_into(&mut *bytes, decision, writing!())
+        .and_then(|()| wincode::config::serialize_into(bytes, &(sequence, index, place, at), writing!()))
+        .expect("memory takes whatever is written");
 }
 
 /// Reads one outcome in bincode's format, without a frame.

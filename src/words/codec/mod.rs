@@ -6,8 +6,9 @@
 
 mod frame;
 mod json;
+mod place;
 
-use super::command::Command;
+use super::command::{Command, Tick};
 use super::outcome::Outcome;
 
 pub use frame::{FRAME_VERSION, FrameWriter, decode_outcome, encode_command, encode_outcome};
@@ -106,14 +107,31 @@ impl<'a> Iterator for Commands<'a> {
     type Item = Decoded<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match &mut self.0 {
-            Inner::Json(elements) => elements.next(),
-            Inner::Frame(elements) => Some(elements.next()?.and_then(frame::decode_command)),
-        }
+        let mut decoded = Ok(Command::Tick(Tick {}));
+        self.read(&mut decoded).then_some(decoded)
     }
 }
 
-impl Commands<'_> {
+impl<'a> Commands<'a> {
+    /// Reads the next command into `decoded`, using the memory of what was there before; false at the end.
+    #[inline]
+    pub fn read(&mut self, decoded: &mut Decoded<'a>) -> bool {
+        match &mut self.0 {
+            Inner::Json(elements) => elements.next().map(|next| *decoded = next).is_some(),
+            Inner::Frame(elements) => match elements.next() {
+                Some(Ok(element)) => {
+                    frame::read_command(element, decoded);
+                    true
+                }
+                Some(Err(undecodable)) => {
+                    *decoded = Err(undecodable);
+                    true
+                }
+                None => false,
+            },
+        }
+    }
+
     /// Whether the payload holds exactly one element. To be asked before the first is taken.
     #[must_use]
     pub fn is_single(&self) -> bool {
