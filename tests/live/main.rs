@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod bench;
 mod cli;
 mod contract;
 mod jetstream;

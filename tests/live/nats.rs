@@ -148,7 +148,7 @@ impl Drop for Server {
     }
 }
 
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let path = std::env::var_os(SERVER_VARIABLE).map_or_else(
         || {
             Path::new(env!("CARGO_MANIFEST_DIR"))

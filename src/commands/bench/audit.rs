@@ -120,7 +120,8 @@ pub(super) struct Audit<'o> {
     stored: Numbers,
     confirmed: Numbers,
     given_back: Numbers,
-    // Of the shard that is read now:
+    /// The shard that is read now. What follows is of it alone.
+    shard: usize,
     /// Units received, and units confirmed less those given back, by SKU.
     stock: Vec<(i64, i64)>,
     messages: VecDeque<LogMessage>,
@@ -142,6 +143,7 @@ impl<'o> Audit<'o> {
             stored: Numbers::default(),
             confirmed: Numbers::default(),
             given_back: Numbers::default(),
+            shard: 0,
             stock: Vec::new(),
             messages: VecDeque::new(),
             log_last: 0,
@@ -205,6 +207,7 @@ impl<'o> Audit<'o> {
         self.told.clear();
         self.stock.clear();
         (self.log_last, self.next_index, self.through) = (0, 0, Identity::START);
+        self.shard += 1;
     }
 
     /// All shards have been read.
@@ -289,6 +292,7 @@ impl<'o> Audit<'o> {
         let new = self.stored.add(number);
         self.orders.draw(number, &mut self.drawn);
         let same = place.lines.len() == self.drawn.len()
+            && self.orders.shard_of(number) == self.shard
             && place.lines.iter().zip(&self.drawn).all(|(line, (sku, quantity))| {
                 line.quantity == *quantity && self.orders.sku_of(&line.sku) == Some(*sku)
             });
@@ -296,7 +300,7 @@ impl<'o> Audit<'o> {
             format!("record {at}: order {number} is in the log twice, and was sent once")
         });
         self.findings.add(Wrong::Unexplained, u64::from(!same), || {
-            format!("record {at}: order {number} is not what was sent")
+            format!("record {at}: order {number} is not what was sent there")
         });
     }
 
@@ -496,3 +500,6 @@ pub(super) async fn audit<S: Streams>(shards: &[S], orders: &Orders, sent: u64) 
     }
     Ok(audit.end())
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,9 @@ pub(super) struct RateFigures {
     /// As it was asked for: a number, `max`, or `sweep`.
     pub(super) rate: String,
     pub(super) pace: Pace,
+    /// What a sweep has tried to find the rate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) tried: Vec<Pass>,
     pub(super) rounds: Vec<Round>,
 }
 
@@ -97,9 +100,11 @@ pub(super) struct Cpu {
 }
 
 impl Pass {
+    /// `slack` orders may be on their way at the window's end, though they were announced in time.
     pub(super) fn new(
         worker: Worker,
         pace: Pace,
+        slack: u64,
         generated: Generated,
         cpu: Cpu,
         worker_rss_bytes: Option<u64>,
@@ -108,7 +113,8 @@ impl Pass {
         let orders_per_second = announced / generated.window_seconds.max(1e-9);
         let held = match pace {
             Pace::PerSecond(rate) => {
-                generated.unsent == 0 && orders_per_second * 1_000.0 >= to_f64(rate) * HELD_PERMILLE
+                let planned = to_f64(rate) * generated.window_seconds * HELD_PERMILLE / 1_000.0;
+                generated.unsent == 0 && announced + to_f64(slack) >= planned
             }
             Pace::InFlight(_) => true,
         };
@@ -183,6 +189,11 @@ impl RateFigures {
         })
     }
 
+    /// All passes of Weir, those that a sweep has tried included.
+    pub(super) fn audited(&self) -> impl Iterator<Item = &Pass> {
+        self.tried.iter().chain(self.passes(Worker::Weir))
+    }
+
     /// A figure of a worker over the rounds.
     pub(super) fn spread(&self, worker: Worker, figure: impl Fn(&Pass) -> f64) -> Option<Spread> {
         Spread::of(self.passes(worker).map(figure))
@@ -235,10 +246,10 @@ mod tests {
                 ..Generated::default()
             };
             let cpu = Cpu { worker: Some(1e6), ..Cpu::default() };
-            Pass::new(Worker::Weir, Pace::PerSecond(1_000), generated, cpu, None)
+            Pass::new(Worker::Weir, Pace::PerSecond(1_000), 5, generated, cpu, None)
         };
         assert!(pass(2_000, 0).held && pass(1_985, 0).held);
-        assert!(!pass(1_975, 0).held && !pass(2_000, 1).held);
+        assert!(!pass(1_974, 0).held && !pass(2_000, 1).held);
         assert_eq!(pass(2_000, 0).cpu.worker, Some(500.0));
         assert_eq!(pass(2_000, 0).cpu.server, None);
     }

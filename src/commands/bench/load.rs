@@ -48,11 +48,6 @@ impl Load {
     pub(super) fn shard_of_message(&self, number: u64) -> usize {
         usize::try_from(number % u64::from(self.shards)).unwrap_or(0)
     }
-
-    /// The shard that an order goes to.
-    pub(super) fn shard_of_order(&self, number: u64) -> usize {
-        self.shard_of_message(number / u64::from(self.batch))
-    }
 }
 
 /// How many lines an order has.

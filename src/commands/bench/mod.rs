@@ -11,6 +11,7 @@
 //! be so. What is deliberately absent: other machines, since a network would be measured rather than Weir.
 
 mod audit;
+mod compare;
 mod conditions;
 mod count;
 mod figures;
@@ -27,17 +28,26 @@ mod screen;
 mod server;
 mod sizing;
 
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
 use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Ended;
 use super::connect::Deployment;
 use super::run::Signals;
+use crate::words::config::Config;
 use conditions::Conditions;
-use figures::{RateFigures, Report, Round, Worker};
+use figures::{Pass, RateFigures, Report, Round, Worker};
 use job::Pace;
-use options::Rate;
+use options::{Options, Rate};
 use orders::Orders;
-use pass::{Stage, remove_streams};
+use pass::{Stage, config, remove_streams};
 use screen::Screen;
 use server::{Folder, Servers, find};
 
@@ -46,16 +56,26 @@ pub(super) use options::Args;
 /// Orders on their way at saturation: enough for the largest appends, little enough to be worked off in a tenth of a
 /// second.
 const IN_FLIGHT: u64 = 131_072;
+/// How many passes a sweep tries after the first.
+const SWEEP_STEPS: u32 = 6;
+/// How long removing streams from somebody else's server may take after a failure.
+const CLEAN_PATIENCE: Duration = Duration::from_secs(5);
 /// The store's filesystem must have room for this many bytes.
 const FREE_BYTES_LEAST: u64 = 2 << 30;
 
 /// A process that `weir bench` starts.
-#[derive(Clone, Copy, Debug, clap::Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 pub(super) enum Part {
     /// The load generator
     Generate,
     /// The ceiling's worker
     Count,
+    /// Another program, which does not outlive the bench
+    Become {
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// Runs a part of the bench, in a process of its own.
@@ -63,64 +83,81 @@ pub(super) async fn part(part: Part) -> anyhow::Result<Ended> {
     match part {
         Part::Generate => generate::generate().await,
         Part::Count => count::count().await,
+        Part::Become { program, arguments } => {
+            // Survives the change of program. The bench ends its parts itself, unless it is killed.
+            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+            let error = Command::new(&program).args(arguments).exec();
+            Err(error).with_context(|| format!("cannot run {}", program.display()))
+        }
     }
 }
 
 /// Runs the bench.
 pub(super) async fn bench(args: Args) -> anyhow::Result<Ended> {
     let options = args.options()?;
+    let earlier = args.compare.as_deref().map(compare::read).transpose()?;
     let mut signals = Signals::new()?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let passes = Cell::new(0);
+    // All processes and folders end with what is dropped here.
+    let measured = tokio::select! {
+        measured = run(&args, &options, &passes) => measured,
+        () = signals.next() => Err(anyhow::anyhow!("interrupted")),
+        _ = hangup.recv() => Err(anyhow::anyhow!("interrupted")),
+    };
+    Screen::new().clear();
+    if let (Err(_), Some(url)) = (&measured, args.server_url()) {
+        clean(&config(&options, &[url], passes.get())).await;
+    }
+    finish(&args, &measured?, earlier.as_ref())
+}
+
+/// Starts what is needed, and measures.
+async fn run(args: &Args, options: &Options, passes: &Cell<u32>) -> anyhow::Result<Report> {
     let orders = Orders::new(&options.load);
-    let folder = Folder::new(args.store_dir.as_deref())?;
+    let executable = std::env::current_exe()?;
     let sizes = sizing::sizes(&options.load, &orders).await?;
-    let servers = match &args.server {
-        Some(url) => Servers::given(vec![url.clone()]),
-        None => {
+    let folder = Folder::new(args.store_dir.as_deref())?;
+    let (servers, store) = match (&args.server, options.fsync) {
+        (None, Some(fsync)) => {
             enough_room(&folder)?;
             let binary = find(args.nats_server.as_deref())?;
-            Servers::start(
-                &binary,
-                folder.path(),
-                options.fsync.unwrap_or(server::Fsync::Lazy),
-                options.replicas,
-            )
-            .await?
+            let started = Servers::start(&executable, &binary, folder.path(), fsync, options.replicas);
+            (started.await?, Some(folder.path()))
         }
+        _ => (Servers::given(args.server_url().into_iter().collect()), None),
     };
     let mut stage = Stage {
-        options: &options,
+        options,
         orders: &orders,
         sizes,
         servers,
         folder: folder.path(),
-        executable: std::env::current_exe()?,
+        executable,
         screen: Screen::new(),
-        passes: 0,
+        passes,
     };
-    let measured = tokio::select! {
-        measured = measure(&mut stage, args.server.is_none()) => measured,
-        () = signals.next() => Err(anyhow::anyhow!("interrupted")),
-    };
-    stage.screen.clear();
-    if measured.is_err() && args.server.is_some() {
-        clean(&stage).await;
-    }
-    drop(stage);
-    let report = measured?;
-    finish(&args, &report)
+    let deployment = Deployment::connect(&config(options, &stage.servers.urls, 0), "bench", false).await?;
+    let version = deployment.connections.publishing.client().server_info().version;
+    let conditions = Conditions::of(version, store);
+    let rates = measure(&mut stage).await?;
+    Ok(Report { conditions, options: options.clone(), rates })
 }
 
 /// Shows the report and writes what was asked for.
-fn finish(args: &Args, report: &Report) -> anyhow::Result<Ended> {
+fn finish(args: &Args, report: &Report, earlier: Option<&Report>) -> anyhow::Result<Ended> {
     print!("{}", report::text(report));
+    if let Some(earlier) = earlier {
+        print!("\n{}", compare::text(report, earlier));
+    }
     if let Some(path) = &args.json {
-        let json = serde_json::to_vec_pretty(report)?;
+        let json = serde_json::to_vec(report)?;
         std::fs::write(path, json).with_context(|| path.display().to_string())?;
     }
     if let Some(folder) = &args.hgrm {
         report::write_hgrm(report, folder)?;
     }
-    let passes = report.rates.iter().flat_map(|figures| figures.passes(Worker::Weir));
+    let passes = report.rates.iter().flat_map(RateFigures::audited);
     let good = passes.filter_map(|pass| pass.audit.as_ref()).all(audit::Findings::are_good);
     Ok(if good { Ended::Done } else { Ended::Failed })
 }
@@ -138,17 +175,15 @@ fn enough_room(folder: &Folder) -> anyhow::Result<()> {
 }
 
 /// Measures all rates, and each in all rounds.
-async fn measure(stage: &mut Stage<'_>, own: bool) -> anyhow::Result<Report> {
-    let deployment = Deployment::connect(&stage.config(0), "bench", false).await?;
-    let version = deployment.connections.publishing.client().server_info().version;
-    let conditions = Conditions::of(version, own.then_some(stage.folder));
-    let options = stage.options.clone();
+async fn measure(stage: &mut Stage<'_>) -> anyhow::Result<Vec<RateFigures>> {
+    let options = stage.options;
     let mut rates = Vec::new();
     for rate in &options.rates {
+        let mut tried = Vec::new();
         let pace = match rate {
             Rate::PerSecond(rate) => Pace::PerSecond(*rate),
             Rate::Max => Pace::InFlight(IN_FLIGHT),
-            Rate::Sweep => Pace::PerSecond(sweep(stage).await?),
+            Rate::Sweep => Pace::PerSecond(sweep(stage, &mut tried).await?),
         };
         let mut rounds = Vec::new();
         for round in 1..=options.rounds {
@@ -160,26 +195,29 @@ async fn measure(stage: &mut Stage<'_>, own: bool) -> anyhow::Result<Report> {
             let ceiling = if options.ceiling { Some(pass(Worker::Ceiling).await?) } else { None };
             rounds.push(Round { ceiling, weir: pass(Worker::Weir).await? });
         }
-        rates.push(RateFigures { rate: rate.to_string(), pace, rounds });
+        rates.push(RateFigures { rate: rate.to_string(), pace, tried, rounds });
     }
-    Ok(Report { conditions, options, rates })
+    Ok(rates)
 }
-
-/// How many passes a sweep tries after the first.
-const SWEEP_STEPS: u32 = 6;
 
 /// Finds the highest rate of which the p99 stays within what was asked for, by halving what lies between a rate that holds
 /// and one that does not.
-async fn sweep(stage: &mut Stage<'_>) -> anyhow::Result<u64> {
+async fn sweep(stage: &mut Stage<'_>, tried: &mut Vec<Pass>) -> anyhow::Result<u64> {
     let p99_ms = figures::to_f64(stage.options.p99_ms);
     stage.screen.label("sweep, at saturation".to_owned());
     let top = stage.pass(Worker::Weir, Pace::InFlight(IN_FLIGHT)).await?;
     let (mut holds, mut fails) = (0, rounded(top.orders_per_second));
+    tried.push(top);
     for _ in 0..SWEEP_STEPS {
-        let rate = u64::midpoint(holds, fails);
+        let rate = u64::midpoint(holds, fails).max(1);
         stage.screen.label(format!("sweep, {rate}"));
         let pass = stage.pass(Worker::Weir, Pace::PerSecond(rate)).await?;
-        if pass.held && pass.latency.p99 <= p99_ms { holds = rate } else { fails = rate }
+        if pass.held && pass.latency.p99 <= p99_ms {
+            holds = rate
+        } else {
+            fails = rate
+        }
+        tried.push(pass);
     }
     anyhow::ensure!(holds > 0, "no rate held a p99 of {p99_ms} ms, down to {fails} orders/s");
     Ok(holds)
@@ -194,13 +232,12 @@ const fn rounded(rate: f64) -> u64 {
     rate as u64
 }
 
-/// Removes what the last pass has left on somebody else's server, if it can.
-async fn clean(stage: &Stage<'_>) {
-    let config = stage.config(stage.passes);
+/// Removes what a pass has left on somebody else's server, if it can.
+async fn clean(config: &Config) {
     let cleaning = async {
-        let deployment = Deployment::connect(&config, "bench", false).await?;
-        remove_streams(&deployment, &config).await
+        let deployment = Deployment::connect(config, "bench", false).await?;
+        remove_streams(&deployment, config).await
     };
     // The failure that led here is the one to tell.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), cleaning).await;
+    let _ = tokio::time::timeout(CLEAN_PATIENCE, cleaning).await;
 }

@@ -182,6 +182,12 @@ pub(super) struct Options {
 }
 
 impl Args {
+    /// The server that runs already.
+    pub(super) fn server_url(&self) -> Option<String> {
+        let whole = |url: &String| if url.contains("://") { url.clone() } else { format!("nats://{url}") };
+        self.server.as_ref().map(whole)
+    }
+
     pub(super) fn options(&self) -> anyhow::Result<Options> {
         anyhow::ensure!(
             !self.window.is_zero() && self.window <= TIME_MAX && self.warmup <= TIME_MAX,
@@ -231,7 +237,7 @@ impl Options {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
 
     use super::*;
@@ -242,7 +248,7 @@ mod tests {
         args: Args,
     }
 
-    fn options(arguments: &[&str]) -> Result<Options, String> {
+    pub(in crate::commands::bench) fn options(arguments: &[&str]) -> Result<Options, String> {
         let line =
             Line::try_parse_from([&["bench"], arguments].concat()).map_err(|error| error.to_string())?;
         line.args.options().map_err(|error| error.to_string())

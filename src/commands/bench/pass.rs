@@ -1,5 +1,6 @@
 //! A pass: one worker, fresh, on fresh streams, under one rate, once.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -46,7 +47,7 @@ pub(super) struct Stage<'r> {
     pub(super) executable: PathBuf,
     pub(super) screen: Screen,
     /// Passes so far.
-    pub(super) passes: u32,
+    pub(super) passes: &'r Cell<u32>,
 }
 
 /// What the servers and the parts had used at one moment.
@@ -57,36 +58,11 @@ struct Usage {
 }
 
 impl Stage<'_> {
-    /// The configuration of the `number`th pass's worker and streams.
-    pub(super) fn config(&self, number: u32) -> Config {
-        let load = &self.options.load;
-        let mut config = Config::default();
-        config.nats.urls.clone_from(&self.servers.urls);
-        config.nats.prefix = format!("bench-{}-{number}", std::process::id());
-        "127.0.0.1:0".clone_into(&mut config.admin.address);
-        "bench".clone_into(&mut config.worker.name);
-        config.worker.outcomes = load.format;
-        config.worker.log = LogStyle::Json;
-        config.worker.drain_deadline_ms = 20_000;
-        config.streams.replicas = self.options.replicas;
-        config.streams.log_bytes_max = STREAMS_BYTES_MAX / u64::from(load.shards);
-        config.streams.outcomes_bytes_max = STREAMS_BYTES_MAX / u64::from(load.shards);
-        let names = load.shard_names().into_iter().enumerate();
-        config.shards = Shards(
-            names
-                .map(|(shard, name)| {
-                    let site = load.site(shard).unwrap_or_else(|| SITE_DEFAULT.to_owned());
-                    Shard { name, sites: vec![site] }
-                })
-                .collect(),
-        );
-        config
-    }
-
     /// Measures a worker, and audits what it did if that is Weir.
     pub(super) async fn pass(&mut self, worker: Worker, pace: Pace) -> anyhow::Result<Pass> {
-        self.passes += 1;
-        let config = self.config(self.passes);
+        let number = self.passes.get() + 1;
+        self.passes.set(number);
+        let config = config(self.options, &self.servers.urls, number);
         config.check()?;
         self.screen.stage("making streams");
         let deployment = Deployment::connect(&config, "bench", false).await?;
@@ -102,7 +78,10 @@ impl Stage<'_> {
             // It has nothing to work off.
             Worker::Ceiling => drop(part),
         }
-        let mut pass = Pass::new(worker, pace, generated, cpu, rss);
+        let load = &self.options.load;
+        // Two messages for each shard.
+        let slack = 2 * u64::from(load.batch) * u64::from(load.shards);
+        let mut pass = Pass::new(worker, pace, slack, generated, cpu, rss);
         if worker == Worker::Weir {
             self.screen.stage("auditing");
             let streams: Vec<_> = deployment.all(&config)?.into_iter().map(|(_, streams)| streams).collect();
@@ -148,8 +127,8 @@ impl Stage<'_> {
         self.screen.stage("starting the worker");
         let file = self.folder.join("worker.toml");
         std::fs::write(&file, config.to_toml())?;
-        let mut command = self.part(&["run", "--config"]);
-        command.arg(&file);
+        let mut command = self.part(&["bench-part", "become"]);
+        command.arg(&self.executable).args(["run", "--config"]).arg(&file);
         let mut worker = Part::start("worker", command, None)?;
         let tail = worker.tail();
         let ready = async {
@@ -232,6 +211,28 @@ impl Stage<'_> {
             }
         }
     }
+}
+
+/// The configuration of the `number`th pass's worker and streams.
+pub(super) fn config(options: &Options, urls: &[String], number: u32) -> Config {
+    let load = &options.load;
+    let mut config = Config::default();
+    config.nats.urls = urls.to_vec();
+    config.nats.prefix = format!("bench-{}-{number}", std::process::id());
+    "127.0.0.1:0".clone_into(&mut config.admin.address);
+    "bench".clone_into(&mut config.worker.name);
+    config.worker.outcomes = load.format;
+    config.worker.log = LogStyle::Json;
+    config.worker.drain_deadline_ms = 20_000;
+    config.streams.replicas = options.replicas;
+    config.streams.log_bytes_max = STREAMS_BYTES_MAX / u64::from(load.shards);
+    config.streams.outcomes_bytes_max = STREAMS_BYTES_MAX / u64::from(load.shards);
+    let shards = load.shard_names().into_iter().enumerate().map(|(shard, name)| {
+        let site = load.site(shard).unwrap_or_else(|| SITE_DEFAULT.to_owned());
+        Shard { name, sites: vec![site] }
+    });
+    config.shards = Shards(shards.collect());
+    config
 }
 
 /// What was used between two moments, in nanoseconds.

@@ -225,7 +225,7 @@ fn costs(figures: &RateFigures) -> String {
 
 /// What the audits come to.
 fn audits(report: &Report) -> String {
-    let passes = report.rates.iter().flat_map(|figures| figures.passes(Worker::Weir));
+    let passes = report.rates.iter().flat_map(RateFigures::audited);
     let findings: Vec<_> = passes.filter_map(|pass| pass.audit.as_ref()).collect();
     let sum = |figure: fn(&super::audit::Findings) -> u64| findings.iter().map(|it| figure(it)).sum::<u64>();
     let refused = sum(|it| it.refused.values().sum());

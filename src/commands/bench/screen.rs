@@ -14,7 +14,7 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(3);
 pub(super) struct Screen {
     terminal: bool,
     clock: SharedClock,
-    shown: Duration,
+    shown: Option<Duration>,
     /// What is under way.
     label: String,
 }
@@ -22,8 +22,7 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn new() -> Self {
         let clock = SystemClock::shared();
-        let shown = clock.monotonic();
-        Self { terminal: std::io::stderr().is_terminal(), clock, shown, label: String::new() }
+        Self { terminal: std::io::stderr().is_terminal(), clock, shown: None, label: String::new() }
     }
 
     /// Says what is under way.
@@ -60,8 +59,11 @@ impl Screen {
             eprint!("\r\x1b[K{line}");
             // A terminal that has gone away is no reason to stop.
             let _ = std::io::stderr().flush();
-        } else if self.clock.monotonic().saturating_sub(self.shown) >= PLAIN_INTERVAL {
-            self.shown = self.clock.monotonic();
+            return;
+        }
+        let now = self.clock.monotonic();
+        if self.shown.is_none_or(|shown| now.saturating_sub(shown) >= PLAIN_INTERVAL) {
+            self.shown = Some(now);
             eprintln!("{line}");
         }
     }

@@ -1,6 +1,8 @@
 //! The broker: a nats-server that is found, started on free loopback ports with a store of its own, and removed with it.
 
+use std::fs::DirBuilder;
 use std::net::TcpListener;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -99,7 +101,8 @@ impl Folder {
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
         let path = parent.join(format!("weir-bench-{}", std::process::id()));
         std::fs::create_dir_all(&parent)
-            .and_then(|()| std::fs::create_dir(&path))
+            // The configurations in it may hold a server's password.
+            .and_then(|()| DirBuilder::new().mode(0o700).create(&path))
             .with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(std::path::absolute(path)?))
     }
@@ -130,6 +133,7 @@ impl Servers {
 
     /// Starts as many servers as there shall be copies, and waits until each says where it listens.
     pub(super) async fn start(
+        executable: &Path,
         binary: &Path,
         folder: &Path,
         fsync: Fsync,
@@ -142,7 +146,8 @@ impl Servers {
             std::fs::create_dir(&home)?;
             let config = home.join("config");
             std::fs::write(&config, configuration(&home, number, fsync, &routes))?;
-            let mut command = Command::new(binary);
+            let mut command = Command::new(executable);
+            command.args(["bench-part", "become"]).arg(binary);
             command.arg("--config").arg(&config).arg("--ports_file_dir").arg(&home);
             servers.parts.push(Part::start("nats-server", command, None)?);
         }
