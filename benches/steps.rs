@@ -1,128 +1,176 @@
-//! What each step of an order's way costs, on one thread: decode, apply, encode.
+//! What each step of an order's way costs on one thread: decode, look up, apply, replay, encode, observe, with ten thousand, a
+//! million and ten million orders open.
 //!
-//! The reference order has a 12-byte id, two lines with 6-byte SKUs and `submitted_at`; 256 of them make a message. Figures
-//! are per message. Nothing here waits for a broker, so production adds the way through the streams.
+//! Figures are per message of 256 reference orders (see `reference.rs`), but for the look-up. Nothing here waits for a broker:
+//! production adds the way through the streams, which `weir bench` measures. Its messages lie in the cache when they are
+//! decoded, its stock is never short, and each order is new.
+
+mod reference;
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use bytes::Bytes;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use weir::folds::inventory::{Inventory, Output};
-use weir::words::codec::{Format, commands, decode_outcome, encode_commands};
-use weir::words::command::{Command, Line, Place, Receive};
-use weir::words::message::LogMessage;
-use weir::words::timestamp::Timestamp;
+use weir::edges::clock::SystemClock;
+use weir::edges::telemetry::Telemetry;
+use weir::folds::inventory::{Counts, Output};
+use weir::motion::folding::Folding;
+use weir::words::codec::{Format, FrameWriter, commands, decode_outcome, encode_commands};
+use weir::words::hash::mix;
+use weir::words::identity::Identity;
 
-const ORDERS: u64 = 256;
-const SKUS: u64 = 1_000;
+use reference::{ORDERS, State, order_id, orders};
 
-fn sku(number: u64) -> String {
-    format!("S{:05}", number % SKUS)
-}
-
-fn orders(first: u64) -> Vec<Command<'static>> {
-    (first..first + ORDERS)
-        .map(|number| {
-            let line = |number| Line { sku: sku(number).into(), quantity: 1 };
-            Command::Place(Place {
-                order_id: format!("O-{number:010}").into(),
-                lines: vec![line(number), line(number * 7 + 1)],
-                submitted_at: Some(Timestamp::from_millis(1_763_780_400_123)),
-                ..Place::default()
-            })
-        })
-        .collect()
-}
-
-fn message(sequence: u64, format: Format, commands: &[Command<'_>]) -> LogMessage {
-    LogMessage {
-        sequence,
-        stored_at_ns: 1_763_780_400_000_000_000,
-        format: Some(format),
-        payload: Bytes::from(encode_commands(format, commands)),
+/// How many orders are open; when the benches are only tried, few.
+fn sizes() -> Vec<u64> {
+    if std::env::args().any(|argument| argument == "--test") {
+        vec![10_000]
+    } else {
+        vec![10_000, 1_000_000, 10_000_000]
     }
 }
 
-/// An inventory with stock enough for all that follows.
-fn stocked() -> Inventory {
-    let lines = (0..SKUS).map(|number| Line { sku: sku(number).into(), quantity: 1_000_000_000 }).collect();
-    let receive = Command::Receive(Receive { receipt_id: "R".into(), lines, ..Receive::default() });
-    let mut inventory = Inventory::new();
-    inventory
-        .apply(&message(1, Format::Bincode, &[receive]), &mut Output::default())
-        .expect("the first message of a log");
-    inventory
-}
-
 fn decode(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("decode 256 orders");
+    let mut group = criterion.benchmark_group("decode");
     group.throughput(Throughput::Elements(ORDERS));
     for format in [Format::Bincode, Format::Json] {
         let payload = encode_commands(format, &orders(0));
         group.bench_function(format!("{format:?}"), |bencher| {
-            bencher.iter(|| commands(Some(format), black_box(&payload)).flatten().count());
+            let mut command = commands(Some(format), &payload).next().expect("there are many");
+            bencher.iter(|| {
+                let mut commands = commands(Some(format), black_box(&payload));
+                while commands.read(&mut command) {
+                    black_box(&command);
+                }
+            });
         });
     }
     group.finish();
 }
 
-fn apply(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("decode and apply 256 orders");
-    group.throughput(Throughput::Elements(ORDERS));
-    for open in [0, 100_000] {
-        group.bench_function(format!("{open} orders open"), |bencher| {
-            let mut inventory = stocked();
-            let mut output = Output::default();
-            let (mut sequence, mut number) = (2, 0);
-            let next = |inventory: &mut Inventory, output: &mut Output, message: LogMessage| {
-                output.clear();
-                inventory.apply(&message, output).expect("the next message of a log");
-                output.len()
-            };
-            while number < open {
-                let batch = message(sequence, Format::Bincode, &orders(number));
-                next(&mut inventory, &mut output, batch);
-                (sequence, number) = (sequence + 1, number + ORDERS);
-            }
+fn states(criterion: &mut Criterion) {
+    for open in sizes() {
+        let mut state = State::with_open(open);
+        let mut group = criterion.benchmark_group("look up one order");
+        group.bench_function(BenchmarkId::from_parameter(open), |bencher| {
+            let mut number = 0;
             bencher.iter_batched(
                 || {
-                    let batch = message(sequence, Format::Bincode, &orders(number));
-                    (sequence, number) = (sequence + 1, number + ORDERS);
-                    batch
+                    number += 1;
+                    order_id(mix(0, number) % open)
                 },
-                |batch| black_box(next(&mut inventory, &mut output, batch)),
-                BatchSize::PerIteration,
+                |id| state.inventory.order(&id).is_some(),
+                BatchSize::SmallInput,
             );
         });
+        group.finish();
+
+        let mut group = criterion.benchmark_group("decode and apply");
+        group.throughput(Throughput::Elements(ORDERS));
+        group.bench_function(BenchmarkId::from_parameter(open), |bencher| {
+            let (mut output, clock) = (Output::default(), SystemClock::shared());
+            bencher.iter_custom(|iterations| {
+                // Messages are made some at a time, so that their making stands apart.
+                let mut took = Duration::ZERO;
+                let mut left = iterations;
+                while left > 0 {
+                    let messages: Vec<_> = (0..left.min(64)).map(|_| state.next_message()).collect();
+                    left -= messages.len() as u64;
+                    let started = clock.monotonic();
+                    for message in &messages {
+                        output.clear();
+                        state.inventory.apply(message, &mut output).expect("the next message");
+                    }
+                    took += clock.monotonic() - started;
+                }
+                took
+            });
+        });
+        group.finish();
     }
+}
+
+/// As a worker recovers: through the fold's shell, from the start of a log, whose messages lie in memory.
+fn replay(criterion: &mut Criterion) {
+    let mut state = State::with_open(0);
+    let start = state.inventory.chain().sequence;
+    let log: Vec<_> = (0..400).map(|_| state.next_message()).collect();
+    let last = Identity { sequence: start + 400, index: u32::MAX, place: u32::MAX };
+    let mut group = criterion.benchmark_group("replay");
+    group.throughput(Throughput::Elements(ORDERS * log.len() as u64));
+    group.sample_size(10);
+    group.bench_function("400 messages", |bencher| {
+        bencher.iter_batched(
+            || Folding::new(State::with_open(0).inventory, last, last.sequence),
+            |mut folding| {
+                folding.step(&log, 0, |applied| !black_box(applied).messages.is_empty()).expect("a good log");
+                folding
+            },
+            BatchSize::PerIteration,
+        );
+    });
     group.finish();
+}
+
+/// What a message's orders became.
+fn outcomes() -> Output {
+    let mut state = State::with_open(0);
+    let mut output = Output::default();
+    let message = state.next_message();
+    state.inventory.apply(&message, &mut output).expect("the next message");
+    output
 }
 
 fn encode(criterion: &mut Criterion) {
-    let mut inventory = stocked();
-    let mut output = Output::default();
-    inventory
-        .apply(&message(2, Format::Bincode, &orders(0)), &mut output)
-        .expect("the next message of a log");
-    let mut group = criterion.benchmark_group("encode 256 outcomes");
+    let output = outcomes();
+    let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Elements(ORDERS));
-    group.bench_function("Json, from the fold's own bytes", |bencher| {
+    group.bench_function("outcomes, Bincode", |bencher| {
+        bencher.iter(|| {
+            let mut frame = FrameWriter::new();
+            frame.push_elements(black_box(&output).elements(0, output.len()), output.len());
+            frame.finish()
+        });
+    });
+    group.bench_function("outcomes, Json", |bencher| {
         bencher.iter(|| {
             let mut json = Vec::new();
-            for (_, bytes) in output.outcomes() {
-                let outcome = decode_outcome(black_box(bytes)).expect("the fold wrote it");
+            for (_, bytes) in black_box(&output).outcomes() {
+                let outcome = decode_outcome(bytes).expect("the fold wrote it");
                 serde_json::to_writer(&mut json, &outcome).expect("an outcome is JSON");
             }
-            json.len()
+            json
         });
     });
     let commands = orders(0);
-    group.bench_function("Bincode, commands", |bencher| {
-        bencher.iter(|| encode_commands(Format::Bincode, black_box(&commands)).len());
+    group.bench_function("commands, Bincode", |bencher| {
+        bencher.iter(|| {
+            let mut frame = FrameWriter::new();
+            black_box(&commands).iter().for_each(|command| frame.push_command(command));
+            frame.finish()
+        });
     });
     group.finish();
 }
 
-criterion_group!(steps, decode, apply, encode);
+/// What metrics cost: counters and histograms are touched once a batch or a message.
+fn observe(criterion: &mut Criterion) {
+    let output = outcomes();
+    let telemetry = Telemetry::new().shard("main");
+    let mut group = criterion.benchmark_group("observe");
+    group.throughput(Throughput::Elements(ORDERS));
+    group.bench_function("a message applied, and announced", |bencher| {
+        bencher.iter(|| {
+            let message = || [(1_000_000, ORDERS)].into_iter();
+            telemetry.applied(&output.commands, message(), black_box(5_000_000));
+            let mut counts = Counts::default();
+            counts.add(output.entries(0, output.len()));
+            telemetry.announced(&counts, message(), Some(Duration::from_millis(1)), black_box(5_000_000));
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(steps, decode, states, replay, encode, observe);
 criterion_main!(steps);

@@ -13,7 +13,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{name}-{}", std::process::id()));
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -121,7 +122,10 @@ async fn it_measures_audits_and_compares() {
     let again = ["--rate", "20000", "--shards", "2", "--skus", "500", "--no-ceiling", "--compare", &earlier];
     let (text, figures) = run(&folder, &again).await;
     assert!(text.contains("  20000: orders/s "), "{text}");
-    assert!(text.contains("WARNING: the conditions differ (") && text.contains("skus: 10000 then, 500 now"), "{text}");
+    assert!(
+        text.contains("WARNING: the conditions differ (") && text.contains("skus: 10000 then, 500 now"),
+        "{text}"
+    );
     assert_eq!(round(&figures)["ceiling"], Value::Null);
 }
 
@@ -145,7 +149,8 @@ async fn stock_that_runs_out_is_refused_and_never_oversold() {
 async fn a_rate_that_was_not_held_is_said() {
     let folder = Folder::new("not-held");
     // No machine builds so many.
-    let arguments = ["--rate", "90000000", "--no-ceiling", "--for", "100ms", "--warmup", "0", "--lines", "shop"];
+    let arguments =
+        ["--rate", "90000000", "--no-ceiling", "--for", "100ms", "--warmup", "0", "--lines", "shop"];
     let (text, figures) = run(&folder, &arguments).await;
     assert!(text.contains("NOT HELD by weir in 1 of 1 rounds"), "{text}");
     assert_eq!(round(&figures)["weir"]["held"], false);
@@ -165,7 +170,8 @@ async fn three_servers_keep_three_copies() {
 async fn a_given_server_is_left_as_it_was() {
     let server = Server::start().await;
     let url = server.url();
-    let short = ["bench", "--rounds", "1", "--for", "300ms", "--warmup", "0", "--rate", "5000", "--server", &url];
+    let short =
+        ["bench", "--rounds", "1", "--for", "300ms", "--warmup", "0", "--rate", "5000", "--server", &url];
     let ended = Weir::command(&short).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains("given: when it syncs is not known"), "{}", ended.stdout);
@@ -213,7 +219,8 @@ async fn a_worker_that_dies_ends_the_bench() {
     let bench = start(&folder, &["--rate", "1000", "--for", "60s", "--no-ceiling"]);
     child(&bench, "bench-part generate").await;
     let worker = child(&bench, "run --config").await;
-    let killed = std::process::Command::new("kill").args(["-s", "KILL", &worker.to_string()]).status().unwrap();
+    let killed =
+        std::process::Command::new("kill").args(["-s", "KILL", &worker.to_string()]).status().unwrap();
     assert!(killed.success());
     let ended = soon("the end of the bench", bench.finish()).await;
     fails(&ended, &["1000, round 1 of 1, weir: the worker has ended (signal: 9", "the admin server listens"]);

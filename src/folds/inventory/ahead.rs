@@ -8,7 +8,7 @@ use super::Inventory;
 use super::orders::Orders;
 use super::stock::{SiteIndex, StockIndex};
 use crate::words::codec::{Commands, Decoded};
-use crate::words::command::{Cancel, Command, Deliver, Pay, Return, Ship, Tick};
+use crate::words::command::{Cancel, Command, Deliver, Pay, Place, Return, Ship, Tick};
 
 /// How many commands are looked at together.
 pub(super) const AHEAD: usize = 32;
@@ -24,13 +24,12 @@ pub(super) struct Ahead<'a> {
 pub(super) struct Seen {
     /// The hash of its order id, once that was looked at.
     order: Option<u64>,
-    /// The site of a place, if that is listed.
-    site: Option<SiteIndex>,
-    /// The hashes of the SKUs of its first lines.
-    hashes: [u64; 2],
-    /// Where those SKUs lie.
-    lines: [Option<StockIndex>; 2],
+    /// Where the SKUs of its first lines lie, for a place.
+    lines: [Option<StockIndex>; LINES],
 }
+
+/// How many lines of an order are looked at.
+const LINES: usize = 2;
 
 impl Seen {
     /// The hash of the command's order id.
@@ -58,46 +57,59 @@ pub(super) fn read_ahead<'a>(commands: &mut Commands<'a>, ahead: &mut [Ahead<'a>
 
 impl Inventory {
     /// Looks up what commands will need. Their records belong to one message, so that no site is listed or dropped between.
-    pub(super) fn look_ahead(&self, ahead: &mut [Ahead<'_>]) {
-        let mut read = 0;
-        // Where ids and SKUs are looked for,
-        for Ahead { decoded, seen } in &mut *ahead {
-            *seen = Seen::default();
-            let Ok(command) = decoded else { continue };
-            seen.order = order_id(command).map(|id| self.orders.hash(id));
-            read ^= seen.order.map_or(0, |hash| self.orders.touch(hash));
-            if let Command::Place(place) = command
-                && let Ok(site) = self.sites.find(place.site.as_deref())
-            {
-                seen.site = Some(site);
-                for (line, hash) in place.lines.iter().zip(&mut seen.hashes) {
-                    *hash = self.stock.hash(&line.sku);
-                    read ^= self.stock.touch(site, *hash);
+    ///
+    /// The loops that read memory hold nothing else, and no branch on what they read: the processor looks only so far ahead.
+    pub(super) fn look_ahead(&self, ahead: &mut [Ahead<'_>; AHEAD], count: usize) {
+        let ahead = &mut ahead[..count];
+        let mut orders = [0; AHEAD];
+        for (Ahead { decoded, seen }, hash) in ahead.iter_mut().zip(&mut orders) {
+            seen.order = decoded.as_ref().ok().and_then(order_id).map(|id| self.orders.hash(id));
+            *hash = seen.order.unwrap_or_default();
+        }
+        let mut read = orders[..count].iter().fold(0, |read, hash| read ^ self.orders.touch(*hash));
+
+        let mut skus = [0; AHEAD * LINES];
+        for (Ahead { decoded, .. }, hashes) in ahead.iter().zip(skus.as_chunks_mut::<LINES>().0) {
+            if let Some((place, site)) = self.place_at(decoded) {
+                for (line, hash) in place.lines.iter().zip(hashes) {
+                    *hash = self.stock.hash_of(site, &line.sku);
                 }
             }
         }
-        // what their hashes lead to there,
-        for Ahead { decoded, seen } in &mut *ahead {
-            match (decoded, seen.site) {
-                (Ok(Command::Place(place)), Some(site)) => {
-                    for ((_, hash), found) in place.lines.iter().zip(seen.hashes).zip(&mut seen.lines) {
-                        *found = self.stock.guess(site, hash);
-                        read ^= found.map_or(0, |index| self.stock.get(index).reserved.cast_unsigned());
-                    }
+        read ^= skus[..count * LINES].iter().fold(0, |read, hash| read ^ self.stock.touch(*hash));
+
+        let mut items = [StockIndex::default(); AHEAD * LINES];
+        let guesses = skus.as_chunks::<LINES>().0.iter().zip(items.as_chunks_mut::<LINES>().0);
+        for (Ahead { decoded, seen }, (hashes, items)) in ahead.iter_mut().zip(guesses) {
+            seen.lines = [None; LINES];
+            if let Ok(Command::Place(place)) = decoded {
+                let lines = place.lines.iter().zip(hashes).zip(&mut seen.lines).zip(items);
+                for (((_, hash), found), item) in lines {
+                    *found = self.stock.guess(*hash);
+                    *item = found.unwrap_or_default();
                 }
-                _ => read ^= seen.order.map_or(0, |hash| self.orders.touch_order(hash).cast_unsigned()),
+            } else if let Some(hash) = seen.order {
+                read ^= self.orders.touch_order(hash);
             }
         }
-        // and whether the SKUs are the ones meant.
+        read ^= items[..count * LINES].iter().fold(0, |read, item| read ^ self.stock.touch_item(*item));
+
         for Ahead { decoded, seen } in ahead {
-            if let (Ok(Command::Place(place)), Some(site)) = (decoded, seen.site) {
-                for (line, found) in place.lines.iter().zip(&mut seen.lines) {
-                    *found = found.filter(|index| self.stock.is(*index, site, &line.sku));
+            let guessed = std::mem::take(&mut seen.lines);
+            if let Some((place, site)) = self.place_at(decoded) {
+                for ((line, found), guessed) in place.lines.iter().zip(&mut seen.lines).zip(guessed) {
+                    *found = guessed.filter(|index| self.stock.is(*index, site, &line.sku));
                 }
             }
         }
         // What was read is used for nothing, which the compiler must not notice.
         std::hint::black_box(read);
+    }
+
+    /// A place, and its site if that is listed.
+    fn place_at<'d, 'a>(&self, decoded: &'d Decoded<'a>) -> Option<(&'d Place<'a>, SiteIndex)> {
+        let Ok(Command::Place(place)) = decoded else { return None };
+        Some((place, self.sites.find(place.site.as_deref()).ok()?))
     }
 }
 

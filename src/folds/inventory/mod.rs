@@ -166,7 +166,7 @@ impl Inventory {
         let outcomes_start = output.bytes().len();
         let mut index = 0;
         while count > 0 {
-            self.look_ahead(&mut ahead[..count]);
+            self.look_ahead(&mut ahead, count);
             for Ahead { decoded, seen } in &ahead[..count] {
                 let mut turn = Turn::new(message.sequence, index, self.now, output);
                 self.record(decoded, seen, alone, &mut turn);

@@ -127,9 +127,9 @@ impl Orders {
     }
 
     /// Reads the order, if there is one, that is found under a hash.
-    pub(super) fn touch_order(&self, hash: u64) -> i64 {
+    pub(super) fn touch_order(&self, hash: u64) -> u64 {
         let handle = self.index.find(hash, |_| true).filter(|handle| handle & CLOSED == 0);
-        handle.map_or(0, |handle| self.get(Slot(handle)).since.millis())
+        handle.map_or(0, |handle| self.get(Slot(handle)).content)
     }
 
     pub(super) fn get(&self, slot: Slot) -> &Order {

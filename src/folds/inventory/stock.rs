@@ -169,15 +169,26 @@ impl StockTable {
         self.index.find(Self::hash_at(site, sku_hash), is).map(StockIndex)
     }
 
-    /// Reads what a look for a SKU will need first.
-    #[inline]
-    pub(super) fn touch(&self, site: SiteIndex, sku_hash: u64) -> u64 {
-        self.index.touch(Self::hash_at(site, sku_hash))
+    /// The hash that a SKU at a site lies under.
+    pub(super) fn hash_of(&self, site: SiteIndex, sku: &str) -> u64 {
+        Self::hash_at(site, self.hash(sku))
     }
 
-    /// What [`Self::find`] will most probably find, told by the hash alone: without a look at the item.
-    pub(super) fn guess(&self, site: SiteIndex, sku_hash: u64) -> Option<StockIndex> {
-        self.index.find(Self::hash_at(site, sku_hash), |_| true).map(StockIndex)
+    /// Reads what a look under [`Self::hash_of`] will need first.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> u64 {
+        self.index.touch(hash)
+    }
+
+    /// Reads what a promise of an item will need.
+    #[inline]
+    pub(super) fn touch_item(&self, index: StockIndex) -> u64 {
+        self.items.get(index.0 as usize).map_or(0, |item| item.hash)
+    }
+
+    /// What [`Self::find`] will most probably find, told by [`Self::hash_of`] alone: without a look at the item.
+    pub(super) fn guess(&self, hash: u64) -> Option<StockIndex> {
+        self.index.find(hash, |_| true).map(StockIndex)
     }
 
     /// Whether an item is this SKU's at this site.

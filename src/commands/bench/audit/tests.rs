@@ -123,7 +123,8 @@ impl World {
         let mut outcome = decode_outcome(&before).unwrap();
         change(&mut outcome);
         let mut bytes = Vec::new();
-        encode_outcome(&mut bytes, &outcome);
+        let start = encode_outcome(&mut bytes, &outcome.decision, outcome.identity(), outcome.at);
+        bytes.drain(..start);
         self.outcomes[place] = (outcome.identity(), bytes);
     }
 }
