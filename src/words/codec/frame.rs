@@ -176,13 +176,12 @@ impl FrameWriter {
         wincode::config::serialize_into(&mut self.elements, command, writing!())
             .expect("memory takes whatever is written");
         let length = self.elements.len() - start - 1;
-        match u8::try_from(length) {
-            Ok(short @ ..=250) => self.elements[start] = short,
-            _ => {
-                let mut wide = Vec::with_capacity(9);
-                write_varint(&mut wide, length as u64);
-                self.elements.splice(start..=start, wide);
-            }
+        if let Ok(short @ ..=250) = u8::try_from(length) {
+            self.elements[start] = short;
+        } else {
+            let mut wide = Vec::with_capacity(9);
+            write_varint(&mut wide, length as u64);
+            self.elements.splice(start..=start, wide);
         }
         self.count += 1;
     }
