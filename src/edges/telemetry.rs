@@ -13,7 +13,7 @@ use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder, Un
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::streams::{AppendError, StreamState};
-use crate::folds::inventory::{Entry, Totals};
+use crate::folds::inventory::{Counts, Totals};
 use crate::words::command::CommandKind;
 use crate::words::fault::Fault;
 use crate::words::outcome::{OutcomeKind, Reason};
@@ -281,26 +281,20 @@ impl ShardTelemetry {
     /// was lost.
     pub fn announced(
         &self,
-        outcomes: &[Entry],
+        outcomes: &Counts,
         messages: impl Iterator<Item = Weight>,
         took: Option<Duration>,
         wall_ns: i64,
     ) {
-        let mut counts = [0u64; OutcomeKind::ALL.len()];
-        for entry in outcomes {
-            match entry.reason {
-                _ if entry.repeat => self.repeats[entry.kind as usize].increment(1),
-                Some(reason) => self.refusals[reason as usize].increment(1),
-                None => counts[entry.kind as usize] += 1,
-            }
-        }
-        for (counter, count) in self.outcomes.iter().zip(counts) {
-            if count > 0 {
-                counter.increment(count);
+        let counters = self.outcomes.iter().chain(&self.refusals).chain(&self.repeats);
+        let counts = outcomes.plain.iter().chain(&outcomes.refused).chain(&outcomes.repeats);
+        for (counter, count) in counters.zip(counts) {
+            if *count > 0 {
+                counter.increment(*count);
             }
         }
         let mut distributions = self.distributions.lock().unwrap_or_else(PoisonError::into_inner);
-        distributions.append_outcomes.record(outcomes.len() as u64, 1);
+        distributions.append_outcomes.record(outcomes.all, 1);
         if let Some(took) = took {
             distributions.publish.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), 1);
         }

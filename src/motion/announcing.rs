@@ -147,7 +147,7 @@ impl<S: Streams> Shard<S> {
             Finished::Read(Ok(position)) if publishing.has_lost(&position) => return Err(Stop::Recover),
             Finished::Read(Ok(position)) => {
                 let announced = publishing.read(&position)?;
-                if !announced.outcomes.is_empty() {
+                if announced.outcomes.all > 0 {
                     self.announced(&announced, None);
                 }
             }

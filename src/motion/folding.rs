@@ -55,6 +55,8 @@ pub struct Folding {
     announced: u64,
     /// The last message that the log held then: what follows is live, and checked against the clock.
     recovered: u64,
+    /// How many outcomes the last batch had, and how many bytes they took: the next one need not grow step by step.
+    room: (usize, usize),
 }
 
 impl Folding {
@@ -62,7 +64,7 @@ impl Folding {
     /// ends at `log_last`.
     #[must_use]
     pub const fn new(inventory: Inventory, announced: Identity, log_last: u64) -> Self {
-        Self { inventory, announced: announced.sequence, recovered: log_last }
+        Self { inventory, announced: announced.sequence, recovered: log_last, room: (0, 0) }
     }
 
     /// The state.
@@ -110,7 +112,7 @@ impl Folding {
         live: bool,
         wall_ns: i64,
     ) -> (Applied, usize, Option<Fault>) {
-        let mut output = Output::default();
+        let mut output = Output::with_capacity(self.room.0, self.room.1);
         let mut applied = Vec::new();
         let mut fault = None;
         let mut done = 0;
@@ -137,6 +139,7 @@ impl Folding {
         }
         // A message that failed half-way (only a panic does) may have left outcomes that must not be seen.
         output.truncate(applied.last().map_or(0, |message| message.outcomes_end));
+        self.room = (output.len(), output.bytes().len());
         let (due, totals) = (self.inventory.due(), self.inventory.totals());
         let bytes = output.footprint() + applied.len() * size_of::<AppliedMessage>();
         (Applied { output, messages: applied, live, due, totals, bytes }, done, fault)

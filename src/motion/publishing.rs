@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::folding::{Applied, AppliedMessage};
 use crate::edges::streams::AppendError;
-use crate::folds::inventory::Entry;
+use crate::folds::inventory::{Counts, Output};
 use crate::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
 use crate::words::codec::{Format, FrameWriter, decode_outcome};
 use crate::words::command::COMMANDS_MAX;
@@ -48,8 +48,8 @@ pub enum Action {
 /// What was announced by an acknowledged append of this worker.
 #[derive(Debug, Default)]
 pub struct Announced {
-    /// The outcomes.
-    pub outcomes: Vec<Entry>,
+    /// How many outcomes, by kind.
+    pub outcomes: Counts,
     /// The messages that are wholly announced now.
     pub messages: Vec<AppliedMessage>,
 }
@@ -243,9 +243,7 @@ impl Publishing {
         while let Some(front) = self.queue.front() {
             let outcomes = front.output.len_through(self.through);
             if let Some(announced) = announced.as_deref_mut() {
-                let new =
-                    front.output.outcomes_from(self.front_outcomes).take(outcomes - self.front_outcomes);
-                announced.outcomes.extend(new.map(|(entry, _)| *entry));
+                announced.outcomes.add(front.output.entries(self.front_outcomes, outcomes));
             }
             self.front_outcomes = outcomes;
             while let Some(message) = front.messages.get(self.front_messages)
@@ -292,15 +290,11 @@ impl Publishing {
             if payload.count > 0 && !applied.output.dead_letters.is_empty() {
                 break;
             }
-            let mut full = false;
-            for (entry, bytes) in applied.output.outcomes_from(outcomes) {
-                if payload.count == OUTCOMES_PER_APPEND_MAX || !payload.push(bytes) {
-                    full = true;
-                    break;
-                }
-                header.through = entry.identity;
-                outcomes += 1;
+            outcomes += payload.take(&applied.output, outcomes);
+            if let Some(last) = applied.output.entries(0, outcomes).last() {
+                header.through = header.through.max(last.identity);
             }
+            let full = outcomes < applied.output.len();
             for message in &applied.messages[messages..] {
                 if message.chain.sequence <= header.through.sequence {
                     header.rules = message.rules;
@@ -363,32 +357,30 @@ impl Payload {
         Self { bytes_max, count: 0, inner }
     }
 
-    /// Adds an outcome if it fits. The first always does: no outcome is larger than a message may be (see
-    /// `words::policy::LINES_LIMIT_MAX`).
-    fn push(&mut self, outcome: &[u8]) -> bool {
-        match &mut self.inner {
+    /// Adds outcomes from the `start`th on, as many as fit, and gives how many. The very first always does: no outcome is
+    /// larger than a message may be (see `words::policy::LINES_LIMIT_MAX`).
+    fn take(&mut self, output: &Output, start: usize) -> usize {
+        let most = (OUTCOMES_PER_APPEND_MAX - self.count).min(output.len() - start);
+        let taken = match &mut self.inner {
             Inner::Json(json) => {
-                let before = json.len();
-                if self.count > 0 {
-                    json.push(b',');
+                let mut outcomes = output.outcomes_from(start).take(most);
+                let mut taken = 0;
+                while outcomes.next().is_some_and(|(_, outcome)| {
+                    push_json(json, outcome, self.count + taken == 0, self.bytes_max)
+                }) {
+                    taken += 1;
                 }
-                let decoded = decode_outcome(outcome).expect("the fold wrote it");
-                serde_json::to_writer(&mut *json, &decoded)
-                    .expect("a vector takes all, and an outcome is JSON");
-                if self.count > 0 && json.len() + 1 > self.bytes_max {
-                    json.truncate(before);
-                    return false;
-                }
+                taken
             }
             Inner::Bincode(frame) => {
-                if self.count > 0 && frame.bytes() + outcome.len() + 9 > self.bytes_max {
-                    return false;
-                }
-                frame.push(outcome);
+                let fit = output.len_within(start, self.bytes_max.saturating_sub(frame.bytes()));
+                let taken = fit.max(usize::from(self.count == 0)).min(most);
+                frame.push_elements(output.elements(start, start + taken), taken);
+                taken
             }
-        }
-        self.count += 1;
-        true
+        };
+        self.count += taken;
+        taken
     }
 
     fn finish(self) -> Bytes {
@@ -400,4 +392,19 @@ impl Payload {
             Inner::Bincode(frame) => frame.finish().into(),
         }
     }
+}
+
+/// Adds an outcome to an array, if it is the first or fits.
+fn push_json(json: &mut Vec<u8>, outcome: &[u8], first: bool, bytes_max: usize) -> bool {
+    let before = json.len();
+    if !first {
+        json.push(b',');
+    }
+    let decoded = decode_outcome(outcome).expect("the fold wrote it");
+    serde_json::to_writer(&mut *json, &decoded).expect("a vector takes all, and an outcome is JSON");
+    let fits = first || json.len() < bytes_max;
+    if !fits {
+        json.truncate(before);
+    }
+    fits
 }

@@ -11,7 +11,7 @@ use crate::words::codec::{Commands, Decoded};
 use crate::words::command::{Cancel, Command, Deliver, Pay, Return, Ship, Tick};
 
 /// How many commands are looked at together.
-pub(super) const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 32;
 
 /// A command that waits for its turn.
 pub(super) struct Ahead<'a> {

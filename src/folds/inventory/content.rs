@@ -1,7 +1,7 @@
 //! Content hashes: what makes two commands under one id the same.
 
 use super::validate::Want;
-use crate::words::hash::{hash, mix};
+use crate::words::hash::{fold, hash};
 
 /// A hash over deciding fields.
 #[derive(Clone, Copy, Debug)]
@@ -13,18 +13,18 @@ impl Content {
     }
 
     pub(super) fn text(self, text: &str) -> Self {
-        Self(mix(self.0, hash(text.as_bytes())))
+        Self(fold(self.0, hash(text.as_bytes())))
     }
 
     pub(super) fn number(self, number: u64) -> Self {
-        Self(mix(self.0, number))
+        Self(fold(self.0, number))
     }
 
     /// Wants, in any order.
     pub(super) fn wants(self, wants: &[Want<'_>]) -> Self {
         let sum = wants
             .iter()
-            .map(|want| mix(want.hash, want.quantity.unsigned_abs()))
+            .map(|want| fold(want.hash, want.quantity.unsigned_abs()))
             .fold(0u64, u64::wrapping_add);
         self.number(sum)
     }

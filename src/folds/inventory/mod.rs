@@ -65,7 +65,7 @@ use stock::{Sites, StockTable};
 use waiting::Waiting;
 
 pub use digest::Digests;
-pub use output::{Entry, Output};
+pub use output::{Counts, Entry, Output};
 pub use stock::StockTotals;
 pub use view::{Broken, OrderView, StockView, Totals};
 

@@ -12,6 +12,7 @@ use crate::words::timestamp::Timestamp;
 /// Outcomes in the order of their identities, and what goes with them.
 #[derive(Debug, Default)]
 pub struct Output {
+    /// The outcomes, each behind its length: a frame's elements.
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     /// What the dead letters' texts and bytes take.
@@ -37,7 +38,51 @@ pub struct Entry {
     end: u32,
 }
 
+/// How many outcomes there are of which kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// By [`OutcomeKind`]: neither refusals nor repeats.
+    pub plain: [u64; OutcomeKind::ALL.len()],
+    /// Refusals that are no repeats, by [`Reason`].
+    pub refused: [u64; Reason::ALL.len()],
+    /// Repeats, by [`OutcomeKind`].
+    pub repeats: [u64; OutcomeKind::ALL.len()],
+    /// All of them together.
+    pub all: u64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            plain: [0; OutcomeKind::ALL.len()],
+            refused: [0; Reason::ALL.len()],
+            repeats: [0; OutcomeKind::ALL.len()],
+            all: 0,
+        }
+    }
+}
+
+impl Counts {
+    /// Adds outcomes.
+    pub fn add(&mut self, entries: &[Entry]) {
+        self.all += entries.len() as u64;
+        for entry in entries {
+            match entry.reason {
+                _ if entry.repeat => self.repeats[entry.kind as usize] += 1,
+                Some(reason) => self.refused[reason as usize] += 1,
+                None => self.plain[entry.kind as usize] += 1,
+            }
+        }
+    }
+}
+
 impl Output {
+    /// An empty one with room for so many outcomes that take so many bytes.
+    #[must_use]
+    pub fn with_capacity(outcomes: usize, bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), entries: Vec::with_capacity(outcomes), ..Self::default() }
+    }
+
     /// Empties it, keeping its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -67,6 +112,30 @@ impl Output {
             .map(|entry| (entry, &self.bytes[entry.start as usize..entry.end as usize]))
     }
 
+    /// The outcomes from the `start`th to before the `end`th.
+    #[must_use]
+    pub fn entries(&self, start: usize, end: usize) -> &[Entry] {
+        &self.entries[start..end]
+    }
+
+    /// How many outcomes from the `start`th on take at most `bytes_max` bytes together as elements of a frame.
+    #[must_use]
+    pub fn len_within(&self, start: usize, bytes_max: usize) -> usize {
+        let end_max = self.end(start).saturating_add(bytes_max);
+        self.entries[start..].partition_point(|entry| entry.end as usize <= end_max)
+    }
+
+    /// The outcomes from the `start`th to before the `end`th as elements of a frame.
+    #[must_use]
+    pub fn elements(&self, start: usize, end: usize) -> &[u8] {
+        &self.bytes[self.end(start)..self.end(end)]
+    }
+
+    /// Where the elements of the first `len` outcomes end.
+    fn end(&self, len: usize) -> usize {
+        len.checked_sub(1).map_or(0, |last| self.entries[last].end as usize)
+    }
+
     /// How many outcomes there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -84,14 +153,14 @@ impl Output {
         if len == self.entries.len() {
             return;
         }
-        let end = self.entries.get(len).map_or(0, |entry| entry.start as usize);
+        let end = self.end(len);
         self.entries.truncate(len);
         self.bytes.truncate(end);
         let last = self.last().map(|last| (last.sequence, last.index));
         self.dead_letters.retain(|letter| Some((letter.sequence, letter.index)) <= last);
     }
 
-    /// The outcomes' bytes, one behind the other.
+    /// The outcomes' bytes, as elements of a frame.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -158,11 +227,9 @@ impl<'o> Turn<'o> {
             _ => (None, false),
         };
         let identity = Identity { sequence: self.sequence, index: self.index, place: self.place };
-        let offset =
-            |output: &Output| u32::try_from(output.bytes.len()).expect("an output stays far below 4 GiB");
-        let start = offset(self.output);
-        encode_outcome(&mut self.output.bytes, decision, identity, self.at);
-        let end = offset(self.output);
+        let offset = |place: usize| u32::try_from(place).expect("an output stays far below 4 GiB");
+        let start = encode_outcome(&mut self.output.bytes, decision, identity, self.at);
+        let (start, end) = (offset(start), offset(self.output.bytes.len()));
         self.output.entries.push(Entry { identity, kind, reason, repeat, start, end });
         self.place += 1;
     }

@@ -40,6 +40,13 @@ fn read_fields<'a>(mut rest: Bytes<'a>, place: &mut Place<'a>) -> Option<()> {
         _ => return None,
     };
     place.submitted_at = rest.option(Bytes::time)?;
+    // Most orders have nothing behind it: six absent fields.
+    if rest.0 == [0; 6] {
+        (place.ship_by, place.promised_by) = (None, None);
+        (place.carrier, place.value, place.customer) = (None, None, None);
+        place.attributes.0.clear();
+        return Some(());
+    }
     place.ship_by = rest.option(Bytes::time)?;
     place.promised_by = rest.option(Bytes::time)?;
     place.carrier = rest.option(Bytes::text)?;
