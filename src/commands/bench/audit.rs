@@ -15,8 +15,9 @@ use std::collections::{BTreeMap, VecDeque};
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use super::onward::Onward;
 use super::orders::{Drawn, Orders, number_of};
-use crate::edges::streams::{Reader as _, Streams};
+use crate::edges::streams::Streams;
 use crate::words::append::StoredAppend;
 use crate::words::codec::{commands, outcomes};
 use crate::words::command::{Command, CommandKind};
@@ -269,7 +270,7 @@ impl<'o> Audit<'o> {
         for told in told {
             if (told.identity.sequence, told.identity.index) != (at.sequence, at.index) || !told.answer {
                 let identity = told.identity;
-                let instance = || format!("outcome {identity}, a {}, has no cause", told.kind.name());
+                let instance = || format!("outcome {identity} ({}) has no cause", told.kind.name());
                 self.findings.add(Wrong::Unexplained, 1, instance);
                 continue;
             }
@@ -278,9 +279,9 @@ impl<'o> Audit<'o> {
         }
         let expected = u64::from(kind != CommandKind::Tick);
         let missing = expected.saturating_sub(answers);
-        self.findings.add(Wrong::Lost, missing, || format!("record {at}, a {}, has no answer", kind.name()));
+        self.findings.add(Wrong::Lost, missing, || format!("record {at} ({}) has no answer", kind.name()));
         self.findings.add(Wrong::Duplicated, answers.saturating_sub(expected), || {
-            format!("record {at}, a {}, has {answers} answers", kind.name())
+            format!("record {at} ({}) has {answers} answers", kind.name())
         });
     }
 
@@ -307,7 +308,7 @@ impl<'o> Audit<'o> {
     fn answered(&mut self, at: Identity, command: &Command<'_>, told: &Told) {
         if told.number != subject(command).and_then(number_of) || !fits(command.kind(), told) {
             let instance =
-                || format!("record {at}, a {}, is answered by a {}", command.kind().name(), told.kind.name());
+                || format!("record {at} ({}) is answered with {}", command.kind().name(), told.kind.name());
             return self.findings.add(Wrong::Unexplained, 1, instance);
         }
         match (told.kind, told.number) {
@@ -477,8 +478,9 @@ pub(super) async fn audit<S: Streams>(shards: &[S], orders: &Orders, sent: u64) 
     for streams in shards {
         let log_last = streams.log_state().await?.last_sequence;
         let outcomes_last = streams.outcomes_state().await?.last_sequence;
-        let mut log = streams.read_log(1).await?;
-        let mut appends = streams.read_outcomes(1).await?;
+        let mut log = Onward::new(async |from| streams.read_log(from).await, |it: &LogMessage| it.sequence);
+        let mut appends =
+            Onward::new(async |from| streams.read_outcomes(from).await, |it: &StoredAppend| it.sequence);
         let mut seen = 0;
         while seen < outcomes_last {
             for append in appends.next().await.context("the outcomes")? {

@@ -55,8 +55,12 @@ mod tests {
     use crate::commands::bench::options::tests::options;
 
     fn report(rate: &str, announced: u64, cores: usize) -> Report {
-        let generated =
-            Generated { window_seconds: 1.0, window_announced: announced, ..Generated::default() };
+        let generated = Generated {
+            window_seconds: 1.0,
+            window_announced: announced,
+            sampled_announced: announced,
+            ..Generated::default()
+        };
         let cpu = Cpu { worker: Some(1e9), ..Cpu::default() };
         let pace = Pace::InFlight(1);
         let weir = Pass::new(Worker::Weir, pace, 0, generated, cpu, None);

@@ -9,14 +9,16 @@ use std::collections::VecDeque;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use tokio::task::JoinSet;
+use futures_util::future::try_join_all;
 
 use super::job::{CountJob, Said, say, take};
+use super::onward::Onward;
 use crate::commands::Ended;
 use crate::edges::jetstream::{Connection, Connections, JetStreams, Names};
-use crate::edges::streams::{Reader as _, Streams};
+use crate::edges::streams::Streams as _;
 use crate::words::append::{Append, AppendHeader, Chain};
 use crate::words::identity::Identity;
+use crate::words::message::LogMessage;
 use crate::words::policy::RULES_NEWEST;
 
 /// What a header may take of a message's size limit, as in Weir's own appends.
@@ -31,17 +33,15 @@ pub(super) async fn count() -> anyhow::Result<Ended> {
         Connection { urls: job.urls.clone(), name: "weir bench ceiling".to_owned(), wait_for_server: false };
     let connections = Connections::open(&connection).await?;
     let names = Names::new(&job.prefix)?;
-    let mut shards = JoinSet::new();
+    let mut shards = Vec::with_capacity(job.shards.len());
     for shard in &job.shards {
         let streams = JetStreams::new(connections.clone(), names.shard(shard)?);
-        let reader = streams.read_log(1).await?;
-        shards.spawn(Counting::new(&job, streams).run(reader));
+        streams.log_state().await?;
+        shards.push(Counting::new(&job, streams).run());
     }
     say(&Said::Ready)?;
     // None ends but by an error.
-    while let Some(ended) = shards.join_next().await {
-        ended??;
-    }
+    try_join_all(shards).await?;
     Ok(Ended::Done)
 }
 
@@ -71,7 +71,9 @@ impl Counting {
         }
     }
 
-    async fn run(mut self, mut reader: <JetStreams as Streams>::LogReader) -> anyhow::Result<()> {
+    async fn run(mut self) -> anyhow::Result<()> {
+        let streams = self.streams.clone();
+        let mut log = Onward::new(async |from| streams.read_log(from).await, |it: &LogMessage| it.sequence);
         let mut under_way = None;
         loop {
             if under_way.is_none()
@@ -87,7 +89,7 @@ impl Counting {
                     under_way = None;
                     self.stream_last = stored.context("the ceiling's append")?;
                 }
-                messages = reader.next(), if self.queue.len() < QUEUED_MAX => {
+                messages = log.next(), if self.queue.len() < QUEUED_MAX => {
                     for message in messages.context("the log")? {
                         let bytes = message.payload.len() as u64 * self.job.bytes_out / self.job.bytes_in;
                         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, self.bytes_max);

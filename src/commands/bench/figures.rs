@@ -125,11 +125,11 @@ impl Pass {
             orders_per_second,
             held,
             latency: Quantiles::of(&latencies),
-            cpu: cpu.per(announced),
+            cpu: cpu.per(to_f64(generated.sampled_announced)),
             worker_rss_bytes,
             bytes_in_per_order: to_f64(generated.command_bytes) / orders,
-            bytes_out_per_order: to_f64(generated.outcome_bytes) / orders,
-            orders_per_append: orders / to_f64(generated.appends).max(1.0),
+            bytes_out_per_order: to_f64(generated.window_bytes) / announced.max(1.0),
+            orders_per_append: announced / to_f64(generated.window_appends).max(1.0),
             late_ms_max: to_f64(generated.late_us_max) / 1_000.0,
             generated,
             audit: None,
@@ -242,6 +242,7 @@ mod tests {
             let generated = Generated {
                 window_seconds: 2.0,
                 window_announced: announced,
+                sampled_announced: announced,
                 unsent,
                 ..Generated::default()
             };

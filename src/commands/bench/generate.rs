@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 
 use super::job::{GenerateJob, Generated, Latencies, Pace, Said, say, take};
 use super::ledger::{Counts, Ledger};
+use super::onward::Onward;
 use super::orders::{Orders, Writer};
 use crate::commands::Ended;
 use crate::edges::clock::{SharedClock, SystemClock};
 use crate::edges::jetstream::{Acks, Connection, Connections, JetStreams, LogFeed, Names, ShardNames};
-use crate::edges::streams::{ReadError, Reader as _};
+use crate::words::append::Headline;
 use crate::words::timestamp::Timestamp;
 
 /// No more messages and bytes than these wait for their acknowledgement: below what a stream takes in before it refuses
@@ -28,12 +29,16 @@ const UNACKED_MESSAGES_MAX: usize = 8_192;
 const UNACKED_BYTES_MAX: usize = 64 << 20;
 /// Between starting and the first planned time.
 const LEAD: Duration = Duration::from_millis(20);
+/// How often it is looked whether all is announced.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(10);
 /// How often progress is told.
 const TELL_INTERVAL: Duration = Duration::from_millis(250);
 /// So long after the window the sender gives up on what it is behind with; or as long as the window, if that is longer.
 const BEHIND_MAX: Duration = Duration::from_secs(3);
 /// How long nothing may move while acknowledgements or outcomes are missing.
 const STALL_MAX: Duration = Duration::from_secs(15);
+/// In how many steps it is told what was never sent.
+const UNSENT_STEPS_MAX: u64 = 10_000;
 /// How long a sender without room looks away at most.
 const ROOM_WAIT: Duration = Duration::from_millis(50);
 
@@ -58,10 +63,11 @@ impl Shared {
 /// When things happen, in nanoseconds of the clock.
 #[derive(Clone, Copy, Debug)]
 struct Times {
-    start_ns: u64,
-    window_start_ns: u64,
-    window_end_ns: u64,
-    give_up_ns: u64,
+    start: u64,
+    window_start: u64,
+    window_end: u64,
+    give_up: u64,
+    may_end_early: bool,
 }
 
 impl Times {
@@ -74,10 +80,11 @@ impl Times {
         }
         let window_end = window_start + window;
         Self {
-            start_ns: nanoseconds(start),
-            window_start_ns: nanoseconds(window_start),
-            window_end_ns: nanoseconds(window_end),
-            give_up_ns: nanoseconds(window_end + window.max(BEHIND_MAX)),
+            start: nanoseconds(start),
+            window_start: nanoseconds(window_start),
+            window_end: nanoseconds(window_end),
+            give_up: nanoseconds(window_end + window.max(BEHIND_MAX)),
+            may_end_early: matches!(job.pace, Pace::InFlight(_)),
         }
     }
 }
@@ -126,20 +133,20 @@ impl Sender {
 
     fn open_loop(&self, rate: u64, writer: &mut Writer<'_>, sent: &mut Sent) -> anyhow::Result<()> {
         let batch = u64::from(self.job.load.batch);
-        let due_ns = |number: u64| self.times.start_ns + nanoseconds(span(number * batch, rate));
+        let due_ns = |number: u64| self.times.start + nanoseconds(span(number * batch, rate));
         let room = |counts: &Counts| has_room(counts);
         let mut number = 0;
-        while due_ns(number) < self.times.window_end_ns {
+        while due_ns(number) < self.times.window_end {
             let due = due_ns(number);
             let mut now = self.now_ns();
             if now < due {
                 std::thread::sleep(Duration::from_nanos(due - now));
             }
-            while !self.shared.wait_for_room(ROOM_WAIT, room) && now < self.times.give_up_ns {
+            while !self.shared.wait_for_room(ROOM_WAIT, room) && now < self.times.give_up {
                 now = self.now_ns();
             }
             now = self.now_ns();
-            if now >= self.times.give_up_ns {
+            if now >= self.times.give_up {
                 break;
             }
             sent.late_ns_max = sent.late_ns_max.max(now.saturating_sub(due));
@@ -148,10 +155,13 @@ impl Sender {
         }
         let now = self.now_ns();
         let mut ledger = self.shared.lock();
-        while due_ns(number) < self.times.window_end_ns {
-            sent.unsent += batch;
-            ledger.unsent(due_ns(number), batch, now);
-            number += 1;
+        let due_in_all = due_messages(self.times, rate, batch);
+        let step = (due_in_all.saturating_sub(number) / UNSENT_STEPS_MAX).max(1);
+        while number < due_in_all {
+            let orders = step.min(due_in_all - number) * batch;
+            sent.unsent += orders;
+            ledger.unsent(due_ns(number), orders, now);
+            number += step;
         }
         Ok(())
     }
@@ -165,11 +175,11 @@ impl Sender {
         loop {
             let has_room = self.shared.wait_for_room(ROOM_WAIT, room);
             let now = self.now_ns();
-            if now >= self.times.window_end_ns || self.job.orders_max.is_some_and(|max| in_window >= max) {
+            if now >= self.times.window_end || self.job.orders_max.is_some_and(|max| in_window >= max) {
                 return Ok(());
             }
             if has_room {
-                in_window += if now >= self.times.window_start_ns { batch } else { 0 };
+                in_window += if now >= self.times.window_start { batch } else { 0 };
                 self.send(number, now, writer)?;
                 number += 1;
             }
@@ -186,6 +196,12 @@ impl Sender {
     }
 }
 
+/// How many messages are due before the window's end.
+fn due_messages(times: Times, rate: u64, batch: u64) -> u64 {
+    let orders = u128::from(times.window_end - times.start) * u128::from(rate) / 1_000_000_000;
+    u64::try_from(orders).unwrap_or(u64::MAX).div_ceil(batch)
+}
+
 fn has_room(counts: &Counts) -> bool {
     counts.unacked_messages < UNACKED_MESSAGES_MAX && counts.unacked_bytes < UNACKED_BYTES_MAX
 }
@@ -200,29 +216,18 @@ async fn take_acks(mut acks: Acks, shared: &Shared) -> anyhow::Result<()> {
 }
 
 /// Takes note of what is announced, for ever.
-async fn tap(streams: JetStreams, shard: usize, shared: &Shared, clock: &SharedClock) -> anyhow::Result<()> {
-    let mut next = 1;
+async fn tap(streams: JetStreams, place: usize, shared: &Shared, clock: &SharedClock) -> anyhow::Result<()> {
+    let open = async |from| streams.read_headlines(from).await;
+    let mut headlines = Onward::new(open, |headline: &Headline| headline.sequence);
     loop {
-        let mut reader = streams.read_headlines(next).await.context("the outcome stream")?;
-        let error = loop {
-            match reader.next().await {
-                Ok(headlines) => {
-                    let now_ns = nanoseconds(clock.monotonic());
-                    let mut ledger = shared.lock();
-                    for headline in headlines {
-                        next = headline.sequence + 1;
-                        ledger.announced(shard, headline.header.through, headline.payload_bytes, now_ns);
-                    }
-                    drop(ledger);
-                    shared.moved.notify_one();
-                }
-                Err(error) => break error,
-            }
-        };
-        // A consumer that was silent for too long is opened anew; what it missed is still there.
-        if !matches!(error, ReadError::Unavailable(_)) {
-            return Err(error).context("the outcome stream");
+        let seen = headlines.next().await.context("the outcome stream")?;
+        let now_ns = nanoseconds(clock.monotonic());
+        let mut ledger = shared.lock();
+        for Headline { header, payload_bytes, .. } in seen {
+            ledger.announced(place, header.through, payload_bytes, now_ns);
         }
+        drop(ledger);
+        shared.moved.notify_one();
     }
 }
 
@@ -242,7 +247,7 @@ pub(super) async fn generate() -> anyhow::Result<Ended> {
     let (feed, acks) = LogFeed::open(&connections.publishing, &shards, job.load.format).await?;
 
     let times = Times::of(&job, clock.monotonic());
-    let window = times.window_start_ns..times.window_end_ns;
+    let window = times.window_start..times.window_end;
     let shared =
         Arc::new(Shared { ledger: Mutex::new(Ledger::new(shards.len(), window)), moved: Condvar::new() });
     let taps = shards
@@ -291,20 +296,29 @@ async fn tell(
         let (sent, announced) = (ledger.counts.orders_sent, ledger.counts.orders_announced);
         say(&Said::Progress { sent, announced, p99_us: ledger.latencies.value_at_quantile(0.99) })
     };
-    while until(times.window_start_ns) > Duration::ZERO && result.is_none() {
-        wait(&mut result, until(times.window_start_ns).min(TELL_INTERVAL)).await?;
+    while until(times.window_start) > Duration::ZERO && result.is_none() {
+        wait(&mut result, until(times.window_start).min(TELL_INTERVAL)).await?;
         progress()?;
     }
-    let (began, before) = (clock.monotonic(), shared.lock().counts);
+    let before = shared.lock().counts;
     say(&Said::Begin)?;
-    while until(times.window_end_ns) > Duration::ZERO && result.is_none() {
-        wait(&mut result, until(times.window_end_ns).min(TELL_INTERVAL)).await?;
+    // A closed loop that has sent all that it should ends its window once that is announced.
+    while until(times.window_end) > Duration::ZERO
+        && !(times.may_end_early && result.is_some() && shared.lock().is_settled())
+    {
+        let pause = if result.is_some() { SETTLE_INTERVAL } else { TELL_INTERVAL };
+        wait(&mut result, until(times.window_end).min(pause)).await?;
         progress()?;
     }
-    let (ended, after) = (clock.monotonic(), shared.lock().counts);
+    let after = {
+        let mut ledger = shared.lock();
+        let now = nanoseconds(clock.monotonic());
+        ledger.window_ns.end = ledger.window_ns.end.min(now);
+        ledger.counts
+    };
     say(&Said::End)?;
 
-    let (mut moved_at, mut moved_to) = (ended, (0, 0));
+    let (mut moved_at, mut moved_to) = (clock.monotonic(), (0, 0));
     loop {
         let counts = shared.lock().counts;
         let position = (counts.unacked_messages, counts.orders_announced);
@@ -318,22 +332,23 @@ async fn tell(
             let missing = counts.orders_sent - counts.orders_announced;
             bail!("{missing} orders are not announced, {} messages not acknowledged", position.0);
         }
-        wait(&mut result, Duration::from_millis(10)).await?;
+        wait(&mut result, SETTLE_INTERVAL).await?;
     }
     let sent = result.unwrap_or_default();
     let ledger = shared.lock();
     let counts = ledger.counts;
+    let window_ns = ledger.window_ns.end - ledger.window_ns.start;
     say(&Said::Done(Box::new(Generated {
-        window_seconds: ended.saturating_sub(began).as_secs_f64(),
-        window_sent: after.orders_sent - before.orders_sent,
-        window_announced: after.orders_announced - before.orders_announced,
+        window_seconds: Duration::from_nanos(window_ns).as_secs_f64(),
+        window_announced: counts.window_announced,
+        window_bytes: counts.window_bytes,
+        window_appends: counts.window_appends,
+        sampled_announced: after.orders_announced - before.orders_announced,
         orders: counts.orders_sent,
         unsent: sent.unsent,
         records: counts.records_sent,
         messages: counts.messages_sent,
         command_bytes: counts.bytes_sent,
-        outcome_bytes: counts.bytes_announced,
-        appends: counts.appends,
         late_us_max: sent.late_ns_max / 1_000,
         latencies: Latencies::from(&ledger.latencies),
     })))

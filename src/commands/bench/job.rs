@@ -68,12 +68,16 @@ pub(super) enum Said {
 /// What the generator has measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Generated {
-    /// The window's length by the clock, in seconds.
+    /// The window's length, in seconds.
     pub(super) window_seconds: f64,
-    /// Orders sent within the window.
-    pub(super) window_sent: u64,
     /// Orders announced within the window.
     pub(super) window_announced: u64,
+    /// Payload bytes of what was announced within the window.
+    pub(super) window_bytes: u64,
+    /// How many appends announced it.
+    pub(super) window_appends: u64,
+    /// Orders announced between saying [`Said::Begin`] and [`Said::End`], when the parent looks at the CPU times.
+    pub(super) sampled_announced: u64,
     /// Orders sent and acknowledged in all, numbered from 0.
     pub(super) orders: u64,
     /// Orders that were planned and not sent, because too many were on their way for too long.
@@ -82,8 +86,6 @@ pub(super) struct Generated {
     pub(super) records: u64,
     pub(super) messages: u64,
     pub(super) command_bytes: u64,
-    pub(super) outcome_bytes: u64,
-    pub(super) appends: u64,
     /// How late a message was sent at worst, in microseconds.
     pub(super) late_us_max: u64,
     /// The latencies in microseconds, each with how many orders took it.

@@ -51,9 +51,10 @@ pub(super) struct Counts {
     pub(super) records_sent: u64,
     pub(super) unacked_messages: usize,
     pub(super) unacked_bytes: usize,
-    pub(super) appends: u64,
-    /// Payload bytes of what was announced.
-    pub(super) bytes_announced: u64,
+    /// What was announced within the window: orders, appends, and their payload bytes.
+    pub(super) window_announced: u64,
+    pub(super) window_appends: u64,
+    pub(super) window_bytes: u64,
 }
 
 /// The ledger.
@@ -61,8 +62,8 @@ pub(super) struct Counts {
 pub(super) struct Ledger {
     shards: Vec<Shard>,
     pub(super) counts: Counts,
-    /// Messages that are due within it are measured.
-    window_ns: Range<u64>,
+    /// The latency of messages that are due within it is measured, and what is announced within it counts for the rate.
+    pub(super) window_ns: Range<u64>,
     /// Latencies in microseconds, of the orders of measured messages.
     pub(super) latencies: Histogram<u64>,
 }
@@ -113,8 +114,10 @@ impl Ledger {
     /// An append of a shard was seen at `now_ns`.
     pub(super) fn announced(&mut self, shard: usize, through: Identity, bytes: usize, now_ns: u64) {
         self.shards[shard].announced.push_back((through, now_ns));
-        self.counts.appends += 1;
-        self.counts.bytes_announced += bytes as u64;
+        if self.window_ns.contains(&now_ns) {
+            self.counts.window_appends += 1;
+            self.counts.window_bytes += bytes as u64;
+        }
         self.settle(shard);
     }
 
@@ -146,6 +149,8 @@ impl Ledger {
             if let Some(new @ 1..) = reached.checked_sub(message.announced) {
                 message.announced = reached;
                 self.counts.orders_announced += u64::from(new);
+                self.counts.window_announced +=
+                    if self.window_ns.contains(&at_ns) { u64::from(new) } else { 0 };
                 record(&mut self.latencies, &self.window_ns, message.due_ns, at_ns, u64::from(new));
             }
             if message.announced == message.orders {
@@ -253,11 +258,15 @@ mod tests {
             ledger.sent(number, due_ns, 1, 1, 10);
             ledger.acked(number, number + 1).unwrap();
         }
-        ledger.announced(0, through(4, 0), 1, 5 * MS);
+        ledger.announced(0, through(2, 0), 7, 12);
+        ledger.announced(0, through(4, 0), 5, 5 * MS);
         assert_eq!(ledger.latencies.len(), 2);
         assert_eq!(ledger.counts.orders_announced, 4);
+        // By when they were announced, not by when they were due.
+        let Counts { window_announced, window_appends, window_bytes, .. } = ledger.counts;
+        assert_eq!((window_announced, window_appends, window_bytes), (2, 1, 7));
         ledger.unsent(15, 3, 9 * MS);
-        assert_eq!(latencies(&ledger)[1], (8, 3));
+        assert_eq!(latencies(&ledger).last(), Some(&(8, 3)));
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub(super) struct Mix {
 }
 
 impl Mix {
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(self) -> bool {
         let mut step = 0;
         while step < self.percent.len() {
             if self.percent[step] > 0 {
@@ -158,12 +158,12 @@ impl Mix {
         true
     }
 
-    pub(super) const fn percent(&self, step: Step) -> u8 {
+    pub(super) const fn percent(self, step: Step) -> u8 {
         self.percent[step as usize]
     }
 
     /// Whether `roll`, any number, has this step follow.
-    pub(super) fn has(&self, step: Step, roll: u64) -> bool {
+    pub(super) fn has(self, step: Step, roll: u64) -> bool {
         let fate = u8::try_from(roll % 100).unwrap_or(0);
         let other = u8::try_from((roll >> 32) % 100).unwrap_or(0);
         let cancelled = self.percent(Step::Cancel);

@@ -19,6 +19,7 @@ mod generate;
 mod job;
 mod ledger;
 mod load;
+mod onward;
 mod options;
 mod orders;
 mod parts;
@@ -213,9 +214,9 @@ async fn sweep(stage: &mut Stage<'_>, tried: &mut Vec<Pass>) -> anyhow::Result<u
         stage.screen.label(format!("sweep, {rate}"));
         let pass = stage.pass(Worker::Weir, Pace::PerSecond(rate)).await?;
         if pass.held && pass.latency.p99 <= p99_ms {
-            holds = rate
+            holds = rate;
         } else {
-            fails = rate
+            fails = rate;
         }
         tried.push(pass);
     }

@@ -15,6 +15,8 @@ use crate::words::policy::QUANTITY_LIMIT_MAX;
 
 /// The most orders in a message: with every step that may follow them, it stays below what a message may hold.
 const BATCH_MAX: u32 = 2_048;
+/// The most orders planned for one pass: some 25 GB on disk.
+const PLANNED_MAX: u128 = 300_000_000;
 /// The longest window and warm-up.
 const TIME_MAX: Duration = Duration::from_mins(10);
 
@@ -93,7 +95,7 @@ pub(in crate::commands) struct Args {
     /// Write all figures to this file
     #[arg(long, value_name = "FILE")]
     pub(super) json: Option<PathBuf>,
-    /// Write the latencies of each rate and worker to files in this folder, as HdrHistogram's tools read them
+    /// Write the latencies of each rate and worker to this folder, as standard percentile files
     #[arg(long, value_name = "FOLDER")]
     pub(super) hgrm: Option<PathBuf>,
     /// Compare with the figures of an earlier --json
@@ -193,6 +195,11 @@ impl Args {
             !self.window.is_zero() && self.window <= TIME_MAX && self.warmup <= TIME_MAX,
             "--for is 1ms to 10m, --warmup 0 to 10m"
         );
+        for rate in &self.rate {
+            let Rate::PerSecond(rate) = rate else { continue };
+            let planned = u128::from(*rate) * (self.window + self.warmup).as_millis() / 1_000;
+            anyhow::ensure!(planned <= PLANNED_MAX, "{rate} orders/s for so long are more than 300,000,000");
+        }
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Ok(Options {
             rates: self.rate.clone(),
@@ -288,6 +295,7 @@ pub(super) mod tests {
             ["--mix", "ship=101"],
             ["--stock", "-1"],
             ["--fsync", "never"],
+            ["--for", "580s"],
         ] {
             assert!(options(&bad).is_err(), "{bad:?}");
         }

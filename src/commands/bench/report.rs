@@ -10,6 +10,7 @@ use super::job::Pace;
 use super::load::Lines;
 use super::options::{Options, Rate};
 use super::server::Fsync;
+use crate::words::codec::Format;
 
 /// A number in groups of three digits.
 pub(super) fn grouped(number: u64) -> String {
@@ -35,6 +36,11 @@ pub(super) fn millis(millis: f64) -> String {
     } else {
         format!("{millis:.2} ms")
     }
+}
+
+/// A length of time, as it was asked for.
+fn span(millis: u64) -> String {
+    if millis.is_multiple_of(1_000) { format!("{} s", millis / 1_000) } else { format!("{millis} ms") }
 }
 
 /// A float as a whole number.
@@ -96,8 +102,11 @@ fn conditions(report: &Report) -> String {
     row(
         "load",
         format!(
-            "{shards}, {:?}, {} orders a message, {lines} an order, {} SKUs ({skew}), {} units each, seed {}",
-            load.format,
+            "{shards}, {}, {} orders a message, {lines} an order, {} SKUs ({skew}), {} units each, seed {}",
+            match load.format {
+                Format::Json => "JSON",
+                Format::Bincode => "bincode",
+            },
             load.batch,
             grouped(u64::from(load.skus)),
             grouped(load.stock.unsigned_abs()),
@@ -111,10 +120,10 @@ fn conditions(report: &Report) -> String {
     row(
         "passes",
         format!(
-            "{} rounds of {}{orders}, after {} of warm-up; all processes on this machine",
-            options.rounds,
-            millis(to_f64(options.window_ms)),
-            millis(to_f64(options.warmup_ms))
+            "{} of {}{orders}, after {} of warm-up; all processes on this machine",
+            if options.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", options.rounds) },
+            span(options.window_ms),
+            span(options.warmup_ms)
         ),
     );
     text
@@ -191,9 +200,13 @@ fn costs(figures: &RateFigures) -> String {
     };
     if let Some(ratio) = figures.ratio(|pass| pass.orders_per_second) {
         let _ = write!(text, "  ratio {} of the ceiling's rate", spread(ratio, 2));
-        let p99 = |worker| figures.spread(worker, |pass| pass.latency.p99).map_or(0.0, |it| it.median);
-        let _ =
-            writeln!(text, "; p99 {}, ceiling {}", millis(p99(Worker::Weir)), millis(p99(Worker::Ceiling)));
+        let p99 = |worker| {
+            let spread = figures.spread(worker, |pass| pass.latency.p99);
+            spread.map_or_else(String::new, |it| {
+                format!("{} ({}..{})", millis(it.median), millis(it.least), millis(it.most))
+            })
+        };
+        let _ = writeln!(text, "; p99 {}, the ceiling's {}", p99(Worker::Weir), p99(Worker::Ceiling));
     }
     for worker in [Worker::Weir, Worker::Ceiling] {
         let cpu: Vec<_> = [

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use super::figures::to_f64;
 use super::job::Said;
 use super::report::{grouped, millis};
 use crate::edges::clock::{SharedClock, SystemClock};
@@ -41,7 +42,8 @@ impl Screen {
             let mut line =
                 format!("{}: {} sent, {} announced", self.label, grouped(*sent), grouped(*announced));
             if *p99_us > 0 {
-                line.push_str(&format!(", p99 {}", millis(super::figures::to_f64(*p99_us) / 1_000.0)));
+                line.push_str(", p99 ");
+                line.push_str(&millis(to_f64(*p99_us) / 1_000.0));
             }
             self.line(&line);
         }

@@ -1,5 +1,6 @@
 //! The broker: a nats-server that is found, started on free loopback ports with a store of its own, and removed with it.
 
+use std::fmt::Write as _;
 use std::fs::DirBuilder;
 use std::net::TcpListener;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -213,10 +214,12 @@ fn configuration(home: &Path, number: usize, fsync: Fsync, routes: &[u16]) -> St
     );
     if let Some(own) = routes.get(number) {
         let routes: Vec<_> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-        text.push_str(&format!(
-            "cluster {{\n  name: bench\n  listen: \"127.0.0.1:{own}\"\n  routes: {}\n}}\n",
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "cluster {{\n  name: bench\n  listen: \"127.0.0.1:{own}\"\n  routes: {}\n}}",
             serde_json::Value::from(routes)
-        ));
+        );
     }
     text
 }
