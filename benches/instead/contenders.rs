@@ -66,7 +66,7 @@ pub(crate) const CONTENDERS: [Contender; 7] = [
         key: "postgres_batched",
         name: "PostgreSQL, 256 a call",
         aim: None,
-        way: Way::Postgres(postgres::Way { connections: 4, batch: 256 }),
+        way: Way::Postgres(postgres::Way { connections: 2, batch: 256 }),
     },
 ];
 

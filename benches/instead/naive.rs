@@ -36,7 +36,7 @@ use super::{Fsync, Settings};
 /// Orders that were sent and whose outcome is not acknowledged: enough to saturate.
 pub(crate) const IN_FLIGHT_MAX: usize = 8_192;
 /// The most messages that the consumer asks for at once.
-pub(crate) const PULL_MESSAGES: usize = 4_096;
+pub(crate) const PULL_MESSAGES: usize = 1_000;
 /// Orders for which the generator waits at once, so as not to wait for each.
 const SENT_AT_ONCE: u16 = 64;
 /// How long an acknowledgement may take.
