@@ -15,7 +15,7 @@ CREATE TABLE orders (
     confirmed boolean NOT NULL
 );
 
--- One order. Rows of stock are locked in the order of their SKUs, so that no two transactions wait for each other. It is
+-- One order. Rows of stock are locked in the order of their SKUs, so that no two wait for each other in a circle. It is
 -- written as confirmed, which most are; where stock falls short that is put right.
 CREATE FUNCTION place_order(
     id text, sku_1 text, quantity_1 bigint, sku_2 text, quantity_2 bigint, submitted bigint
