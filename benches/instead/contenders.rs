@@ -107,13 +107,13 @@ impl Contender {
                  without waiting, at most {} orders sent and undecided; a durable pull consumer with explicit acks, {} \
                  messages a pull; stock in a DashMap; one JSON outcome a message, the order acknowledged once its outcome \
                  is stored; 3 connections (source: naive.rs)",
-                naive::IN_FLIGHT_MAX,
+                naive::in_flight(fsync),
                 naive::PULL_MESSAGES,
             ),
             Way::Redis(redis::Way { connections, pipeline }) => format!(
                 "redis-server over TCP on the loopback, {}, no RDB, io-threads as they come (1); one EVALSHA an order \
-                 (place.lua), {connections} connections, {pipeline} calls a pipeline, a pipeline's answers awaited before \
-                 the next (source: redis.rs)",
+                 (place.lua), {connections} connections, pipelines of {pipeline}, whose answers are awaited before the \
+                 next (source: redis.rs)",
                 match fsync {
                     Fsync::Lazy => "appendonly no (nothing is persisted)",
                     Fsync::Always => "appendonly yes, appendfsync always",

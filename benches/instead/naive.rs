@@ -33,8 +33,11 @@ use super::orders::{Order, QUANTITY, Shop, sku};
 use super::servers::{Ending, Folder, Process, Server};
 use super::{Fsync, Settings};
 
-/// Orders that were sent and whose outcome is not acknowledged: enough to saturate.
-pub(crate) const IN_FLIGHT_MAX: usize = 8_192;
+/// The most orders that were sent and whose outcome is not acknowledged.
+const IN_FLIGHT_MAX: usize = 8_192;
+/// The same where each message is fsynced: with more, the server stores thousands of orders before it gives out the first,
+/// and a short window may see none decided.
+const IN_FLIGHT_FSYNCED_MAX: usize = 256;
 /// The most messages that the consumer asks for at once.
 pub(crate) const PULL_MESSAGES: usize = 1_000;
 /// Orders for which the generator waits at once, so as not to wait for each.
@@ -126,6 +129,14 @@ impl Stock {
     }
 }
 
+/// The most orders that are under way: enough to saturate.
+pub(crate) const fn in_flight(fsync: Fsync) -> usize {
+    match fsync {
+        Fsync::Lazy => IN_FLIGHT_MAX,
+        Fsync::Always => IN_FLIGHT_FSYNCED_MAX,
+    }
+}
+
 /// One pass on a server of its own.
 pub(crate) async fn pass(settings: &Settings, fsync: Fsync, load: &Load) -> Result<(Window, Audit)> {
     let server = start(&settings.programs.nats()?, &settings.store, fsync).await?;
@@ -136,7 +147,7 @@ pub(crate) async fn pass(settings: &Settings, fsync: Fsync, load: &Load) -> Resu
     let stream = create_stream(&orders, "OUTCOMES", OUTCOMES).await?;
 
     let stock = Arc::new(Stock::new(settings.shop));
-    let permits = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    let permits = Arc::new(Semaphore::new(in_flight(fsync)));
     let (mut senders, mut others) = (JoinSet::new(), JoinSet::new());
     let (decided, to_ack) = mpsc::channel(IN_FLIGHT_MAX);
     others.spawn(decide(consumer(&consuming).await?, outcomes, Arc::clone(&stock), decided));
