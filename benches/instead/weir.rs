@@ -45,8 +45,8 @@ impl Way {
     /// How it is run.
     pub(crate) fn how(self, fsync: Fsync) -> String {
         format!(
-            "`weir bench {}` (its generator, its worker and the server are processes of their own; lines are of 1 to 3 units; an order counts once the \
-             generator has seen that its outcome is stored)",
+            "`weir bench {}` (its generator, its worker and the server are processes of their own; lines are of 1 to 3 \
+             units; an order counts once the generator has seen that its outcome is stored)",
             self.options(fsync).join(" "),
         )
     }
