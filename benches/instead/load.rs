@@ -126,7 +126,6 @@ impl Load {
             self.look(&mut senders, others).await?;
             ensure!(self.now() < deadline, "orders were still undecided after {DRAIN_DEADLINE:?}");
         }
-        ensure!(end.1 > start.1, "nothing was decided within {:?}: measure longer", bounds.window);
         let seconds = end.0.saturating_sub(start.0).as_secs_f64();
         let cores = |from: Duration, to: Duration| Some((to.saturating_sub(from)).as_secs_f64() / seconds);
         Ok(Window {

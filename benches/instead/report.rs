@@ -64,7 +64,12 @@ impl Series {
             Ok(()) => self.contender.pass(settings, self.fsync).await,
             Err(error) => Err(error),
         };
-        self.rounds.push(round.map_err(|error| format!("{error:#}")));
+        let round = round.map_err(|error| format!("{error:#}")).and_then(|(window, audit)| {
+            // Its rate would be none, and Weir's infinitely many times that.
+            let told = || "nothing was decided in the window: measure longer".to_owned();
+            if window.orders > 0 { Ok((window, audit)) } else { Err(told()) }
+        });
+        self.rounds.push(round);
     }
 
     /// The last round, in a few words.
