@@ -64,12 +64,7 @@ impl Series {
             Ok(()) => self.contender.pass(settings, self.fsync).await,
             Err(error) => Err(error),
         };
-        let round = round.map_err(|error| format!("{error:#}")).and_then(|(window, audit)| {
-            // Its rate would be none, and Weir's infinitely many times that.
-            let told = || "nothing was decided in the window: measure longer".to_owned();
-            if window.orders > 0 { Ok((window, audit)) } else { Err(told()) }
-        });
-        self.rounds.push(round);
+        self.rounds.push(round.map_err(|error| format!("{error:#}")));
     }
 
     /// The last round, in a few words.
@@ -100,6 +95,11 @@ impl Series {
         Spread::of(self.good_rounds().filter_map(|(window, _)| of(window)).collect())
     }
 
+    /// Whether a round's window was too short to see an order decided; Weir would be infinitely many times that.
+    fn is_too_short(&self) -> bool {
+        self.good_rounds().any(|(window, _)| window.orders == 0)
+    }
+
     fn is_good(&self) -> bool {
         self.failure().is_none() && self.good_rounds().all(|(_, audit)| audit.is_clean())
     }
@@ -128,7 +128,7 @@ impl<'a> Report<'a> {
     fn ratio(&self, series: &Series) -> Option<Spread> {
         let weir =
             self.series.iter().find(|one| one.fsync == series.fsync && one.contender.key == REFERENCE)?;
-        if series.contender.key == REFERENCE {
+        if series.contender.key == REFERENCE || series.is_too_short() {
             return None;
         }
         Spread::of(weir.rates().into_iter().zip(series.rates()).map(|(weir, other)| weir / other).collect())
@@ -206,6 +206,9 @@ impl<'a> Report<'a> {
             let servers = cores(series.cores(|window| window.server_cores));
             let clients = cores(series.cores(|window| window.client_cores));
             write!(text, "{:>13}", format!("{servers} / {clients}"))?;
+            if series.is_too_short() {
+                write!(text, "  nothing was decided in a round: no ratio; measure longer")?;
+            }
             if let Some(ratio) = self.ratio(series) {
                 write!(text, "  {:.1} ({:.1} to {:.1})", ratio.median, ratio.least, ratio.greatest)?;
                 match series.contender.aim {
