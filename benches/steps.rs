@@ -1,7 +1,7 @@
 //! What each step of an order's way costs on one thread: decode, look up, apply, replay, encode, observe, with ten thousand, a
 //! million and ten million orders open.
 //!
-//! Figures are per message of 256 reference orders (see `reference.rs`), but for the look-up. Nothing here waits for a broker:
+//! Figures are per message of 256 reference orders (see `reference`), but for the look-up. Nothing here waits for a broker:
 //! production adds the way through the streams, which `weir bench` measures. Its messages lie in the cache when they are
 //! decoded, its stock is never short, and each order is new.
 

@@ -79,8 +79,8 @@ impl Inventory {
         read ^= skus[..count * LINES].iter().fold(0, |read, hash| read ^ self.stock.touch(*hash));
 
         let mut items = [StockIndex::default(); AHEAD * LINES];
-        let guesses = skus.as_chunks::<LINES>().0.iter().zip(items.as_chunks_mut::<LINES>().0);
-        for (Ahead { decoded, seen }, (hashes, items)) in ahead.iter_mut().zip(guesses) {
+        let places = skus.as_chunks::<LINES>().0.iter().zip(items.as_chunks_mut::<LINES>().0);
+        for (Ahead { decoded, seen }, (hashes, items)) in ahead.iter_mut().zip(places) {
             seen.lines = [None; LINES];
             if let Ok(Command::Place(place)) = decoded {
                 let lines = place.lines.iter().zip(hashes).zip(&mut seen.lines).zip(items);

@@ -100,7 +100,7 @@ pub(super) fn wants<'c>(
         match known {
             Some(place) => wants[place].quantity += line.quantity,
             None => {
-                wants.push(Want { sku: &line.sku, hash, quantity: line.quantity, stock: known_at, free: 0 })
+                wants.push(Want { sku: &line.sku, hash, quantity: line.quantity, stock: known_at, free: 0 });
             }
         }
     }

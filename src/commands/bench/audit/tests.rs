@@ -80,7 +80,9 @@ impl World {
         let mut appends = Vec::new();
         for (outcomes, sequence) in self.outcomes.chunks(self.cut).zip(1..) {
             let mut frame = FrameWriter::new();
-            outcomes.iter().for_each(|(_, bytes)| frame.push(bytes));
+            for (_, bytes) in outcomes {
+                frame.push(bytes);
+            }
             let through = outcomes.last().unwrap().0;
             let chain = Chain::default();
             let header = AppendHeader { from, through, rules: 1, writer: "test".to_owned(), chain };
