@@ -10,107 +10,26 @@
 //! What an order holds is drawn again from its number. The merge is fed from outside, so that tests can feed it wrong
 //! streams.
 
-use std::collections::{BTreeMap, VecDeque};
+mod findings;
+mod told;
+
+use std::collections::VecDeque;
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
 
 use super::onward::Onward;
 use super::orders::{Drawn, Orders, number_of};
 use crate::edges::streams::Streams;
 use crate::words::append::StoredAppend;
 use crate::words::codec::{commands, outcomes};
-use crate::words::command::{Command, CommandKind};
+use crate::words::command::{Command, CommandKind, Place};
 use crate::words::identity::Identity;
 use crate::words::message::LogMessage;
-use crate::words::outcome::{Decision, Outcome, OutcomeKind, Subject};
+use crate::words::outcome::OutcomeKind;
 
-/// How many instances of what is wrong are told.
-const INSTANCES_MAX: usize = 5;
-
-/// What an audit has found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Findings {
-    pub(super) lost: u64,
-    pub(super) duplicated: u64,
-    pub(super) oversold: u64,
-    pub(super) unexplained: u64,
-    /// The first few.
-    pub(super) instances: Vec<String>,
-    /// Commands that the logs hold.
-    pub(super) records: u64,
-    pub(super) confirmed: u64,
-    /// Refused orders, by reason.
-    pub(super) refused: BTreeMap<String, u64>,
-    /// Outcomes of other commands.
-    pub(super) others: BTreeMap<String, u64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Wrong {
-    Lost,
-    Duplicated,
-    Oversold,
-    Unexplained,
-}
-
-impl Findings {
-    /// Whether all is as it must be.
-    pub(super) const fn are_good(&self) -> bool {
-        self.lost == 0 && self.duplicated == 0 && self.oversold == 0 && self.unexplained == 0
-    }
-
-    fn add(&mut self, wrong: Wrong, count: u64, instance: impl FnOnce() -> String) {
-        let (counter, name) = match wrong {
-            Wrong::Lost => (&mut self.lost, "lost"),
-            Wrong::Duplicated => (&mut self.duplicated, "duplicated"),
-            Wrong::Oversold => (&mut self.oversold, "oversold"),
-            Wrong::Unexplained => (&mut self.unexplained, "unexplained"),
-        };
-        *counter += count;
-        if count > 0 && self.instances.len() < INSTANCES_MAX {
-            self.instances.push(format!("{name}: {}", instance()));
-        }
-    }
-}
-
-/// A set of order numbers.
-#[derive(Debug, Default)]
-struct Numbers(Vec<u64>);
-
-impl Numbers {
-    /// Adds one, and says whether it is new.
-    fn add(&mut self, number: u64) -> bool {
-        let (word, bit) = (usize::try_from(number / 64).unwrap_or(usize::MAX), 1 << (number % 64));
-        if self.0.len() <= word {
-            self.0.resize(word + 1, 0);
-        }
-        let new = self.0[word] & bit == 0;
-        self.0[word] |= bit;
-        new
-    }
-
-    fn has(&self, number: u64) -> bool {
-        usize::try_from(number / 64).ok().and_then(|word| self.0.get(word)).unwrap_or(&0) >> (number % 64) & 1
-            == 1
-    }
-}
-
-/// What of an outcome the audit looks at.
-#[derive(Debug)]
-struct Told {
-    identity: Identity,
-    kind: OutcomeKind,
-    /// Whether it answers its record, rather than telling what else followed.
-    answer: bool,
-    repeat: bool,
-    /// Whose: an order's number.
-    number: Option<u64>,
-    /// Which command was refused, and why.
-    refused: Option<(CommandKind, &'static str)>,
-    /// Lines that were cancelled or came back, where it was not the whole order.
-    lines: Option<Drawn>,
-}
+pub(super) use findings::Findings;
+use findings::{Numbers, Wrong};
+use told::{Told, fits, subject, tell};
 
 /// The audit of a pass.
 pub(super) struct Audit<'o> {
@@ -286,7 +205,7 @@ impl<'o> Audit<'o> {
     }
 
     /// An order is in the log, and is what was sent under its number.
-    fn placed(&mut self, at: Identity, number: Option<u64>, place: &crate::words::command::Place<'_>) {
+    fn placed(&mut self, at: Identity, number: Option<u64>, place: &Place<'_>) {
         let Some(number) = number.filter(|number| *number < self.numbers_end) else {
             return self.findings.add(Wrong::Unexplained, 1, || format!("record {at}: {}", place.order_id));
         };
@@ -389,86 +308,6 @@ impl<'o> Audit<'o> {
             self.stock.resize(sku + 1, (0, 0));
         }
         &mut self.stock[sku]
-    }
-}
-
-/// Whether an outcome can answer a command.
-fn fits(command: CommandKind, told: &Told) -> bool {
-    if let Some((refused, _)) = told.refused {
-        return refused == command;
-    }
-    let answer = match command {
-        CommandKind::Place => OutcomeKind::Confirmed,
-        CommandKind::Cancel => OutcomeKind::Cancelled,
-        CommandKind::Review => OutcomeKind::Reviewed,
-        CommandKind::Pay => OutcomeKind::Paid,
-        CommandKind::PayFailed => OutcomeKind::PaymentFailed,
-        CommandKind::Ship => OutcomeKind::Shipped,
-        CommandKind::Deliver => OutcomeKind::Delivered,
-        CommandKind::Return => OutcomeKind::Returned,
-        CommandKind::Receive => OutcomeKind::Received,
-        CommandKind::Count => OutcomeKind::Counted,
-        CommandKind::Policy => OutcomeKind::PolicyApplied,
-        CommandKind::Tick => return false,
-    };
-    told.kind == answer
-}
-
-/// The order that a command is about.
-fn subject<'c>(command: &'c Command<'_>) -> Option<&'c str> {
-    match command {
-        Command::Place(it) => Some(&it.order_id),
-        Command::Cancel(it) => Some(&it.order_id),
-        Command::Review(it) => Some(&it.order_id),
-        Command::Pay(it) => Some(&it.order_id),
-        Command::PayFailed(it) => Some(&it.order_id),
-        Command::Ship(it) => Some(&it.order_id),
-        Command::Deliver(it) => Some(&it.order_id),
-        Command::Return(it) => Some(&it.order_id),
-        Command::Receive(_) | Command::Count(_) | Command::Policy(_) | Command::Tick(_) => None,
-    }
-}
-
-fn tell(outcome: &Outcome<'_>, orders: &Orders) -> Told {
-    let mut refused = None;
-    let mut lines = None;
-    let (id, repeat) = match &outcome.decision {
-        Decision::Confirmed { order_id, repeat, .. }
-        | Decision::Waiting { order_id, repeat, .. }
-        | Decision::Paid { order_id, repeat, .. }
-        | Decision::PaymentFailed { order_id, repeat, .. }
-        | Decision::Shipped { order_id, repeat, .. }
-        | Decision::Delivered { order_id, repeat, .. } => (Some(order_id), repeat.is_some()),
-        Decision::Cancelled { order_id, lines: some, .. } => {
-            lines = Some(some);
-            (Some(order_id), false)
-        }
-        Decision::Returned { order_id, lines: some, repeat, .. } => {
-            lines = Some(some);
-            (Some(order_id), repeat.is_some())
-        }
-        Decision::Refused { command, subject, reason, repeat, .. } => {
-            refused = Some((*command, reason.code()));
-            let id = if let Some(Subject::OrderId(id)) = subject { Some(id) } else { None };
-            (id, repeat.is_some())
-        }
-        Decision::Expired { order_id, .. }
-        | Decision::Reviewed { order_id, .. }
-        | Decision::Shortfall { order_id, .. } => (Some(order_id), false),
-        Decision::Received { repeat, .. } | Decision::Counted { repeat, .. } => (None, repeat.is_some()),
-        Decision::PolicyApplied { .. } | Decision::DeadLettered { .. } => (None, false),
-    };
-    let drawn = lines.filter(|lines| !lines.is_empty()).map(|lines| {
-        lines.iter().filter_map(|line| Some((orders.sku_of(&line.sku)?, line.quantity))).collect()
-    });
-    Told {
-        identity: outcome.identity(),
-        kind: outcome.decision.kind(),
-        answer: outcome.decision.is_answer(),
-        repeat,
-        number: id.and_then(|id| number_of(id)),
-        refused,
-        lines: drawn,
     }
 }
 

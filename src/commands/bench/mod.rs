@@ -26,6 +26,7 @@ mod parts;
 mod pass;
 mod report;
 mod screen;
+mod sender;
 mod server;
 mod sizing;
 
@@ -61,8 +62,10 @@ const IN_FLIGHT: u64 = 131_072;
 const SWEEP_STEPS: u32 = 6;
 /// How long removing streams from somebody else's server may take after a failure.
 const CLEAN_PATIENCE: Duration = Duration::from_secs(5);
-/// The store's filesystem must have room for this many bytes.
+/// The store's filesystem must have this many bytes free.
 const FREE_BYTES_LEAST: u64 = 2 << 30;
+/// What the streams of a pass may take at most.
+const STREAMS_BYTES_MAX: u64 = 48 << 30;
 
 /// A process that `weir bench` starts.
 #[derive(Debug, clap::Subcommand)]
@@ -108,7 +111,7 @@ pub(super) async fn bench(args: Args) -> anyhow::Result<Ended> {
     };
     Screen::new().clear();
     if let (Err(_), Some(url)) = (&measured, args.server_url()) {
-        clean(&config(&options, &[url], passes.get())).await;
+        clean(&config(&options, &[url], STREAMS_BYTES_MAX, passes.get())).await;
     }
     finish(&args, &measured?, earlier.as_ref())
 }
@@ -119,26 +122,29 @@ async fn run(args: &Args, options: &Options, passes: &Cell<u32>) -> anyhow::Resu
     let executable = std::env::current_exe()?;
     let sizes = sizing::sizes(&options.load, &orders).await?;
     let folder = Folder::new(args.store_dir.as_deref())?;
-    let (servers, store) = match (&args.server, options.fsync) {
+    let (servers, bytes_max, store) = match (&args.server, options.fsync) {
         (None, Some(fsync)) => {
-            enough_room(&folder)?;
+            // Some of it stays free, whatever the load.
+            let bytes_max = (free_bytes(&folder)? / 10 * 9 / options.replicas as u64).min(STREAMS_BYTES_MAX);
             let binary = find(args.nats_server.as_deref())?;
             let started = Servers::start(&executable, &binary, folder.path(), fsync, options.replicas);
-            (started.await?, Some(folder.path()))
+            (started.await?, bytes_max, Some(folder.path()))
         }
-        _ => (Servers::given(args.server_url().into_iter().collect()), None),
+        _ => (Servers::given(args.server_url().into_iter().collect()), STREAMS_BYTES_MAX, None),
     };
     let mut stage = Stage {
         options,
         orders: &orders,
         sizes,
         servers,
+        bytes_max,
         folder: folder.path(),
         executable,
         screen: Screen::new(),
         passes,
     };
-    let deployment = Deployment::connect(&config(options, &stage.servers.urls, 0), "bench", false).await?;
+    let any = config(options, &stage.servers.urls, bytes_max, 0);
+    let deployment = Deployment::connect(&any, "bench", false).await?;
     let version = deployment.connections.publishing.client().server_info().version;
     let conditions = Conditions::of(version, store);
     let rates = measure(&mut stage).await?;
@@ -163,7 +169,8 @@ fn finish(args: &Args, report: &Report, earlier: Option<&Report>) -> anyhow::Res
     Ok(if good { Ended::Done } else { Ended::Failed })
 }
 
-fn enough_room(folder: &Folder) -> anyhow::Result<()> {
+/// What the store's filesystem has free, which must be enough for a short run.
+fn free_bytes(folder: &Folder) -> anyhow::Result<u64> {
     let store = rustix::fs::statvfs(folder.path())?;
     let free = store.f_bavail.saturating_mul(store.f_frsize);
     anyhow::ensure!(
@@ -172,7 +179,7 @@ fn enough_room(folder: &Folder) -> anyhow::Result<()> {
         folder.path().display(),
         free >> 20
     );
-    Ok(())
+    Ok(free)
 }
 
 /// Measures all rates, and each in all rounds.

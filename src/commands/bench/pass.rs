@@ -30,8 +30,6 @@ use crate::words::policy::SITE_DEFAULT;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is asked whether it is.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
-/// The size limit of all logs together, and of all outcome streams: what a run may take on disk, twice.
-const STREAMS_BYTES_MAX: u64 = 16 << 30;
 /// What of the environment would change the worker's configuration.
 const VARIABLES: [&str; 6] =
     ["NATS_URL", "WEIR_CONFIG", "WEIR_PREFIX", "WEIR_ADMIN", "WEIR_NAME", "WEIR_LOG"];
@@ -42,6 +40,8 @@ pub(super) struct Stage<'r> {
     pub(super) orders: &'r Orders,
     pub(super) sizes: Sizes,
     pub(super) servers: Servers,
+    /// What the streams of a pass may take on disk.
+    pub(super) bytes_max: u64,
     /// For configuration files.
     pub(super) folder: &'r Path,
     pub(super) executable: PathBuf,
@@ -62,7 +62,7 @@ impl Stage<'_> {
     pub(super) async fn pass(&mut self, worker: Worker, pace: Pace) -> anyhow::Result<Pass> {
         let number = self.passes.get() + 1;
         self.passes.set(number);
-        let config = config(self.options, &self.servers.urls, number);
+        let config = config(self.options, &self.servers.urls, self.bytes_max, number);
         config.check()?;
         self.screen.stage("making streams");
         let deployment = Deployment::connect(&config, "bench", false).await?;
@@ -214,7 +214,7 @@ impl Stage<'_> {
 }
 
 /// The configuration of the `number`th pass's worker and streams.
-pub(super) fn config(options: &Options, urls: &[String], number: u32) -> Config {
+pub(super) fn config(options: &Options, urls: &[String], bytes_max: u64, number: u32) -> Config {
     let load = &options.load;
     let mut config = Config::default();
     config.nats.urls = urls.to_vec();
@@ -225,8 +225,9 @@ pub(super) fn config(options: &Options, urls: &[String], number: u32) -> Config 
     config.worker.log = LogStyle::Json;
     config.worker.drain_deadline_ms = 20_000;
     config.streams.replicas = options.replicas;
-    config.streams.log_bytes_max = STREAMS_BYTES_MAX / u64::from(load.shards);
-    config.streams.outcomes_bytes_max = STREAMS_BYTES_MAX / u64::from(load.shards);
+    // A full log ends the bench with an error, a full outcome stream would lose outcomes: it gets more.
+    config.streams.log_bytes_max = bytes_max / 3 / u64::from(load.shards);
+    config.streams.outcomes_bytes_max = bytes_max / 3 * 2 / u64::from(load.shards);
     let shards = load.shard_names().into_iter().enumerate().map(|(shard, name)| {
         let site = load.site(shard).unwrap_or_else(|| SITE_DEFAULT.to_owned());
         Shard { name, sites: vec![site] }

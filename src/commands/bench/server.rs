@@ -237,6 +237,24 @@ mod tests {
     }
 
     #[test]
+    fn servers_are_configured_as_asked() {
+        let home = Path::new("/store \"here\"");
+        let alone = configuration(home, 0, Fsync::Lazy, &[]);
+        assert!(alone.contains("listen: \"127.0.0.1:-1\""), "{alone}");
+        assert!(alone.contains(r#"store_dir: "/store \"here\"/store""#), "{alone}");
+        assert!(!alone.contains("sync_interval") && !alone.contains("cluster"), "{alone}");
+        let third = configuration(home, 2, Fsync::Always, &[5, 6, 7]);
+        assert!(
+            third.contains("sync_interval: always\n") && third.contains("server_name: bench-2"),
+            "{third}"
+        );
+        assert!(
+            third.contains("listen: \"127.0.0.1:7\"") && third.contains("\"nats://127.0.0.1:5\""),
+            "{third}"
+        );
+    }
+
+    #[test]
     fn the_newest_fetched_server_is_taken() {
         let folder = Folder::new(None).unwrap();
         for version in ["2.9.25", "2.15.1", "2.10.26"] {

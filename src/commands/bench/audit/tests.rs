@@ -8,6 +8,7 @@ use crate::commands::bench::orders::Writer;
 use crate::folds::inventory::{Inventory, Output};
 use crate::words::append::{Append, AppendHeader, Chain};
 use crate::words::codec::{Format, FrameWriter, decode_outcome, encode_commands, encode_outcome};
+use crate::words::outcome::{Decision, Outcome, State, Subject};
 use crate::words::policy::PolicyChange;
 use crate::words::text::Text;
 use crate::words::timestamp::Timestamp;
@@ -126,6 +127,7 @@ impl World {
         change(&mut outcome);
         let mut bytes = Vec::new();
         let start = encode_outcome(&mut bytes, &outcome.decision, outcome.identity(), outcome.at);
+        // Without its length, which the frame writes again.
         bytes.drain(..start);
         self.outcomes[place] = (outcome.identity(), bytes);
     }
@@ -279,10 +281,7 @@ fn what_makes_no_sense_is_unexplained() {
     found(&world.audit(), [1, 0, 0, 1], "outcome 13.49.0 answers no record");
     let mut world = World::new(1_000, 10, "");
     world.change(100, |outcome| {
-        outcome.decision = Decision::Expired {
-            order_id: "O00000000000".into(),
-            state: crate::words::outcome::State::Cancelled,
-        };
+        outcome.decision = Decision::Expired { order_id: "O00000000000".into(), state: State::Cancelled };
     });
     found(&world.audit(), [1, 0, 0, 1], "outcome 4.48.0, expired, has no cause");
     let mut world = World::new(1_000, 10, "");
