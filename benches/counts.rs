@@ -29,8 +29,10 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/counts.txt");
 /// A figure may be so much higher than it was.
 const TOLERANCE_PERCENT: u64 = 3;
 
-/// A step, as a name and what it does to so many messages.
-const STEPS: [(&str, fn(usize)); 6] = [
+/// What a step does to so many messages.
+type Step = fn(usize);
+
+const STEPS: [(&str, Step); 6] = [
     ("decode, Bincode", |rounds| decode(Format::Bincode, rounds)),
     ("decode, Json", |rounds| decode(Format::Json, rounds)),
     ("decode and apply", apply),
@@ -156,13 +158,16 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if arguments.iter().any(|argument| argument == "--test") {
-        STEPS.iter().for_each(|(_, run)| run(1));
+        for (_, run) in STEPS {
+            run(1);
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let (compiler, figures) = (compiler()?, measured()?);
     if arguments.iter().any(|argument| argument == "--write") {
-        let lines: String = figures.iter().map(|(step, count)| format!("{count} {step}\n")).collect();
-        std::fs::write(FILE, format!("{compiler}\n{lines}"))?;
+        let lines = figures.iter().map(|(step, count)| format!("{count} {step}"));
+        let text = std::iter::once(compiler.clone()).chain(lines).collect::<Vec<_>>().join("\n");
+        std::fs::write(FILE, text + "\n")?;
     }
     let before = recorded(&compiler)?;
     println!("instructions an order:");

@@ -91,7 +91,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let config = args.common.load(|config| args.worker.apply(config))?;
     log_lines(config.worker.log);
     let mut signals = Signals::new()?;
-    let telemetry = Arc::new(Telemetry::new());
+    let telemetry = Arc::new(Telemetry::with_decisions(config.worker.metrics));
     telemetry.install();
     let address: SocketAddr = config.admin.address.parse().expect("checked with the configuration");
     let listener = bind(address).await.with_context(|| format!("cannot listen on {address}"))?;

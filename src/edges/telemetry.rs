@@ -36,6 +36,7 @@ pub struct Telemetry {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
     shards: Mutex<Vec<Arc<ShardTelemetry>>>,
+    decisions: bool,
 }
 
 impl Default for Telemetry {
@@ -48,9 +49,15 @@ impl Telemetry {
     /// An empty registry.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_decisions(true)
+    }
+
+    /// An empty registry whose shards count and time decisions, or only show how far they are.
+    #[must_use]
+    pub fn with_decisions(decisions: bool) -> Self {
         let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
         let handle = recorder.handle();
-        let telemetry = Self { recorder, handle, shards: Mutex::default() };
+        let telemetry = Self { recorder, handle, shards: Mutex::default(), decisions };
         telemetry.describe();
         let labels = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("rules", RULES_NEWEST.to_string())];
         telemetry.gauge("weir_build_info", &labels).set(1.0);
@@ -155,6 +162,7 @@ impl Telemetry {
                 .map(|stream| gauge_of("weir_stream_limit_bytes", "stream", stream)),
             distributions: Mutex::new(Distributions::new()),
             shard: shard.to_owned(),
+            decisions: self.decisions,
         });
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).push(telemetry.clone());
         telemetry
@@ -209,6 +217,7 @@ impl Telemetry {
 /// The metrics of one shard.
 pub struct ShardTelemetry {
     shard: String,
+    decisions: bool,
     commands: [Counter; CommandKind::ALL.len()],
     outcomes: [Counter; OutcomeKind::ALL.len()],
     refusals: [Counter; Reason::ALL.len()],
@@ -265,6 +274,9 @@ impl ShardTelemetry {
         messages: impl ExactSizeIterator<Item = Weight>,
         wall_ns: i64,
     ) {
+        if !self.decisions {
+            return;
+        }
         for (counter, count) in self.commands.iter().zip(commands) {
             if *count > 0 {
                 counter.increment(u64::from(*count));
@@ -286,6 +298,9 @@ impl ShardTelemetry {
         took: Option<Duration>,
         wall_ns: i64,
     ) {
+        if !self.decisions {
+            return;
+        }
         let counters = self.outcomes.iter().chain(&self.refusals).chain(&self.repeats);
         let counts = outcomes.plain.iter().chain(&outcomes.refused).chain(&outcomes.repeats);
         for (counter, count) in counters.zip(counts) {

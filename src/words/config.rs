@@ -58,6 +58,8 @@ pub struct Worker {
     pub drain_deadline_ms: u64,
     /// How the worker writes its own log lines.
     pub log: LogStyle,
+    /// Whether decisions are counted and timed for `/metrics`. How far each shard is shows there all the same.
+    pub metrics: bool,
 }
 
 /// How log lines are written.
@@ -127,7 +129,13 @@ impl Default for Admin {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { name: String::new(), outcomes: Format::Json, drain_deadline_ms: 10_000, log: LogStyle::Text }
+        Self {
+            name: String::new(),
+            outcomes: Format::Json,
+            drain_deadline_ms: 10_000,
+            log: LogStyle::Text,
+            metrics: true,
+        }
     }
 }
 

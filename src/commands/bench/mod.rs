@@ -55,9 +55,6 @@ use server::{Folder, Servers, find};
 
 pub(super) use options::Args;
 
-/// Orders on their way at saturation: enough for the largest appends, little enough to be worked off in a tenth of a
-/// second.
-const IN_FLIGHT: u64 = 131_072;
 /// How many passes a sweep tries after the first.
 const SWEEP_STEPS: u32 = 6;
 /// How long removing streams from somebody else's server may take after a failure.
@@ -190,7 +187,7 @@ async fn measure(stage: &mut Stage<'_>) -> anyhow::Result<Vec<RateFigures>> {
         let mut tried = Vec::new();
         let pace = match rate {
             Rate::PerSecond(rate) => Pace::PerSecond(*rate),
-            Rate::Max => Pace::InFlight(IN_FLIGHT),
+            Rate::Max => Pace::InFlight(stage.options.in_flight),
             Rate::Sweep => Pace::PerSecond(sweep(stage, &mut tried).await?),
         };
         let mut rounds = Vec::new();
@@ -213,7 +210,7 @@ async fn measure(stage: &mut Stage<'_>) -> anyhow::Result<Vec<RateFigures>> {
 async fn sweep(stage: &mut Stage<'_>, tried: &mut Vec<Pass>) -> anyhow::Result<u64> {
     let p99_ms = figures::to_f64(stage.options.p99_ms);
     stage.screen.label("sweep, at saturation".to_owned());
-    let top = stage.pass(Worker::Weir, Pace::InFlight(IN_FLIGHT)).await?;
+    let top = stage.pass(Worker::Weir, Pace::InFlight(stage.options.in_flight)).await?;
     let (mut holds, mut fails) = (0, rounded(top.orders_per_second));
     tried.push(top);
     for _ in 0..SWEEP_STEPS {

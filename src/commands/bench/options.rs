@@ -83,6 +83,13 @@ pub(in crate::commands) struct Args {
     /// Measure Weir only
     #[arg(long)]
     no_ceiling: bool,
+    /// Run the worker without counting and timing its decisions
+    #[arg(long)]
+    no_metrics: bool,
+    /// Orders on their way at once where the rate is max: enough for the largest appends, little enough to be worked off in
+    /// a tenth of a second
+    #[arg(long, value_name = "N", default_value_t = 131_072, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    in_flight: u64,
     /// The nats-server to start [default: one on the PATH, else one that tests/run has fetched]
     #[arg(long, value_name = "PATH", conflicts_with = "server")]
     pub(super) nats_server: Option<PathBuf>,
@@ -181,6 +188,10 @@ pub(super) struct Options {
     pub(super) fsync: Option<Fsync>,
     pub(super) replicas: usize,
     pub(super) ceiling: bool,
+    /// Whether the worker counts and times its decisions.
+    pub(super) metrics: bool,
+    /// Orders on their way at once at saturation.
+    pub(super) in_flight: u64,
 }
 
 impl Args {
@@ -223,6 +234,8 @@ impl Args {
             fsync: self.server.is_none().then_some(self.fsync),
             replicas: self.replicas.parse().unwrap_or(1),
             ceiling: !self.no_ceiling,
+            metrics: !self.no_metrics,
+            in_flight: self.in_flight,
         })
     }
 }

@@ -222,6 +222,7 @@ pub(super) fn config(options: &Options, urls: &[String], bytes_max: u64, number:
     "127.0.0.1:0".clone_into(&mut config.admin.address);
     "bench".clone_into(&mut config.worker.name);
     config.worker.outcomes = load.format;
+    config.worker.metrics = options.metrics;
     config.worker.log = LogStyle::Json;
     config.worker.drain_deadline_ms = 20_000;
     config.streams.replicas = options.replicas;

@@ -13,14 +13,19 @@ use crate::words::timestamp::Timestamp;
 pub(super) type Holds = BTreeMap<(Timestamp, Ticket), Slot>;
 
 impl Inventory {
-    /// Starts an order's hold, if policy sets one and it is not paid.
-    pub(super) fn hold(&mut self, slot: Slot, now: Timestamp) {
-        let order = self.orders.get_mut(slot);
-        if self.policy.pay_within_ms > 0 && !order.paid {
-            let pay_by = now.plus_millis(self.policy.pay_within_ms);
-            order.set_pay_by(Some(pay_by));
-            self.holds.insert((pay_by, order.ticket()), slot);
+    /// Starts an order's hold, if policy sets one and it is not paid; gives when it ends.
+    pub(super) fn hold(&mut self, slot: Slot, now: Timestamp) -> Option<Timestamp> {
+        if self.policy.pay_within_ms <= 0 {
+            return None;
         }
+        let order = self.orders.get_mut(slot);
+        if order.paid {
+            return None;
+        }
+        let pay_by = now.plus_millis(self.policy.pay_within_ms);
+        order.set_pay_by(Some(pay_by));
+        self.holds.insert((pay_by, order.ticket()), slot);
+        Some(pay_by)
     }
 
     /// Ends an order's hold: it was paid, or has nothing reserved any more.

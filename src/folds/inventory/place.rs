@@ -92,10 +92,10 @@ impl Inventory {
             turn.at,
         );
         let slot = self.orders.insert(order, fresh.hash);
-        self.hold(slot, turn.at);
+        let pay_by = self.hold(slot, turn.at);
         turn.emit(&Decision::Confirmed {
             order_id: (&*command.order_id).into(),
-            pay_by: self.orders.get(slot).pay_by(),
+            pay_by,
             shortages: shortages(wants),
             released: false,
             repeat: None,

@@ -82,13 +82,14 @@ pub(super) fn wants<'c>(
     let mut wants = Wants::new();
     let mut places = (lines.len() > LINEAR_MAX).then(BTreeMap::new);
     for (number, line) in lines.iter().enumerate() {
-        if !is_id(&line.sku) {
+        let known_at = seen.line(number);
+        // A known SKU's name is an id: it was let in.
+        if known_at.is_none() && !is_id(&line.sku) {
             return Err(Refusal::new(Reason::InvalidId));
         }
         if !(least..=QUANTITY_LIMIT_MAX).contains(&line.quantity) {
             return Err(Refusal::new(Reason::InvalidQuantity));
         }
-        let known_at = seen.line(number);
         let hash = known_at.map_or_else(|| stock.hash(&line.sku), |index| stock.get(index).hash);
         let known = if let Some(places) = &mut places {
             let next = wants.len();

@@ -243,12 +243,12 @@ impl Inventory {
         for (line, taken) in lines.iter().zip(taken) {
             self.reserve(line.stock, i64::from(taken.waiting));
         }
-        self.hold(slot, turn.at);
+        let pay_by = self.hold(slot, turn.at);
         turn.budget -= 1;
         let order = self.orders.get(slot);
         turn.emit(&Decision::Confirmed {
             order_id: order.id.as_str().into(),
-            pay_by: order.pay_by(),
+            pay_by,
             shortages: Vec::new(),
             released: true,
             repeat: None,
