@@ -88,6 +88,10 @@ pub(super) async fn generate() -> anyhow::Result<Ended> {
     std::thread::Builder::new().name("sender".to_owned()).spawn(move || {
         // Nobody listens once something else has failed.
         let _ = over.send(sender.run());
+        // A thread that ended would take its CPU time along, at which the parent has still to look.
+        loop {
+            std::thread::park();
+        }
     })?;
     tokio::select! {
         failed = take_acks(acks, &shared) => failed?,

@@ -186,12 +186,12 @@ fn steps_give_stock_back() {
 fn a_missing_outcome_is_lost() {
     let mut world = World::new(1_000, 10, "");
     world.outcomes.remove(100);
-    found(&world.audit(), [1, 0, 0, 0], "lost: record 4.48.0, a place, has no answer");
+    found(&world.audit(), [1, 0, 0, 0], "lost: record 4.48.0 (place) has no answer");
     // And those at the very end, which no append follows.
     world.outcomes.truncate(world.outcomes.len() - 3);
-    found(&world.audit(), [4, 0, 0, 0], "a place, has no answer");
+    found(&world.audit(), [4, 0, 0, 0], "(place) has no answer");
     world.outcomes.clear();
-    found(&world.audit(), [502, 0, 0, 0], "lost: record 1.0.0, a policy, has no answer");
+    found(&world.audit(), [502, 0, 0, 0], "lost: record 1.0.0 (policy) has no answer");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn an_outcome_that_comes_twice_is_duplicated() {
     found(&world.audit(), [0, 1, 0, 0], "duplicated: outcome 4.48.0 comes after 4.48.0");
     // Under another identity it is a second answer.
     world.change(101, |outcome| outcome.place += 1);
-    found(&world.audit(), [0, 2, 0, 0], "record 4.48.0, a place, has 2 answers");
+    found(&world.audit(), [0, 2, 0, 0], "record 4.48.0 (place) has 2 answers");
 }
 
 #[test]
@@ -283,14 +283,14 @@ fn what_makes_no_sense_is_unexplained() {
     world.change(100, |outcome| {
         outcome.decision = Decision::Expired { order_id: "O00000000000".into(), state: State::Cancelled };
     });
-    found(&world.audit(), [1, 0, 0, 1], "outcome 4.48.0, expired, has no cause");
+    found(&world.audit(), [1, 0, 0, 1], "outcome 4.48.0 (expired) has no cause");
     let mut world = World::new(1_000, 10, "");
     world.change(100, |outcome| {
         if let Decision::Confirmed { order_id, .. } = &mut outcome.decision {
             *order_id = "O00000000000".into();
         }
     });
-    found(&world.audit(), [0, 0, 0, 1], "record 4.48.0, a place, is answered by a confirmed");
+    found(&world.audit(), [0, 0, 0, 1], "record 4.48.0 (place) is answered with confirmed");
     let mut world = World::new(1_000, 10, "");
     world.log[5].payload = world.log[4].payload.clone();
     assert!(world.audit().unexplained >= 50);
