@@ -7,8 +7,8 @@ use super::identity::Identity;
 
 /// How far a shard is: the last log message applied, and the chain up to it.
 ///
-/// The chain is XXH3-64 over (the chain before, sequence, timestamp in nanoseconds, payload, outcomes in bincode's
-/// format), starting at 0: two folds that agree on it agree on all that they applied and decided.
+/// The chain is XXH3-64 over (the chain before, sequence, timestamp in nanoseconds, payload, outcomes as a frame's
+/// elements), starting at 0: two folds that agree on it agree on all that they applied and decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
     /// The last log message that is wholly covered; 0 before the first.
