@@ -16,7 +16,9 @@ use anyhow::{Context as _, bail, ensure};
 
 use weir::edges::telemetry::Telemetry;
 use weir::folds::inventory::{Counts, Output};
-use weir::words::codec::{Format, FrameWriter, commands, decode_outcome, encode_commands};
+use weir::words::codec::{
+    Format, FrameWriter, commands, decode_outcome, encode_commands, write_json_outcome,
+};
 use weir::words::message::LogMessage;
 
 use reference::{ORDERS, State, orders};
@@ -86,7 +88,7 @@ fn encode(format: Format, rounds: usize) {
                 let mut json = Vec::new();
                 for (_, bytes) in output.outcomes() {
                     let outcome = decode_outcome(bytes).expect("the fold wrote it");
-                    serde_json::to_writer(&mut json, &outcome).expect("an outcome is JSON");
+                    write_json_outcome(&mut json, &outcome);
                 }
                 black_box(json);
             }

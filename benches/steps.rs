@@ -16,7 +16,9 @@ use weir::edges::clock::SystemClock;
 use weir::edges::telemetry::Telemetry;
 use weir::folds::inventory::{Counts, Output};
 use weir::motion::folding::Folding;
-use weir::words::codec::{Format, FrameWriter, commands, decode_outcome, encode_commands};
+use weir::words::codec::{
+    Format, FrameWriter, commands, decode_outcome, encode_commands, write_json_outcome,
+};
 use weir::words::hash::mix;
 use weir::words::identity::Identity;
 
@@ -138,7 +140,7 @@ fn encode(criterion: &mut Criterion) {
             let mut json = Vec::new();
             for (_, bytes) in black_box(&output).outcomes() {
                 let outcome = decode_outcome(bytes).expect("the fold wrote it");
-                serde_json::to_writer(&mut json, &outcome).expect("an outcome is JSON");
+                write_json_outcome(&mut json, &outcome);
             }
             json
         });

@@ -13,7 +13,7 @@ use super::folding::{Applied, AppliedMessage};
 use crate::edges::streams::AppendError;
 use crate::folds::inventory::{Counts, Output};
 use crate::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
-use crate::words::codec::{Format, FrameWriter, decode_outcome};
+use crate::words::codec::{Format, FrameWriter, decode_outcome, write_json_outcome};
 use crate::words::command::COMMANDS_MAX;
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
@@ -401,7 +401,7 @@ fn push_json(json: &mut Vec<u8>, outcome: &[u8], first: bool, bytes_max: usize) 
         json.push(b',');
     }
     let decoded = decode_outcome(outcome).expect("the fold wrote it");
-    serde_json::to_writer(&mut *json, &decoded).expect("a vector takes all, and an outcome is JSON");
+    write_json_outcome(json, &decoded);
     let fits = first || json.len() < bytes_max;
     if !fits {
         json.truncate(before);

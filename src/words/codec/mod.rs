@@ -12,6 +12,7 @@ use super::command::{Command, Tick};
 use super::outcome::Outcome;
 
 pub use frame::{FRAME_VERSION, FrameWriter, decode_outcome, encode_command, encode_outcome};
+pub use json::write_outcome as write_json_outcome;
 
 /// The `Content-Type` of bincode frames, version 1.
 pub const BINCODE: &str = "application/vnd.weir.v1+bincode";
