@@ -34,12 +34,14 @@ impl Way {
             Fsync::Always => "always",
         };
         let (batch, format) = (self.batch, self.format);
-        format!(
+        let mut options = format!(
             "--rate max --no-ceiling --rounds 1 --batch {batch} --format {format} --fsync {fsync} --lines 2"
-        )
-        .split(' ')
-        .map(str::to_owned)
-        .collect()
+        );
+        // As many as the naive consumer has on their way then: more would wait for longer than is measured.
+        if batch == 1 && fsync == "always" {
+            options += " --in-flight 256";
+        }
+        options.split(' ').map(str::to_owned).collect()
     }
 
     /// How it is run.
