@@ -5,6 +5,7 @@
 
 mod announcing;
 pub mod folding;
+pub mod leases;
 pub mod publishing;
 pub mod replay;
 pub mod shard;

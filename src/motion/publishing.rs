@@ -4,6 +4,9 @@
 //! `through`. The fence is the stream's expected last sequence. After a conflict or a lost acknowledgement the last
 //! append is read again and publishing goes on behind its `through`, whoever wrote it: an append that timed out may have
 //! landed.
+//!
+//! Only the leader publishes. A standby takes the same batches and drops what it sees announced, comparing the chain; what
+//! is left in its queue when it is to lead is what it has to announce: it takes over from memory.
 
 use std::collections::VecDeque;
 
@@ -77,6 +80,7 @@ pub struct Publishing {
     /// The `through` of an append that timed out and may have landed.
     timed_out: Option<Identity>,
     queued_bytes: usize,
+    leading: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -103,7 +107,13 @@ impl Publishing {
             under_way: None,
             timed_out: None,
             queued_bytes: 0,
+            leading: false,
         }
+    }
+
+    /// From now on publishes, or only follows.
+    pub const fn lead(&mut self, leading: bool) {
+        self.leading = leading;
     }
 
     /// The published position.
@@ -116,6 +126,12 @@ impl Publishing {
     #[must_use]
     pub const fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// The last message that is known to be wholly announced.
+    #[must_use]
+    pub const fn chain(&self) -> Chain {
+        self.chain
     }
 
     /// Whether all that was given to it is announced.
@@ -142,6 +158,9 @@ impl Publishing {
     pub fn next(&mut self) -> Action {
         if self.under_way.is_some() {
             return Action::Wait;
+        }
+        if !self.leading {
+            return Action::Idle;
         }
         let Some(expected_last) = self.stream_last else { return Action::ReadLast };
         let Some(front) = self.queue.front_mut() else { return Action::Idle };
@@ -197,7 +216,7 @@ impl Publishing {
         }
     }
 
-    /// What was read after [`Action::ReadLast`].
+    /// What was read after [`Action::ReadLast`], or, by a standby, of what another worker announced.
     ///
     /// # Errors
     /// See [`Self::applied`].
