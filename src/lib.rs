@@ -42,7 +42,7 @@
 //! |---|---|---|
 //! | 0 | [`words`] | commands, outcomes, policy, faults, configuration, codecs: plain data |
 //! | 1 | [`folds`] | the inventory, which decides: no async, no clock, no IO |
-//! | 2 | [`edges`] | clock, telemetry, streams in JetStream and in memory, under one contract |
+//! | 2 | [`edges`] | clock, telemetry; streams, tables and objects in JetStream and in memory, each under one contract |
 //! | 3 | [`motion`] | how a shard moves: recovering, folding, publishing, ticking |
 //! | 4 | [`process`] | the engine, which wires and drains shards; the admin server |
 //! | 5 | [`commands`] | the command line |

@@ -163,7 +163,7 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
     tokio::pin!(end);
     loop {
         tokio::select! {
-            appends = outcome_reader.next() => through = take(&streams, appends?, &mut tally),
+            appends = outcome_reader.next() => through = take(&streams, appends?, &mut tally).await?,
             _ = ticker.tick(), if !args.json => screen.show(&tally, clock.monotonic().saturating_sub(started)),
             () = &mut end => break,
             () = signals.next() => break,
@@ -175,7 +175,7 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
     let log_last = streams.log_state().await?.last_sequence;
     let rest = async {
         while through.sequence < log_last {
-            through = take(&streams, outcome_reader.next().await?, &mut tally);
+            through = take(&streams, outcome_reader.next().await?, &mut tally).await?;
         }
         anyhow::Ok(())
     };
@@ -252,11 +252,11 @@ async fn append(streams: &MemoryStreams, commands: &[Command<'_>], sent: &Sent) 
 }
 
 /// Counts what was announced, and lets go of what is not needed any more.
-fn take(
+async fn take(
     streams: &MemoryStreams,
     appends: Vec<crate::words::append::StoredAppend>,
     tally: &mut Tally,
-) -> Identity {
+) -> Result<Identity, AppendError> {
     let mut through = Identity::START;
     for stored in appends {
         through = stored.append.header.through;
@@ -266,8 +266,8 @@ fn take(
         }
         streams.trim_outcomes(stored.sequence);
     }
-    streams.trim_log(through.sequence.saturating_sub(1));
-    through
+    streams.trim_log(through.sequence.saturating_sub(1)).await?;
+    Ok(through)
 }
 
 /// The live figures.

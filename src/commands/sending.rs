@@ -194,6 +194,10 @@ mod tests {
             sequence
         }
 
+        async fn trim_log(&self, through: u64) -> Result<(), AppendError> {
+            self.0.trim_log(through).await
+        }
+
         async fn outcomes_state(&self) -> Result<StreamState, ReadError> {
             self.0.outcomes_state().await
         }

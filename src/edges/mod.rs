@@ -2,6 +2,7 @@
 //! everything above runs the same in production, in `weir demo`, in tests and in simulation.
 
 pub mod clock;
+pub mod folder;
 pub mod jetstream;
 pub mod keys;
 pub mod memory;

@@ -97,6 +97,11 @@ pub trait Streams: Clone + Send + Sync + 'static {
         payload: Bytes,
     ) -> impl Future<Output = Result<u64, AppendError>> + Send;
 
+    /// Drops the log's messages up to and including sequence `through`, or all that there are where that lies beyond the
+    /// last one; sequences go on as if they were still there. After a time-out it may have been done: doing it again does
+    /// no harm.
+    fn trim_log(&self, through: u64) -> impl Future<Output = Result<(), AppendError>> + Send;
+
     /// The outcome stream's state.
     fn outcomes_state(&self) -> impl Future<Output = Result<StreamState, ReadError>> + Send;
 

@@ -88,6 +88,10 @@ contract! {
     a_full_log_refuses_and_drops_nothing(1 << 20),
     what_is_too_large_is_refused(super::ROOMY),
     dead_letters_are_taken(super::ROOMY),
+    what_is_left_of_a_trimmed_log_is_contiguous(super::ROOMY),
+    a_trim_beyond_the_end_empties_the_log_and_sequences_go_on(super::ROOMY),
+    a_reader_opened_before_a_trim_goes_on(super::ROOMY),
+    a_trim_makes_room_in_a_full_log(1 << 20),
 }
 
 /// The `number`th payload of a test.
@@ -377,6 +381,75 @@ async fn dead_letters_are_taken<S: Streams>(fixture: Fixture<S>) {
     let bytes = Bytes::from(vec![0; fixture.streams.payload_bytes_max()]);
     let letter = DeadLetter { sequence: 10, index: 0, reason: "all of it".to_owned(), bytes };
     assert_eq!(fixture.streams.append_dead_letter(letter).await, Ok(()));
+}
+
+async fn what_is_left_of_a_trimmed_log_is_contiguous<S: Streams>(fixture: Fixture<S>) {
+    let Fixture { streams, other, .. } = &fixture;
+    write(streams, 1..=20).await;
+    for (through, first) in [(0, 1), (1, 2), (7, 8), (3, 8), (7, 8), (19, 20)] {
+        assert_eq!(streams.trim_log(through).await, Ok(()));
+        let state = other.log_state().await.unwrap();
+        assert_eq!((state.first_sequence, state.last_sequence), (first, 20), "{through}");
+        assert_eq!(other.log_message(first - 1).await, Ok(None));
+        let messages = read_through(&mut other.read_log(1).await.unwrap(), 20).await;
+        assert_written(&messages, first);
+        assert_eq!(messages.len() as u64, 21 - first);
+    }
+    write(streams, 21..=22).await;
+    assert_written(&read_through(&mut other.read_log(20).await.unwrap(), 22).await, 20);
+}
+
+async fn a_trim_beyond_the_end_empties_the_log_and_sequences_go_on<S: Streams>(fixture: Fixture<S>) {
+    let Fixture { streams, other, .. } = &fixture;
+    // Of an empty log there is nothing to trim.
+    assert_eq!(streams.trim_log(u64::MAX).await, Ok(()));
+    write(streams, 1..=5).await;
+    for through in [5, 6, 1_000, u64::MAX] {
+        let last = other.log_state().await.unwrap().last_sequence;
+        assert_eq!(streams.trim_log(through).await, Ok(()));
+        let state = other.log_state().await.unwrap();
+        assert_eq!(
+            (state.first_sequence, state.last_sequence, state.bytes),
+            (last + 1, last, 0),
+            "{through}"
+        );
+        assert_eq!(streams.trim_log(through).await, Ok(()));
+        assert_eq!(other.log_state().await.unwrap(), state);
+        write(streams, last + 1..=last + 1).await;
+    }
+    assert_written(&read_through(&mut other.read_log(1).await.unwrap(), 9).await, 9);
+}
+
+async fn a_reader_opened_before_a_trim_goes_on<S: Streams>(fixture: Fixture<S>) {
+    let Fixture { streams, other, .. } = &fixture;
+    write(streams, 1..=10).await;
+    let mut at_the_end = other.read_log(1).await.unwrap();
+    read_through(&mut at_the_end, 10).await;
+    let mut waiting = other.read_log(11).await.unwrap();
+    streams.trim_log(10).await.unwrap();
+    write(streams, 11..=600).await;
+    assert_written(&read_through(&mut at_the_end, 600).await, 11);
+    assert_written(&read_through(&mut waiting, 600).await, 11);
+    // One that is behind the trim may still give what it had fetched, and never goes back.
+    let mut behind = other.read_log(100).await.unwrap();
+    assert_written(&soon("the first messages", behind.next()).await.unwrap(), 100);
+    streams.trim_log(500).await.unwrap();
+    write(streams, 601..=601).await;
+    let rest = read_through(&mut behind, 601).await;
+    let gaps = rest.windows(2).filter(|pair| pair[1].sequence != pair[0].sequence + 1).count();
+    assert!(gaps <= 1 && rest.is_sorted_by_key(|message| message.sequence));
+    assert_written(&rest[rest.len() - 101..], 501);
+}
+
+async fn a_trim_makes_room_in_a_full_log<S: Streams>(fixture: Fixture<S>) {
+    let streams = &fixture.streams;
+    let large = Bytes::from(vec![b' '; 300_000]);
+    for sequence in 1..=3 {
+        assert_eq!(streams.append_log(Format::Json, large.clone()).await, Ok(sequence));
+    }
+    assert_eq!(streams.append_log(Format::Json, large.clone()).await, Err(AppendError::Full));
+    streams.trim_log(1).await.unwrap();
+    assert_eq!(streams.append_log(Format::Json, large).await, Ok(4));
 }
 
 #[tokio::test]

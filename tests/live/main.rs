@@ -5,6 +5,8 @@
 mod bench;
 mod cli;
 mod contract;
+mod contract_keys;
+mod contract_objects;
 mod jetstream;
 mod nats;
 mod poison;

@@ -112,6 +112,11 @@ impl Streams for JetStreams {
         self.append(log_stream, log_subject, header::of_log(format), payload).await
     }
 
+    async fn trim_log(&self, through: u64) -> Result<(), AppendError> {
+        let context = self.connections.publishing.context();
+        request::trim(&context, &self.names.log_stream, through).await
+    }
+
     async fn outcomes_state(&self) -> Result<StreamState, ReadError> {
         let context = self.connections.publishing.context();
         Ok(request::info(&context, &self.names.outcomes_stream).await?.state())

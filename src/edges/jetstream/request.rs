@@ -7,7 +7,7 @@
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::RequestError;
+use async_nats::jetstream::context::{RequestError, RequestErrorKind};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::RawMessage;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::header::{self, Incoming};
-use crate::edges::streams::{ReadError, StreamState};
+use crate::edges::streams::{AppendError, ReadError, StreamState};
 
 /// A stream's settings and state, as far as Weir looks at them.
 #[derive(Debug, Deserialize)]
@@ -140,6 +140,51 @@ fn decoded(mut message: RawMessage) -> Result<Incoming, ReadError> {
         headers,
         payload: message.payload,
     })
+}
+
+/// Which messages a purge drops.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purged {
+    /// Those before this sequence.
+    Before(u64),
+}
+
+#[derive(Deserialize)]
+struct Done {
+    success: bool,
+}
+
+/// Drops messages of a stream.
+pub(super) async fn purge(context: &Context, stream: &str, which: Purged) -> Result<(), AppendError> {
+    let request = match which {
+        Purged::Before(sequence) => json!({ "seq": sequence }),
+    };
+    let response: Response<Done> = context
+        .request(format!("STREAM.PURGE.{stream}"), &request)
+        .await
+        .map_err(|error| match error.kind() {
+            RequestErrorKind::NoResponders => AppendError::Unavailable(error.to_string()),
+            // It may have been sent.
+            _ => AppendError::TimedOut,
+        })?;
+    match response {
+        Response::Ok(Done { success: true }) => Ok(()),
+        Response::Ok(Done { success: false }) => {
+            Err(AppendError::Unavailable(format!("stream {stream} was not purged")))
+        }
+        Response::Err { error } => Err(AppendError::Unavailable(error.to_string())),
+    }
+}
+
+/// Drops the messages of a stream up to and including `through`. Never asks for more than there is: that would make the
+/// server go on behind what was asked for, and the sequences in between would be missing.
+pub(super) async fn trim(context: &Context, stream: &str, through: u64) -> Result<(), AppendError> {
+    let state =
+        info(context, stream).await.map_err(|error| AppendError::Unavailable(error.to_string()))?.state();
+    if through < state.first_sequence || state.first_sequence > state.last_sequence {
+        return Ok(());
+    }
+    purge(context, stream, Purged::Before(through.min(state.last_sequence) + 1)).await
 }
 
 /// Nanoseconds since 1970 as they are kept everywhere else; the years 1678 to 2262 fit.

@@ -1,7 +1,12 @@
-//! The streams of one shard in memory: for `weir demo`, for tests and for the simulator.
+//! The streams of one shard in memory, and tables and objects beside them: for `weir demo`, for tests and for the
+//! simulator.
 //!
-//! They keep the contract of [`super::streams`], and are as unforgiving as the real ones: limited in bytes, fenced,
-//! and stamped by a clock that is handed in. Nothing survives the process, nothing ever fails to answer.
+//! They keep the contracts of [`super::streams`], [`super::keys`] and [`super::objects`], and are as unforgiving as the
+//! real ones: limited in bytes, fenced, and stamped by a clock that is handed in. Nothing survives the process, nothing
+//! ever fails to answer.
+
+mod keys;
+mod objects;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,13 +14,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::clock::SharedClock;
-use super::streams::{
+use crate::edges::clock::SharedClock;
+use crate::edges::streams::{
     AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState, Streams,
 };
 use crate::words::append::{Append, DeadLetter, StoredAppend};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
+
+pub use self::keys::MemoryKeys;
+pub use self::objects::{MemoryObjectReader, MemoryObjects};
 
 /// What a message counts beside its payload, in bytes: about what it costs in memory and in a header.
 const MESSAGE_OVERHEAD_BYTES: u64 = 128;
@@ -158,11 +166,6 @@ impl MemoryStreams {
         Self { shared: Arc::new(Shared { clock, payload_bytes_max, state: Mutex::new(state) }) }
     }
 
-    /// Drops the log's messages up to and including sequence `through`.
-    pub fn trim_log(&self, through: u64) {
-        self.shared.state().log.trim(through, 0);
-    }
-
     /// Drops the appends of outcomes up to and including sequence `through`, but never the last one.
     pub fn trim_outcomes(&self, through: u64) {
         self.shared.state().outcomes.trim(through, 1);
@@ -214,6 +217,11 @@ impl Streams for MemoryStreams {
             state.log.append(LogMessage { sequence, stored_at_ns, format: Some(format), payload })?;
         state.last_stored_at_ns = stored_at_ns;
         Ok(appended)
+    }
+
+    async fn trim_log(&self, through: u64) -> Result<(), AppendError> {
+        self.shared.state().log.trim(through, 0);
+        Ok(())
     }
 
     async fn outcomes_state(&self) -> Result<StreamState, ReadError> {
@@ -341,13 +349,13 @@ mod tests {
             assert_eq!(streams.append_log(Format::Json, Bytes::new()).await, Ok(sequence));
         }
         assert_eq!(streams.append_log(Format::Json, Bytes::new()).await, Err(AppendError::Full));
-        streams.trim_log(2);
+        streams.trim_log(2).await.unwrap();
         assert_eq!(streams.append_log(Format::Json, Bytes::new()).await, Ok(4));
         assert_eq!(streams.log_message(2).await, Ok(None));
         assert_eq!(streams.log_message(3).await.unwrap().unwrap().sequence, 3);
         let read = streams.read_log(1).await.unwrap().next().await.unwrap();
         assert_eq!(read.iter().map(|message| message.sequence).collect::<Vec<_>>(), [3, 4]);
-        streams.trim_log(u64::MAX);
+        streams.trim_log(u64::MAX).await.unwrap();
         let state = streams.log_state().await.unwrap();
         assert_eq!((state.first_sequence, state.last_sequence, state.bytes), (5, 4, 0));
     }
