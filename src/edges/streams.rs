@@ -16,7 +16,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-use crate::words::append::{Append, DeadLetter, StoredAppend};
+use crate::words::append::{Append, DeadLetter, Headline, StoredAppend};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
@@ -73,6 +73,8 @@ pub trait Streams: Clone + Send + Sync + 'static {
     type LogReader: Reader<LogMessage>;
     /// Reads the outcomes onwards.
     type OutcomeReader: Reader<StoredAppend>;
+    /// Reads the headlines of the outcomes onwards.
+    type HeadlineReader: Reader<Headline>;
 
     /// The largest payload, in bytes, that an append may have, headers included.
     fn payload_bytes_max(&self) -> usize;
@@ -111,6 +113,12 @@ pub trait Streams: Clone + Send + Sync + 'static {
     /// Opens the outcomes at `from` (a sequence of the outcome stream, from 1).
     fn read_outcomes(&self, from: u64)
     -> impl Future<Output = Result<Self::OutcomeReader, ReadError>> + Send;
+
+    /// The same for whoever only wants to know how far they are: without the outcomes themselves.
+    fn read_headlines(
+        &self,
+        from: u64,
+    ) -> impl Future<Output = Result<Self::HeadlineReader, ReadError>> + Send;
 
     /// Appends outcomes if the outcome stream's last sequence is `expected_last`, and gives the new one.
     fn append_outcomes(

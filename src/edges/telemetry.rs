@@ -29,6 +29,9 @@ const DURATION_BOUNDS: [f64; 15] =
 const SIZE_BOUNDS: [f64; 12] =
     [1.0, 4.0, 16.0, 64.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 65536.0];
 
+/// What a worker can be to a shard.
+pub const ROLES: [&str; 3] = ["leader", "standby", "away"];
+
 static METADATA: Metadata<'static> = Metadata::new("weir", Level::INFO, None);
 
 /// The process's registry.
@@ -82,6 +85,9 @@ impl Telemetry {
         );
         counter("weir_repeats_total", "Outcomes announced that repeat an earlier one, by outcome.");
         counter("weir_replayed_messages_total", "Log messages applied while recovering.");
+        counter("weir_followed_messages_total", "Log messages applied as a standby.");
+        counter("weir_reader_stalls_total", "Times that a reader fell silent while the log went on, and was opened anew.");
+        counter("weir_snapshots_total", "Snapshots, by how they ended: taken, failed, or passed over when restoring.");
         counter("weir_nats_disconnects_total", "Times that a connection to NATS was lost, by connection.");
         counter("weir_nats_slow_consumers_total", "Times that the client dropped deliveries, by connection.");
         counter("weir_append_failures_total", "Appends of outcomes that were not acknowledged, by why.");
@@ -94,6 +100,9 @@ impl Telemetry {
         gauge("weir_applied_sequence", "The last log message applied.");
         gauge("weir_announced_sequence", "The log message of the last outcome announced.");
         gauge("weir_ready", "1 while the shard is connected and caught up.");
+        gauge("weir_role", "1 for what this worker does for the shard: leader, standby or away.");
+        gauge("weir_snapshot_sequence", "The last log message of the newest snapshot that this worker took.");
+        gauge("weir_snapshot_bytes", "The size of that snapshot.");
         gauge("weir_fault", "1 while the shard stands still for this fault.");
         gauge("weir_orders", "Orders in the state, by stage; waiting and held ones are open ones.");
         gauge("weir_stock_units", "Units of stock over all SKUs.");
@@ -144,6 +153,13 @@ impl Telemetry {
                 self.counter("weir_repeats_total", &[own.clone(), label("outcome", kind.name())])
             }),
             replayed: self.counter("weir_replayed_messages_total", std::slice::from_ref(&own)),
+            followed: self.counter("weir_followed_messages_total", std::slice::from_ref(&own)),
+            stalls: self.counter("weir_reader_stalls_total", std::slice::from_ref(&own)),
+            snapshots: ["taken", "failed", "passed_over"]
+                .map(|end| self.counter("weir_snapshots_total", &[own.clone(), label("end", end)])),
+            snapshot_sequence: gauge("weir_snapshot_sequence"),
+            snapshot_bytes: gauge("weir_snapshot_bytes"),
+            roles: ROLES.map(|role| gauge_of("weir_role", "role", role)),
             append_failures: ["conflict", "full", "too_large", "timed_out", "unavailable"]
                 .map(|why| self.counter("weir_append_failures_total", &[own.clone(), label("why", why)])),
             lag_messages: gauge("weir_lag_messages"),
@@ -223,6 +239,12 @@ pub struct ShardTelemetry {
     refusals: [Counter; Reason::ALL.len()],
     repeats: [Counter; OutcomeKind::ALL.len()],
     replayed: Counter,
+    followed: Counter,
+    stalls: Counter,
+    snapshots: [Counter; 3],
+    snapshot_sequence: Gauge,
+    snapshot_bytes: Gauge,
+    roles: [Gauge; ROLES.len()],
     append_failures: [Counter; 5],
     lag_messages: Gauge,
     lag_seconds: Gauge,
@@ -250,6 +272,8 @@ pub struct Gauges {
     pub lag_seconds: f64,
     /// Whether the shard is connected, caught up, and does not stand still.
     pub ready: bool,
+    /// What this worker does for the shard: one of [`ROLES`].
+    pub role: &'static str,
     /// The log.
     pub log: StreamState,
     /// The outcome stream.
@@ -338,10 +362,51 @@ impl ShardTelemetry {
         self.ready.set(0.0);
     }
 
+    /// Messages were applied as a standby.
+    pub fn followed(&self, messages: usize) {
+        self.followed.increment(messages as u64);
+    }
+
+    /// A reader fell silent while the log went on.
+    pub fn stalled(&self) {
+        self.stalls.increment(1);
+    }
+
+    /// A snapshot was taken and read back.
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats; figures beyond 2^53 are out of reach")]
+    pub fn snapshot_taken(&self, sequence: u64, bytes: u64) {
+        self.snapshots[0].increment(1);
+        self.snapshot_sequence.set(sequence as f64);
+        self.snapshot_bytes.set(bytes as f64);
+    }
+
+    /// No snapshot could be taken.
+    pub fn snapshot_failed(&self) {
+        self.snapshots[1].increment(1);
+    }
+
+    /// A snapshot could not be restored.
+    pub fn snapshot_passed_over(&self) {
+        self.snapshots[2].increment(1);
+    }
+
+    /// What this worker does for the shard now.
+    pub fn role(&self, role: &str) {
+        for (gauge, name) in self.roles.iter().zip(ROLES) {
+            gauge.set(f64::from(u8::from(name == role)));
+        }
+    }
+
+    /// The shard is another worker's: what was known of it says nothing any more.
+    pub fn left(&self) {
+        self.progress(&Gauges { role: "away", ..Gauges::default() });
+    }
+
     /// How far the shard is.
     #[expect(clippy::cast_precision_loss, reason = "gauges are floats; figures beyond 2^53 are out of reach")]
     pub fn progress(&self, gauges: &Gauges) {
-        let Gauges { applied, announced, lag_seconds, ready, log, outcomes, totals } = gauges;
+        let Gauges { applied, announced, lag_seconds, ready, role, log, outcomes, totals } = gauges;
+        self.role(role);
         self.lag_messages.set(log.last_sequence.saturating_sub(*applied) as f64);
         self.lag_seconds.set(*lag_seconds);
         self.applied_sequence.set(*applied as f64);

@@ -1,4 +1,5 @@
-//! Announcing: carries what was applied to the outcome stream, one append at a time, as [`super::publishing`] says.
+//! Announcing: carries what was applied to the outcome stream, one append at a time, as [`super::publishing`] says; a standby
+//! carries back what is announced.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,16 +11,20 @@ use tokio::sync::{mpsc, watch};
 use super::folding::Applied;
 use super::publishing::{Action, Announced, Position, Publishing};
 use super::shard::{Folded, RETRY_PAUSE, Shard, Stop, weights};
-use crate::edges::streams::{AppendError, ReadError, Streams};
+use crate::edges::Edges;
+use crate::edges::clock::Clock as _;
+use crate::edges::streams::{AppendError, ReadError, Reader as _, Streams as _};
 use crate::folds::inventory::Due;
-use crate::words::append::DeadLetter;
+use crate::words::append::{DeadLetter, Headline};
 
 /// No more is taken while what waits to be announced takes this many bytes.
 const BYTES_QUEUED_MAX: usize = 32 << 20;
+/// How many positions of others wait to be looked at.
+const HEADLINES_QUEUED_MAX: usize = 16;
 /// An append that fails again is not logged again before this has passed; the metrics count each.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
-impl<S: Streams> Shard<S> {
+impl<E: Edges> Shard<E> {
     /// Announces what was applied, until there is no more.
     pub(super) async fn publish(
         &self,
@@ -31,8 +36,21 @@ impl<S: Streams> Shard<S> {
         let mut fault = None;
         let mut open = true;
         let mut complained_at = None;
+        let mut assignment = self.assignment.clone();
+        // What others announce, while this worker follows.
+        let (seen, mut announced) = mpsc::channel(HEADLINES_QUEUED_MAX);
+        let mut following: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
         let mut under_way: Option<Pin<Box<dyn Future<Output = Finished> + Send>>> = None;
         loop {
+            let leads = self.leads();
+            publishing.lead(leads);
+            if leads {
+                following = None;
+            } else if following.is_none() {
+                let shard = self.clone();
+                let (from, seen) = (publishing.stream_last() + 1, seen.clone());
+                following = Some(Box::pin(async move { shard.follow(from, seen).await }));
+            }
             if under_way.is_none() {
                 under_way = self.start(publishing.next());
             }
@@ -44,6 +62,11 @@ impl<S: Streams> Shard<S> {
                 finished = async { under_way.as_mut().expect("guarded").await }, if under_way.is_some() => {
                     under_way = None;
                     self.finished(&mut publishing, finished, &mut complained_at)?;
+                }
+                () = async { following.as_mut().expect("guarded").await }, if following.is_some() => {}
+                Some(position) = announced.recv() => {
+                    publishing.read(&position)?;
+                    self.note_announced(&publishing);
                 }
                 next = folded.recv(), if open && publishing.queued_bytes() < BYTES_QUEUED_MAX => match next {
                     Some(Ok(applied)) => {
@@ -57,6 +80,8 @@ impl<S: Streams> Shard<S> {
                     }
                     None => open = false,
                 },
+                // Its lease is renewed again and again; whoever is gone assigns nothing new.
+                Ok(()) = assignment.changed() => {}
             }
         }
     }
@@ -70,7 +95,37 @@ impl<S: Streams> Shard<S> {
         self.status.update(|progress| {
             progress.applied = last.chain;
             progress.totals = applied.totals;
+            progress.records += applied.records;
         });
+    }
+
+    fn note_announced(&self, publishing: &Publishing) {
+        self.status.update(|progress| {
+            progress.through = publishing.through();
+            progress.announced = publishing.chain();
+        });
+    }
+
+    /// Reads what others announce from `from` on, for ever.
+    async fn follow(&self, mut from: u64, seen: mpsc::Sender<Position>) {
+        loop {
+            if let Err(error) = self.follow_on(&mut from, &seen).await {
+                tracing::debug!(shard = self.status.shard, %error, "the outcomes cannot be followed; trying on");
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn follow_on(&self, from: &mut u64, seen: &mpsc::Sender<Position>) -> Result<(), ReadError> {
+        let mut reader = self.edges.streams.read_headlines(*from).await?;
+        loop {
+            let headlines = reader.next().await?;
+            let Some(Headline { sequence, header, .. }) = headlines.into_iter().next_back() else { continue };
+            *from = sequence + 1;
+            let position = Position { stream_last: sequence, through: header.through, chain: header.chain };
+            // The receiver outlives this.
+            let _ = seen.send(position).await;
+        }
     }
 
     fn announced(&self, announced: &Announced, took: Option<Duration>) {
@@ -84,7 +139,7 @@ impl<S: Streams> Shard<S> {
             Action::Idle | Action::Wait => return None,
             Action::DeadLetters(letters) => Box::pin(async move {
                 let storing = letters.into_iter().map(async |letter| {
-                    let stored = shard.streams.append_dead_letter(letter.clone()).await;
+                    let stored = shard.edges.streams.append_dead_letter(letter.clone()).await;
                     stored.err().map(|error| (letter, error))
                 });
                 let failed: Vec<_> = join_all(storing).await.into_iter().flatten().collect();
@@ -95,7 +150,7 @@ impl<S: Streams> Shard<S> {
             }),
             Action::Append { append, expected_last } => Box::pin(async move {
                 let started = shard.clock.monotonic();
-                let stored = shard.streams.append_outcomes(append, expected_last).await;
+                let stored = shard.edges.streams.append_outcomes(append, expected_last).await;
                 // After a conflict or a time-out the stream itself tells how to go on.
                 if matches!(
                     stored,
@@ -155,8 +210,7 @@ impl<S: Streams> Shard<S> {
                 tracing::debug!(shard = self.status.shard, %error, "the outcome stream cannot be read");
             }
         }
-        let through = publishing.through();
-        self.status.update(|progress| progress.through = through);
+        self.note_announced(publishing);
         Ok(())
     }
 }

@@ -22,6 +22,8 @@ pub struct Applied {
     pub output: Output,
     /// The messages, in order.
     pub messages: Vec<AppliedMessage>,
+    /// How many records they had.
+    pub records: u64,
     /// Whether they are new to the world: beyond what had been announced when this worker took over.
     pub live: bool,
     /// What the fold has to do next.
@@ -141,8 +143,10 @@ impl Folding {
         output.truncate(applied.last().map_or(0, |message| message.outcomes_end));
         self.room = (output.len(), output.bytes().len());
         let (due, totals) = (self.inventory.due(), self.inventory.totals());
+        let commands: u64 = output.commands.iter().copied().map(u64::from).sum();
+        let records = commands + output.dead_letters.len() as u64;
         let bytes = output.footprint() + applied.len() * size_of::<AppliedMessage>();
-        (Applied { output, messages: applied, live, due, totals, bytes }, done, fault)
+        (Applied { output, messages: applied, records, live, due, totals, bytes }, done, fault)
     }
 
     fn apply_one(&mut self, message: &LogMessage, wall_ns: i64, output: &mut Output) -> Result<(), Fault> {

@@ -67,8 +67,10 @@ pub struct Publishing {
     through: Identity,
     /// The chain at the last message that is wholly announced.
     chain: Chain,
-    /// The outcome stream's last sequence, unless it must be read again.
-    stream_last: Option<u64>,
+    /// The outcome stream's last sequence, as it was last seen.
+    stream_last: u64,
+    /// Whether it must be read again before an append.
+    stream_moved: bool,
     /// Applied, and not wholly announced.
     queue: VecDeque<Applied>,
     /// How many outcomes of the queue's front are announced.
@@ -100,7 +102,8 @@ impl Publishing {
             payload_bytes_max,
             through: position.through,
             chain: position.chain,
-            stream_last: Some(position.stream_last),
+            stream_last: position.stream_last,
+            stream_moved: false,
             queue: VecDeque::new(),
             front_outcomes: 0,
             front_messages: 0,
@@ -126,6 +129,12 @@ impl Publishing {
     #[must_use]
     pub const fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// The outcome stream's last sequence, as it was last seen.
+    #[must_use]
+    pub const fn stream_last(&self) -> u64 {
+        self.stream_last
     }
 
     /// The last message that is known to be wholly announced.
@@ -162,7 +171,9 @@ impl Publishing {
         if !self.leading {
             return Action::Idle;
         }
-        let Some(expected_last) = self.stream_last else { return Action::ReadLast };
+        if self.stream_moved {
+            return Action::ReadLast;
+        }
         let Some(front) = self.queue.front_mut() else { return Action::Idle };
         if !front.output.dead_letters.is_empty() {
             let count = front.output.dead_letters.len().min(LETTERS_PER_ACTION_MAX);
@@ -180,7 +191,7 @@ impl Publishing {
         }
         let append = self.build();
         self.under_way = Some(UnderWay::Append(append.header.through));
-        Action::Append { append, expected_last }
+        Action::Append { append, expected_last: self.stream_last }
     }
 
     /// The dead letters under way were stored, but for these, as far as is known: they will be tried again.
@@ -197,9 +208,10 @@ impl Publishing {
     /// See [`Self::applied`].
     pub fn stored(&mut self, sequence: u64) -> Result<Announced, Fault> {
         let Some(UnderWay::Append(through)) = self.under_way.take() else { return Ok(Announced::default()) };
-        self.stream_last = Some(sequence);
+        (self.stream_last, self.stream_moved) = (self.stream_last.max(sequence), false);
         let mut announced = Announced::default();
-        self.through = through;
+        // Whoever leads no longer may have seen others go on meanwhile.
+        self.through = self.through.max(through);
         self.skip(Some(&mut announced))?;
         Ok(announced)
     }
@@ -212,7 +224,7 @@ impl Publishing {
         }
         // Only a refusal that says that the stream stands where it was believed to stand spares reading it.
         if *error != AppendError::Full {
-            self.stream_last = None;
+            self.stream_moved = true;
         }
     }
 
@@ -221,7 +233,7 @@ impl Publishing {
     /// # Errors
     /// See [`Self::applied`].
     pub fn read(&mut self, position: &Position) -> Result<Announced, Fault> {
-        self.stream_last = Some(position.stream_last);
+        (self.stream_last, self.stream_moved) = (position.stream_last, false);
         let mut announced = Announced::default();
         if position.through > self.through {
             self.through = position.through;

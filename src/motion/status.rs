@@ -5,7 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::shard::{Input, Inspection};
+use super::fold::{Input, Inspection};
+use super::leases::Role;
 use crate::edges::streams::StreamState;
 use crate::folds::inventory::Totals;
 use crate::words::append::Chain;
@@ -19,6 +20,10 @@ pub struct Progress {
     pub applied: Chain,
     /// The published position.
     pub through: Identity,
+    /// The last message that is wholly announced, as far as is known.
+    pub announced: Chain,
+    /// How many records were applied since the state was restored.
+    pub records: u64,
     /// Log and outcome stream as they were last asked.
     pub log: StreamState,
     /// See `log`.
@@ -50,6 +55,7 @@ pub struct Status {
     connected: AtomicBool,
     changed: Notify,
     inspector: Mutex<Option<mpsc::WeakSender<Input>>>,
+    role: Mutex<Option<Role>>,
 }
 
 /// A shard counts as caught up while its lag is below this many seconds.
@@ -67,6 +73,7 @@ impl Status {
             connected: AtomicBool::new(false),
             changed: Notify::new(),
             inspector: Mutex::default(),
+            role: Mutex::default(),
         }
     }
 
@@ -94,14 +101,33 @@ impl Status {
         self.connected.store(connected, Relaxed);
     }
 
+    /// The shard is no longer this worker's: what is known of it says nothing any more.
+    pub(super) fn leave(&self) {
+        *self.inspector.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.caught_up.store(false, Relaxed);
+        self.update(|progress| *progress = Progress::default());
+    }
+
     pub(super) fn set_caught_up(&self, caught_up: bool) {
         self.caught_up.store(caught_up, Relaxed);
     }
 
-    /// Whether it has its streams, is done with all but the newest of its log, and does not stand still.
+    pub(super) fn assigned(&self, role: Role) {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = Some(role);
+    }
+
+    /// What this worker does for it; none before that is known.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        *self.role.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it has its streams, is done with all but the newest of its log, and does not stand still. A shard that is not this
+    /// worker's keeps nobody waiting.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.connected.load(Relaxed) && self.caught_up.load(Relaxed) && self.progress().fault.is_none()
+        self.role() == Some(Role::Away)
+            || self.connected.load(Relaxed) && self.caught_up.load(Relaxed) && self.progress().fault.is_none()
     }
 
     /// Why it is not ready, in words.
@@ -109,6 +135,9 @@ impl Status {
     pub fn unready(&self) -> Option<String> {
         if let Some(fault) = self.progress().fault {
             return Some(format!("shard {}: {fault}", self.shard));
+        }
+        if self.role() == Some(Role::Away) {
+            return None;
         }
         if !self.connected.load(Relaxed) {
             return Some(format!("shard {}: NATS cannot be reached", self.shard));

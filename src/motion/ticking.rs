@@ -1,64 +1,55 @@
 //! Ticking: the leader of a shard appends a tick when the fold has something to do that no command asks for.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use crate::edges::clock::SharedClock;
-use crate::edges::streams::Streams;
+use super::shard::Shard;
+use crate::edges::Edges;
+use crate::edges::clock::Clock as _;
+use crate::edges::streams::Streams as _;
 use crate::folds::inventory::Due;
 use crate::words::codec::{Format, encode_commands};
 use crate::words::command::{Command, Tick};
 
-use super::status::Status;
-
 /// Ticks for a due time come no closer together than this: the broker's clock, which stamps them, may be behind.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Appends a tick whenever `due` says so, until cancelled. A tick is not followed by another before it was applied.
-pub(super) async fn tick<S: Streams>(
-    streams: S,
-    clock: SharedClock,
-    mut due: watch::Receiver<Due>,
-    status: Arc<Status>,
-    cancelled: CancellationToken,
-) {
+/// Appends a tick whenever `due` says so and this worker leads, for ever. A tick is not followed by another before it was applied.
+pub(super) async fn tick<E: Edges>(shard: &Shard<E>, mut due: watch::Receiver<Due>) {
     let payload = Bytes::from(encode_commands(Format::Bincode, &[Command::Tick(Tick {})]));
-    let ticking = async {
-        loop {
-            let wait = match *due.borrow_and_update() {
-                Due::Now => Duration::ZERO,
-                Due::Never => Duration::MAX,
-                Due::At(time) => {
-                    let millis = time.millis().saturating_sub(clock.wall_ns() / 1_000_000);
-                    Duration::from_millis(millis.try_into().unwrap_or(0))
-                }
-            };
-            tokio::select! {
-                changed = due.changed() => match changed {
-                    Ok(()) => continue,
-                    Err(_) => return,
-                },
-                () = sleep(wait) => {}
+    let (clock, status) = (&shard.clock, &shard.status);
+    let mut assignment = shard.assignment.clone();
+    loop {
+        let wait = match *due.borrow_and_update() {
+            _ if !shard.leads() => Duration::MAX,
+            Due::Now => Duration::ZERO,
+            Due::Never => Duration::MAX,
+            Due::At(time) => {
+                let millis = time.millis().saturating_sub(clock.wall_ns() / 1_000_000);
+                Duration::from_millis(millis.try_into().unwrap_or(0))
             }
-            match streams.append_log(Format::Bincode, payload.clone()).await {
-                Ok(sequence) => {
-                    status.wait_for(|progress| progress.applied.sequence >= sequence).await;
-                    if matches!(*due.borrow(), Due::At(_)) {
-                        sleep(PAUSE).await;
-                    }
+        };
+        tokio::select! {
+            biased;
+            Ok(()) = due.changed() => continue,
+            Ok(()) = assignment.changed() => continue,
+            () = sleep(wait) => {}
+        }
+        match shard.edges.streams.append_log(Format::Bincode, payload.clone()).await {
+            Ok(sequence) => {
+                status.wait_for(|progress| progress.applied.sequence >= sequence).await;
+                if matches!(*due.borrow(), Due::At(_)) {
+                    sleep(PAUSE).await;
                 }
-                Err(error) => {
-                    tracing::warn!(shard = status.shard, %error, "a tick was not stored; it will be tried again");
-                    sleep(Duration::from_secs(1)).await;
-                }
+            }
+            Err(error) => {
+                tracing::warn!(shard = status.shard, %error, "a tick was not stored; it will be tried again");
+                sleep(Duration::from_secs(1)).await;
             }
         }
-    };
-    cancelled.run_until_cancelled(ticking).await;
+    }
 }
 
 async fn sleep(duration: Duration) {

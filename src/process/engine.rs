@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::edges::clock::SharedClock;
-use crate::edges::streams::Streams;
+use crate::edges::keys::Keys;
 use crate::edges::telemetry::Telemetry;
-use crate::motion::shard::{ShardOptions, lead};
+use crate::edges::{Edges, ShardEdges};
+use crate::motion::leases::{Assignment, LeaseOptions};
+use crate::motion::shard::{ShardOptions, hold};
+use crate::motion::sharing::{Shared, Sharing, lease_name};
 use crate::motion::status::Status;
 
 /// A running engine.
@@ -17,37 +21,113 @@ use crate::motion::status::Status;
 pub struct Engine {
     statuses: Vec<Arc<Status>>,
     drain: CancellationToken,
-    shards: JoinSet<()>,
+    running: JoinSet<()>,
 }
 
 /// How draining ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// All that was read is announced.
+    /// All that was read is announced, by this worker or by the one that leads now.
     Clean,
     /// The deadline came first. Nothing is lost: the log has it, and the next worker goes on from what was announced.
     Late,
 }
 
+/// How a worker shares shards with others.
+#[derive(Clone, Debug)]
+pub struct SharingOptions<K> {
+    /// The table of leases.
+    pub keys: K,
+    /// How shards are shared.
+    pub leases: LeaseOptions,
+    /// How long giving them away may take when draining, before they are released without an heir.
+    pub handover: Duration,
+}
+
+/// The parts of an engine that are not started yet.
+struct Parts {
+    shared: Vec<Shared>,
+    shards: JoinSet<()>,
+    /// Ends the shards.
+    halt: CancellationToken,
+}
+
+impl Parts {
+    fn new<E: Edges>(
+        shards: Vec<(String, ShardEdges<E>)>,
+        clock: &SharedClock,
+        options: &ShardOptions,
+        telemetry: &Telemetry,
+        assignment: Assignment,
+    ) -> Self {
+        let halt = CancellationToken::new();
+        let (mut shared, mut set) = (Vec::with_capacity(shards.len()), JoinSet::new());
+        for (name, edges) in shards {
+            let status = Arc::new(Status::new(&name));
+            let (assign, assigned) = watch::channel(assignment);
+            let telemetry = telemetry.shard(&name);
+            let (clock, options, halt) = (clock.clone(), options.clone(), halt.clone());
+            set.spawn(hold(edges, clock, options, status.clone(), telemetry, assigned, halt));
+            shared.push(Shared { status, assignment: assign });
+        }
+        Self { shared, shards: set, halt }
+    }
+
+    fn statuses(&self) -> Vec<Arc<Status>> {
+        self.shared.iter().map(|shared| shared.status.clone()).collect()
+    }
+}
+
 impl Engine {
-    /// Starts to lead the shards given, each by its name and with its streams.
+    /// Leads the shards given, each by its name and with its edges, as if there were no other worker. If there is one all the same,
+    /// either's appends are accepted only where the other's did not come first.
     #[must_use]
-    pub fn start<S: Streams>(
-        shards: Vec<(String, S)>,
+    pub fn alone<E: Edges>(
+        shards: Vec<(String, ShardEdges<E>)>,
         clock: &SharedClock,
         options: &ShardOptions,
         telemetry: &Telemetry,
     ) -> Self {
-        let drain = CancellationToken::new();
-        let mut statuses = Vec::with_capacity(shards.len());
-        let mut set = JoinSet::new();
-        for (name, streams) in shards {
-            let status = Arc::new(Status::new(&name));
-            statuses.push(status.clone());
-            let shard_telemetry = telemetry.shard(&name);
-            set.spawn(lead(streams, clock.clone(), options.clone(), status, shard_telemetry, drain.clone()));
-        }
-        Self { statuses, drain, shards: set }
+        let mut parts = Parts::new(shards, clock, options, telemetry, Assignment::ALONE);
+        let (statuses, drain) = (parts.statuses(), CancellationToken::new());
+        let mut running = JoinSet::new();
+        let told = drain.clone();
+        running.spawn(async move {
+            told.cancelled().await;
+            parts.halt.cancel();
+            while parts.shards.join_next().await.is_some() {}
+        });
+        Self { statuses, drain, running }
+    }
+
+    /// Leads its share of the shards given, and stands by for others.
+    #[must_use]
+    pub fn share<E: Edges, K: Keys>(
+        shards: Vec<(String, ShardEdges<E>)>,
+        clock: &SharedClock,
+        options: &ShardOptions,
+        telemetry: &Telemetry,
+        sharing: SharingOptions<K>,
+    ) -> Self {
+        let SharingOptions { keys, leases, handover } = sharing;
+        let parts = Parts::new(shards, clock, options, telemetry, Assignment::default());
+        let (statuses, drain) = (parts.statuses(), CancellationToken::new());
+        let Parts { shared, mut shards, halt } = parts;
+        let me = lease_name(&options.writer, clock);
+        let mut sharing = Sharing::new(keys, clock.clone(), me, leases, shared);
+        let mut running = JoinSet::new();
+        let told = drain.clone();
+        running.spawn(async move {
+            sharing.run(&told, handover).await;
+            halt.cancel();
+            tokio::select! {
+                biased;
+                () = async { while shards.join_next().await.is_some() {} } => {}
+                () = sharing.go_on() => {}
+            }
+            sharing.release().await;
+        });
+        Self { statuses, drain, running }
     }
 
     /// The shards' statuses, in the order in which they were given.
@@ -56,11 +136,12 @@ impl Engine {
         &self.statuses
     }
 
-    /// Stops reading, announces what was read, and ends; at `deadline` at the latest.
+    /// Gives its shards to other workers where there are any, announces what was read of the rest, and ends; at `deadline` at the
+    /// latest.
     pub async fn drain(mut self, deadline: Duration) -> Drained {
         self.drain.cancel();
         let ended =
-            tokio::time::timeout(deadline, async { while self.shards.join_next().await.is_some() {} }).await;
+            tokio::time::timeout(deadline, async { while self.running.join_next().await.is_some() {} }).await;
         if ended.is_ok() { Drained::Clean } else { Drained::Late }
     }
 }

@@ -54,12 +54,6 @@ impl JetStreams {
         &self.names
     }
 
-    /// Opens the outcomes at `from` (a sequence of the outcome stream, from 1) for whoever only wants to know how far they
-    /// are: the server leaves the outcomes themselves out.
-    pub async fn read_headlines(&self, from: u64) -> Result<JetReader<Headline>, ReadError> {
-        self.open_outcomes(from, Incoming::into_headline, true).await
-    }
-
     async fn open_outcomes<T>(
         &self,
         from: u64,
@@ -77,6 +71,7 @@ impl JetStreams {
 impl Streams for JetStreams {
     type LogReader = JetReader<LogMessage>;
     type OutcomeReader = JetReader<StoredAppend>;
+    type HeadlineReader = JetReader<Headline>;
 
     /// What the server last said; NATS's default of 1 MiB before it has said anything.
     fn payload_bytes_max(&self) -> usize {

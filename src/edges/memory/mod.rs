@@ -18,7 +18,7 @@ use crate::edges::clock::SharedClock;
 use crate::edges::streams::{
     AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState, Streams,
 };
-use crate::words::append::{Append, DeadLetter, StoredAppend};
+use crate::words::append::{Append, DeadLetter, Headline, StoredAppend};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
@@ -27,6 +27,9 @@ pub use self::objects::{MemoryObjectReader, MemoryObjects};
 
 /// What a message counts beside its payload, in bytes: about what it costs in memory and in a header.
 const MESSAGE_OVERHEAD_BYTES: u64 = 128;
+
+/// The size at which snapshots are refused, in bytes, where nobody says otherwise.
+const SNAPSHOTS_BYTES_MAX: u64 = 8 << 30;
 
 /// The size at which the dead letters lose their oldest, in bytes.
 const DEAD_LETTERS_BYTES_MAX: u64 = 64 << 20;
@@ -190,6 +193,7 @@ impl MemoryStreams {
 impl Streams for MemoryStreams {
     type LogReader = MemoryReader<LogMessage>;
     type OutcomeReader = MemoryReader<StoredAppend>;
+    type HeadlineReader = MemoryHeadlines;
 
     fn payload_bytes_max(&self) -> usize {
         self.shared.payload_bytes_max
@@ -234,6 +238,10 @@ impl Streams for MemoryStreams {
 
     async fn read_outcomes(&self, from: u64) -> Result<Self::OutcomeReader, ReadError> {
         Ok(self.reader(from, |state| &state.outcomes))
+    }
+
+    async fn read_headlines(&self, from: u64) -> Result<Self::HeadlineReader, ReadError> {
+        Ok(MemoryHeadlines(self.reader(from, |state| &state.outcomes)))
     }
 
     async fn append_outcomes(&self, append: Append, expected_last: u64) -> Result<u64, AppendError> {
@@ -303,6 +311,41 @@ impl<T: Stored> Reader<T> for MemoryReader<T> {
                 return Err(ReadError::Unavailable("the streams are gone".to_owned()));
             }
         }
+    }
+}
+
+/// Reads the headlines of outcomes in memory onwards.
+pub struct MemoryHeadlines(MemoryReader<StoredAppend>);
+
+impl Reader<Headline> for MemoryHeadlines {
+    async fn next(&mut self) -> Result<Vec<Headline>, ReadError> {
+        let stored = self.0.next().await?;
+        Ok(stored
+            .into_iter()
+            .map(|StoredAppend { sequence, append }| Headline {
+                sequence,
+                header: append.header,
+                payload_bytes: append.payload.len(),
+            })
+            .collect())
+    }
+}
+
+/// All edges in memory.
+#[derive(Clone, Copy, Debug)]
+pub enum InMemory {}
+
+impl Edges for InMemory {
+    type Streams = MemoryStreams;
+    type Keys = MemoryKeys;
+    type Objects = MemoryObjects;
+}
+
+impl ShardEdges<InMemory> {
+    /// The edges of a shard that has its streams, pointers and snapshots to itself.
+    #[must_use]
+    pub fn in_memory(streams: MemoryStreams) -> Self {
+        Self { streams, pointers: MemoryKeys::default(), objects: MemoryObjects::new(SNAPSHOTS_BYTES_MAX) }
     }
 }
 

@@ -1,0 +1,98 @@
+//! Recovery: where a shard goes on. The outcome stream says what was announced; the newest good snapshot that is not ahead of it
+//! is where the fold begins.
+//!
+//! A snapshot that is ahead would swallow the outcomes between: what was folded into it was never announced.
+
+use super::publishing::Position;
+use super::reading::Last;
+use super::shard::{RETRY_PAUSE, Shard};
+use super::snapshots::{RestoreError, Shelf};
+use crate::edges::Edges;
+use crate::edges::streams::{ReadError, Streams as _};
+use crate::folds::inventory::Inventory;
+use crate::words::fault::Fault;
+
+/// No broker may take less in one message: the largest outcomes would not fit. NATS's default.
+const PAYLOAD_BYTES_LEAST: usize = 1 << 20;
+
+/// Where a shard goes on.
+pub(super) struct Recovered {
+    pub(super) position: Position,
+    /// The last message that the log held.
+    pub(super) log_last: u64,
+    pub(super) inventory: Inventory,
+}
+
+impl Recovered {
+    /// The last message of the state.
+    pub(super) fn last(&self) -> Last {
+        Last { sequence: self.inventory.chain().sequence, hash: self.inventory.last_message_hash() }
+    }
+}
+
+impl<E: Edges> Shard<E> {
+    /// Asks the streams how far they are, until they answer, and restores what they allow.
+    pub(super) async fn recover(&self) -> Result<Recovered, Fault> {
+        let mut complained = false;
+        loop {
+            match self.try_to_recover().await {
+                Ok(recovered) => return recovered,
+                Err(error) => self.complain(&mut complained, &error),
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn try_to_recover(&self) -> Result<Result<Recovered, Fault>, ReadError> {
+        let (position, log_last) = self.ask().await?;
+        if self.edges.streams.payload_bytes_max() < PAYLOAD_BYTES_LEAST {
+            let text = format!("the server's max_payload is below {PAYLOAD_BYTES_LEAST} bytes: raise it");
+            return Err(ReadError::Unavailable(text));
+        }
+        if position.through.sequence > log_last {
+            return Ok(Err(Fault::OutcomesAhead { through: position.through, last: log_last }));
+        }
+        let inventory = self.restore(&position).await?;
+        tracing::info!(
+            shard = self.status.shard,
+            snapshot = inventory.chain().sequence,
+            log_last,
+            announced = %position.through,
+            "recovering"
+        );
+        Ok(Ok(Recovered { position, log_last, inventory }))
+    }
+
+    /// The newest state that is not ahead of what was announced; that before the first message where there is none.
+    async fn restore(&self, position: &Position) -> Result<Inventory, ReadError> {
+        let shelf = Shelf::new(&self.status.shard, &self.edges);
+        for kept in shelf.kept().await? {
+            if kept.sequence > position.chain.sequence {
+                continue;
+            }
+            match shelf.restore(&kept).await {
+                Ok(inventory) => return Ok(inventory),
+                Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error),
+                Err(error) => {
+                    self.telemetry.snapshot_passed_over();
+                    tracing::error!(
+                        shard = self.status.shard,
+                        snapshot = kept.name,
+                        %error,
+                        "a snapshot cannot be restored and is passed over for an older one: find out what damaged it"
+                    );
+                }
+            }
+        }
+        Ok(Inventory::new())
+    }
+
+    /// How far the outcomes and the log are.
+    pub(super) async fn ask(&self) -> Result<(Position, u64), ReadError> {
+        let streams = &self.edges.streams;
+        let outcomes = streams.outcomes_state().await?;
+        let last = streams.last_outcomes().await?;
+        let log = streams.log_state().await?;
+        Ok((Position::of(outcomes.last_sequence, last.as_ref()), log.last_sequence))
+    }
+}

@@ -1,0 +1,227 @@
+//! The scribe: takes snapshots, and trims the log behind them.
+//!
+//! A standby writes its own state; it may stand still meanwhile. A leader without one has a second fold beside it: restored
+//! from the newest snapshot, led up to what was announced, written, and dropped. Decisions never wait for a snapshot.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use super::fold::{self, Input, Written};
+use super::folding::Folding;
+use super::leases::Role;
+use super::reading::Last;
+use super::shard::Shard;
+use super::snapshots::{Kept, Shelf};
+use crate::edges::Edges;
+use crate::edges::streams::{AppendError, ReadError, Reader as _, StreamState, Streams as _};
+use crate::folds::inventory::Inventory;
+use crate::words::identity::Identity;
+
+/// How often it looks whether a snapshot is due.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long what a snapshot holds may take to be announced before the snapshot is given up.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(60);
+/// How many snapshots must be kept at least, so that the log can be trimmed behind the second-newest.
+const KEEP_LEAST: usize = 2;
+
+/// When snapshots are taken, and how many are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotOptions {
+    /// A snapshot is due after so many records: what a restart has to fold is at most about as much.
+    pub every_records: u64,
+    /// How many are kept; the log is trimmed behind the second-newest.
+    pub keep: usize,
+}
+
+impl Default for SnapshotOptions {
+    fn default() -> Self {
+        Self { every_records: 5_000_000, keep: 3 }
+    }
+}
+
+/// Counts the records that a snapshot would save a restart.
+#[derive(Debug, Default)]
+pub(super) struct Distance {
+    /// How many records had been applied when the fold had got to a sequence; ascending.
+    seen: VecDeque<(u64, u64)>,
+    /// The newest snapshot known.
+    newest: u64,
+}
+
+impl Distance {
+    /// Takes note of how far the fold is, and gives how many records it is past the newest snapshot.
+    fn note(&mut self, sequence: u64, records: u64) -> u64 {
+        self.seen.push_back((sequence, records));
+        // The last one at or before the snapshot stays: what it counts too much is a look's worth.
+        while self.seen.get(1).is_some_and(|(next, _)| *next <= self.newest) {
+            self.seen.pop_front();
+        }
+        records - self.seen.front().map_or(records, |(_, before)| *before)
+    }
+}
+
+impl<E: Edges> Shard<E> {
+    /// Takes snapshots whenever they are due and this worker's to take, for ever.
+    pub(super) async fn scribe(&self, restored: u64, fold: mpsc::WeakSender<Input>) {
+        let shelf = Shelf::new(&self.status.shard, &self.edges);
+        let mut distance = Distance { newest: restored, ..Distance::default() };
+        distance.note(restored, 0);
+        let mut attempts = 0;
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            let progress = self.status.progress();
+            let records = distance.note(progress.applied.sequence, progress.records);
+            if !self.is_due(records, progress.log) || !self.assignment.borrow().scribe {
+                continue;
+            }
+            // Another may have taken one.
+            match shelf.kept().await {
+                Ok(kept) => {
+                    let newest = kept.first().map_or(0, |kept| kept.sequence);
+                    if std::mem::replace(&mut distance.newest, newest.max(distance.newest)) < newest {
+                        continue;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(shard = self.status.shard, %error, "the snapshots cannot be listed; trying on");
+                    continue;
+                }
+            }
+            attempts += 1;
+            match self.take(&shelf, &fold, attempts).await {
+                Ok(Some(kept)) => {
+                    distance.newest = kept.sequence;
+                    self.telemetry.snapshot_taken(kept.sequence, kept.bytes);
+                    tracing::info!(
+                        shard = self.status.shard,
+                        snapshot = kept.name,
+                        bytes = kept.bytes,
+                        state = kept.state,
+                        "a snapshot was taken and read back"
+                    );
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    self.telemetry.snapshot_failed();
+                    tracing::warn!(
+                        shard = self.status.shard,
+                        %error,
+                        "no snapshot could be taken; trying on. Until then restarts take longer and the log is not trimmed"
+                    );
+                }
+            }
+        }
+    }
+
+    /// A snapshot is due after its many records; sooner where the log is half full, which only trimming helps.
+    fn is_due(&self, records: u64, log: StreamState) -> bool {
+        let every = self.options.snapshots.every_records;
+        let half_full = log.bytes_max > 0 && log.bytes > log.bytes_max / 2;
+        records >= if half_full { (every / 16).max(1) } else { every }
+    }
+
+    /// Takes a snapshot, points to it, trims behind the one before; none where there was nothing to take.
+    async fn take(
+        &self,
+        shelf: &Shelf<E>,
+        fold: &mpsc::WeakSender<Input>,
+        attempt: u64,
+    ) -> Result<Option<Kept>, AppendError> {
+        let standby = matches!(self.assignment.borrow().role, Role::Standby);
+        let through = self.status.progress();
+        let target = if standby { through.applied.sequence } else { through.announced.sequence };
+        let name = shelf.name(target, &self.options.writer, attempt);
+        let kept = if standby {
+            let Some(fold) = fold.upgrade() else { return Ok(None) };
+            shelf.store(name, async |chunks| write(&fold, chunks).await).await?
+        } else {
+            let beside = self.fold_beside(shelf, target).await;
+            let Some(beside) = beside.map_err(|error| AppendError::Unavailable(error.to_string()))? else {
+                return Ok(None);
+            };
+            let kept = shelf.store(name, async |chunks| write(&beside.input, chunks).await).await?;
+            drop(beside.input);
+            beside.ended.well().await;
+            kept
+        };
+        let Some(kept) = kept else { return Ok(None) };
+        let announced =
+            self.status.wait_for(|progress| progress.announced.sequence >= kept.sequence);
+        if tokio::time::timeout(ANNOUNCED_WITHIN, announced).await.is_err() {
+            return Err(AppendError::Unavailable("what it holds is not announced yet".to_owned()));
+        }
+        let all = shelf.point(&kept, self.options.snapshots.keep.max(KEEP_LEAST)).await?;
+        if let [_, second, ..] = all.as_slice() {
+            self.edges.streams.trim_log(second.sequence).await?;
+        }
+        shelf.prune(&all).await?;
+        Ok(Some(kept))
+    }
+
+    /// A second fold, from the newest snapshot up to `target`, which is announced; none where it cannot be got to.
+    async fn fold_beside(
+        &self,
+        shelf: &Shelf<E>,
+        target: u64,
+    ) -> Result<Option<fold::Fold>, ReadError> {
+        let mut inventory = Inventory::new();
+        for kept in shelf.kept().await? {
+            if kept.sequence <= target
+                && let Ok(restored) = shelf.restore(&kept).await
+            {
+                inventory = restored;
+                break;
+            }
+        }
+        let last = Last { sequence: inventory.chain().sequence, hash: inventory.last_message_hash() };
+        if last.sequence >= target {
+            return Ok(None);
+        }
+        let over = |what: String| ReadError::Unreadable(format!("the fold beside: {what}"));
+        if let Some(fault) = self.verify(last).await? {
+            return Err(over(fault.to_string()));
+        }
+        let announced = Identity { sequence: u64::MAX, ..Identity::START };
+        let folding = Folding::new(inventory, announced, u64::MAX);
+        let name = format!("{}-beside", self.status.shard);
+        let mut beside = fold::start(self.options.fold_on, &name, folding, self.clock.clone(), |_| {});
+        let mut reader = self.edges.streams.read_log(last.sequence + 1).await?;
+        let reading = async {
+            let mut read = last.sequence;
+            while read < target {
+                let mut messages = reader.next().await?;
+                messages.retain(|message| message.sequence > read && message.sequence <= target);
+                let Some(newest) = messages.last() else { continue };
+                read = newest.sequence;
+                let given = beside.input.send(Input::Messages(messages)).await;
+                given.map_err(|_| over("it has ended".to_owned()))?;
+            }
+            Ok(())
+        };
+        let dropping = async {
+            let mut applied = last.sequence;
+            while applied < target {
+                match beside.output.recv().await {
+                    Some(Ok(batch)) => {
+                        applied = batch.messages.last().map_or(applied, |message| message.chain.sequence);
+                    }
+                    Some(Err(fault)) => return Err(over(fault.to_string())),
+                    None => return Err(over("it has ended".to_owned())),
+                }
+            }
+            Ok(())
+        };
+        tokio::try_join!(reading, dropping)?;
+        Ok(Some(beside))
+    }
+}
+
+/// Has a fold write its state.
+async fn write(fold: &mpsc::Sender<Input>, chunks: mpsc::Sender<Bytes>) -> Option<Written> {
+    let (written, done) = oneshot::channel();
+    fold.send(Input::Snapshot { chunks, written }).await.ok()?;
+    done.await.ok()
+}

@@ -1,0 +1,172 @@
+//! Sharing: carries the table of leases between this worker and the others, beat by beat, as [`super::leases`] says.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::leases::{Assignment, LeaseOptions, Leases, Role, Write};
+use super::status::Status;
+use crate::edges::clock::{Clock as _, SharedClock};
+use crate::edges::keys::{Entry, Keys};
+use crate::edges::streams::{AppendError, ReadError};
+
+/// How many beats there are in a lease: a worker must miss several before anybody takes it for dead.
+const BEATS_PER_LEASE: u32 = 6;
+/// The pause between two beats while a worker gives its shards away, or is about to get one.
+const PAUSE_HANDING_OVER: Duration = Duration::from_millis(50);
+
+/// A shard, as it is shared out.
+pub struct Shared {
+    /// What the worker says of it.
+    pub status: Arc<Status>,
+    /// What it is told to do.
+    pub assignment: watch::Sender<Assignment>,
+}
+
+/// One worker's part in sharing out the shards.
+pub struct Sharing<K> {
+    keys: K,
+    clock: SharedClock,
+    options: LeaseOptions,
+    leases: Leases,
+    shards: Vec<Shared>,
+}
+
+impl<K: Keys> Sharing<K> {
+    /// A worker that has nothing yet. `me` must differ from every other worker's name, former ones too.
+    #[must_use]
+    pub fn new(keys: K, clock: SharedClock, me: String, options: LeaseOptions, shards: Vec<Shared>) -> Self {
+        let names = shards.iter().map(|shared| shared.status.shard.clone()).collect();
+        Self { keys, clock, options, leases: Leases::new(me, options, names), shards }
+    }
+
+    /// Holds leases until `drain` is cancelled and all are given away, or there is nobody to give them to, or `deadline` has
+    /// passed since; gives itself back, so that what is left can be [released](Self::release) once nothing is led any more.
+    pub async fn run(&mut self, drain: &CancellationToken, deadline: Duration) {
+        let mut complained = false;
+        let mut drained_at = None;
+        loop {
+            if drain.is_cancelled() && drained_at.is_none() {
+                drained_at = Some(self.clock.monotonic());
+                self.leases.drain();
+            }
+            match self.beat().await {
+                Ok(()) => complained = false,
+                Err(error) => {
+                    if !complained {
+                        tracing::warn!(%error, "the leases cannot be read; trying on");
+                    }
+                    complained = true;
+                }
+            }
+            let now = self.clock.monotonic();
+            if let Some(since) = drained_at
+                && (self.leases.holds_nothing()
+                    || !self.leases.has_heirs()
+                    || now.saturating_sub(since) >= deadline)
+            {
+                return;
+            }
+            let beat = self.options.lease / BEATS_PER_LEASE;
+            let pause = if drained_at.is_some() || self.is_receiving() { PAUSE_HANDING_OVER } else { beat };
+            tokio::select! {
+                biased;
+                () = drain.cancelled(), if drained_at.is_none() => {}
+                () = tokio::time::sleep(pause.min(beat)) => {}
+            }
+        }
+    }
+
+    /// Goes on renewing, for as long as this is polled: while shards that were not given away work off what they had read.
+    pub async fn go_on(&mut self) {
+        loop {
+            tokio::time::sleep(self.options.lease / BEATS_PER_LEASE).await;
+            // What cannot be renewed runs out.
+            let _ = self.beat().await;
+        }
+    }
+
+    /// Gives up what is left, once nothing is led any more.
+    pub async fn release(&mut self) {
+        let names: Vec<_> = self.shards.iter().map(|shared| shared.status.shard.clone()).collect();
+        let mut writes: Vec<_> = names.iter().filter_map(|shard| self.leases.release(shard)).collect();
+        writes.push(self.leases.leave());
+        for write in writes {
+            // Others find out a lease time later, otherwise.
+            let _ = self.write(&write).await;
+        }
+    }
+
+    /// Whether a shard is about to come, for which this worker has yet to catch up or to be given the lease.
+    fn is_receiving(&self) -> bool {
+        self.shards.iter().any(|shared| self.leases.is_next(&shared.status.shard))
+    }
+
+    async fn beat(&mut self) -> Result<(), ReadError> {
+        let asked = self.clock.monotonic();
+        let entries = self.within(self.keys.all()).await.ok_or_else(too_late)??;
+        let (ready, unfit) = self.report();
+        let writes = self.leases.look(asked, self.clock.monotonic(), &entries, &ready, &unfit);
+        self.assign();
+        for write in writes {
+            let asked = self.clock.monotonic();
+            let ended = self.write(&write).await;
+            self.leases.wrote(&write, asked, ended.ok());
+        }
+        self.assign();
+        Ok(())
+    }
+
+    /// The shards that could be led from memory, and those that cannot be led at all.
+    fn report(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (mut ready, mut unfit) = (BTreeSet::new(), BTreeSet::new());
+        for Shared { status, .. } in &self.shards {
+            if status.progress().fault.is_some() {
+                unfit.insert(status.shard.clone());
+            } else if self.leases.role(&status.shard) == Role::Standby && status.is_ready() {
+                ready.insert(status.shard.clone());
+            }
+        }
+        (ready, unfit)
+    }
+
+    fn assign(&self) {
+        for Shared { status, assignment } in &self.shards {
+            let wanted = self.leases.assignment(&status.shard);
+            let before = assignment.send_replace(wanted);
+            if before.role.name() != wanted.role.name() {
+                tracing::info!(shard = status.shard, from = before.role.name(), to = wanted.role.name(), "role");
+            }
+            status.assigned(wanted.role);
+        }
+    }
+
+    async fn write(&self, write: &Write) -> Result<u64, AppendError> {
+        let Write { key, value, expected } = write;
+        let written = async {
+            match value {
+                Some(value) => self.keys.put(key, value.clone(), *expected).await,
+                None => self.keys.remove(key, *expected).await.map(|()| 0),
+            }
+        };
+        self.within(written).await.unwrap_or(Err(AppendError::TimedOut))
+    }
+
+    /// Waits for an answer no longer than a lease could wait.
+    async fn within<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(self.options.lease / 2, answer).await.ok()
+    }
+}
+
+fn too_late() -> ReadError {
+    ReadError::Unavailable("no answer within half a lease".to_owned())
+}
+
+/// A name for a worker in the table of leases: unlike any that was there before, also where its own name was.
+#[must_use]
+pub fn lease_name(worker: &str, clock: &SharedClock) -> String {
+    format!("{worker}.{:x}", clock.wall_ns())
+}

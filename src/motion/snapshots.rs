@@ -1,0 +1,208 @@
+//! Snapshots on their shelf: objects, and the pointers that say which of them are good.
+//!
+//! An object that no pointer names is nothing: a write that was given up, or one that was not read back yet. The pointers
+//! of a shard are one small document, newest first, changed only behind its revision. A snapshot that it names was read
+//! back, to its last byte, and all of it had been announced by then.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use xxhash_rust::xxh3::Xxh3Default;
+
+use super::fold::Written;
+use crate::edges::keys::Keys as _;
+use crate::edges::objects::{ObjectReader as _, Objects as _};
+use crate::edges::streams::{AppendError, ReadError};
+use crate::edges::{Edges, ShardEdges};
+use crate::folds::inventory::{Inventory, Restoring, SnapshotError};
+
+/// How often a change of the pointers is tried against those of others.
+const POINTING_TRIES: u32 = 5;
+/// Chunks that wait to be stored: of about a mebibyte each.
+const CHUNKS_QUEUED_MAX: usize = 2;
+
+/// A snapshot that was read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The object's name.
+    pub name: String,
+    /// The last log message that it covers.
+    pub sequence: u64,
+    /// The chain after it, as `sequence:hash`.
+    pub chain: String,
+    /// The rules version in force at that point.
+    pub rules: u32,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// XXH3-64 of its bytes, in hexadecimal.
+    pub hash: String,
+    /// The digest of the state, in hexadecimal.
+    pub state: String,
+    /// The digest of the ledger, in hexadecimal.
+    pub ledger: String,
+}
+
+/// The pointers of a shard, newest first.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Pointers {
+    snapshots: Vec<Kept>,
+}
+
+/// Why a snapshot cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The store does not answer. It may later.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It is not there, or not what its pointer says.
+    #[error("it is not there, or not the one that was stored")]
+    Missing,
+    /// It is damaged, or of another version.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+/// The snapshots of one shard.
+#[derive(Clone, Debug)]
+pub struct Shelf<E: Edges> {
+    shard: String,
+    pointers: E::Keys,
+    objects: E::Objects,
+}
+
+impl<E: Edges> Shelf<E> {
+    /// The snapshots of `shard`.
+    #[must_use]
+    pub fn new(shard: &str, edges: &ShardEdges<E>) -> Self {
+        Self { shard: shard.to_owned(), pointers: edges.pointers.clone(), objects: edges.objects.clone() }
+    }
+
+    fn key(&self) -> String {
+        format!("snapshots.{}", self.shard)
+    }
+
+    /// The snapshots that are good, newest first.
+    pub async fn kept(&self) -> Result<Vec<Kept>, ReadError> {
+        Ok(self.read_pointers().await?.0.snapshots)
+    }
+
+    async fn read_pointers(&self) -> Result<(Pointers, u64), ReadError> {
+        let Some(entry) = self.pointers.get(&self.key()).await? else { return Ok((Pointers::default(), 0)) };
+        let pointers = serde_json::from_slice(&entry.value)
+            .map_err(|error| ReadError::Unreadable(format!("the pointers to snapshots: {error}")))?;
+        Ok((pointers, entry.revision))
+    }
+
+    /// The state that a snapshot holds.
+    pub async fn restore(&self, kept: &Kept) -> Result<Inventory, RestoreError> {
+        let mut reader = self.objects.read(&kept.name).await?.ok_or(RestoreError::Missing)?;
+        let mut restoring = Restoring::new();
+        while let Some(piece) = reader.next().await? {
+            restoring.feed(&piece)?;
+        }
+        let inventory = restoring.finish()?;
+        if inventory.chain().to_string() == kept.chain { Ok(inventory) } else { Err(RestoreError::Missing) }
+    }
+
+    /// Stores what comes out of `start`, which begins to write chunks into the channel that it is given, and reads it back.
+    /// Nothing points to it yet.
+    pub(super) async fn store(
+        &self,
+        name: String,
+        start: impl AsyncFnOnce(mpsc::Sender<Bytes>) -> Option<Written>,
+    ) -> Result<Option<Kept>, AppendError> {
+        let (chunks, mut written_chunks) = mpsc::channel::<Bytes>(CHUNKS_QUEUED_MAX);
+        let (forward, stored_chunks) = mpsc::channel(CHUNKS_QUEUED_MAX);
+        let hashing = async move {
+            let mut hash = Xxh3Default::new();
+            while let Some(chunk) = written_chunks.recv().await {
+                hash.update(&chunk);
+                if forward.send(chunk).await.is_err() {
+                    break;
+                }
+            }
+            hash.digest()
+        };
+        let storing = self.objects.write(&name, stored_chunks);
+        let (written, hash, bytes) = tokio::join!(start(chunks), hashing, storing);
+        let bytes = bytes?;
+        let Some(Written { head, digests }) = written else {
+            // What is not whole would be passed over all the same; it only takes room.
+            let _ = self.objects.remove(&name).await;
+            return Ok(None);
+        };
+        let kept = Kept {
+            name,
+            sequence: head.chain.sequence,
+            chain: head.chain.to_string(),
+            rules: head.rules,
+            bytes,
+            hash: format!("{hash:016x}"),
+            state: format!("{:016x}", digests.state),
+            ledger: format!("{:016x}", digests.ledger),
+        };
+        match self.is_whole(&kept).await {
+            Ok(true) => Ok(Some(kept)),
+            Ok(false) => Err(AppendError::Unavailable("what was read back is not what was stored".to_owned())),
+            Err(error) => Err(AppendError::Unavailable(error.to_string())),
+        }
+    }
+
+    /// Whether a snapshot is there, to its last byte.
+    pub async fn is_whole(&self, kept: &Kept) -> Result<bool, ReadError> {
+        let Some(mut reader) = self.objects.read(&kept.name).await? else { return Ok(false) };
+        let (mut hash, mut bytes) = (Xxh3Default::new(), 0);
+        while let Some(piece) = reader.next().await? {
+            hash.update(&piece);
+            bytes += piece.len() as u64;
+        }
+        Ok(bytes == kept.bytes && format!("{:016x}", hash.digest()) == kept.hash)
+    }
+
+    /// Points to a snapshot, as the newest or where it belongs, keeps the newest `keep`, and gives those, newest first.
+    pub(super) async fn point(&self, kept: &Kept, keep: usize) -> Result<Vec<Kept>, AppendError> {
+        for _ in 0..POINTING_TRIES {
+            let read = self.read_pointers().await;
+            let (mut pointers, revision) = read.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+            pointers.snapshots.retain(|known| known.name != kept.name);
+            let place = pointers.snapshots.partition_point(|known| known.sequence >= kept.sequence);
+            pointers.snapshots.insert(place, kept.clone());
+            pointers.snapshots.truncate(keep);
+            let value = serde_json::to_vec(&pointers).expect("plain texts and numbers");
+            match self.pointers.put(&self.key(), value.into(), revision).await {
+                Ok(_) => return Ok(pointers.snapshots),
+                // Read again: whether it is there shows then.
+                Err(AppendError::Conflict | AppendError::TimedOut) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(AppendError::Conflict)
+    }
+
+    /// Removes the objects of this shard that no pointer names and that are older than those that one does.
+    pub(super) async fn prune(&self, kept: &[Kept]) -> Result<(), AppendError> {
+        let listed = self.objects.list().await;
+        let listed = listed.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+        let oldest = kept.iter().map(|kept| kept.sequence).min().unwrap_or(0);
+        for object in listed {
+            let sequence = sequence_of(&self.shard, &object.name);
+            if sequence.is_some_and(|sequence| sequence <= oldest)
+                && !kept.iter().any(|kept| kept.name == object.name)
+            {
+                self.objects.remove(&object.name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A name for a snapshot up to `sequence`, which nobody else gives.
+    pub(super) fn name(&self, sequence: u64, writer: &str, attempt: u64) -> String {
+        format!("{}.{sequence}.{writer}.{attempt}", self.shard)
+    }
+}
+
+/// The sequence in an object's name, if it is a snapshot of the shard.
+fn sequence_of(shard: &str, name: &str) -> Option<u64> {
+    let rest = name.strip_prefix(shard)?.strip_prefix('.')?;
+    rest.split('.').next()?.parse().ok()
+}
