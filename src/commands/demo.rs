@@ -20,6 +20,7 @@ use super::Ended;
 use super::generator::{Generator, Shape};
 use super::run::Signals;
 use super::sending::batches;
+use crate::edges::ShardEdges;
 use crate::edges::clock::{SharedClock, SystemClock};
 use crate::edges::memory::{MemoryLimits, MemoryStreams};
 use crate::edges::streams::{AppendError, Reader as _, Streams as _};
@@ -135,8 +136,13 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
     let clock = SystemClock::shared();
     let streams = MemoryStreams::new(clock.clone(), MemoryLimits::default());
     let mut outcome_reader = streams.read_outcomes(1).await?;
-    let options = ShardOptions { writer: "demo".to_owned(), format: Format::Bincode };
-    let engine = Engine::start(vec![(SHARD.to_owned(), streams.clone())], &clock, &options, &telemetry);
+    let options = ShardOptions::new("demo", Format::Bincode);
+    let engine = Engine::alone(
+        vec![(SHARD.to_owned(), ShardEdges::in_memory(streams.clone()))],
+        &clock,
+        &options,
+        &telemetry,
+    );
     shown.set_statuses(engine.statuses());
     let status = engine.statuses()[0].clone();
 

@@ -108,8 +108,24 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
             return Ok(Ended::Done);
         }
     }
-    let options = ShardOptions { writer: writer(&config), format: config.worker.outcomes };
-    let engine = Engine::start(deployment.all(&config)?, &SystemClock::shared(), &options, &telemetry);
+    let options = ShardOptions::new(&writer(&config), config.worker.outcomes);
+    let shards = deployment
+        .all(&config)?
+        .into_iter()
+        .map(|(name, streams)| {
+            let pointers = crate::edges::memory::MemoryKeys::default();
+            let objects = crate::edges::memory::MemoryObjects::new(8 << 30);
+            (
+                name,
+                crate::edges::ShardEdges::<crate::edges::jetstream::InJetStream> {
+                    streams,
+                    pointers,
+                    objects,
+                },
+            )
+        })
+        .collect();
+    let engine = Engine::alone(shards, &SystemClock::shared(), &options, &telemetry);
     shown.set_statuses(engine.statuses());
 
     signals.next().await;

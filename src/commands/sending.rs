@@ -138,8 +138,9 @@ pub(super) async fn send<S: Streams>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edges::ShardEdges;
     use crate::edges::clock::SystemClock;
-    use crate::edges::memory::{MemoryLimits, MemoryReader, MemoryStreams};
+    use crate::edges::memory::{MemoryHeadlines, MemoryLimits, MemoryReader, MemoryStreams};
     use crate::edges::streams::{Reader, StreamState};
     use crate::edges::telemetry::Telemetry;
     use crate::motion::shard::ShardOptions;
@@ -171,6 +172,7 @@ mod tests {
     impl Streams for Frail {
         type LogReader = MemoryReader<LogMessage>;
         type OutcomeReader = FrailReader;
+        type HeadlineReader = MemoryHeadlines;
 
         fn payload_bytes_max(&self) -> usize {
             self.0.payload_bytes_max()
@@ -210,6 +212,10 @@ mod tests {
             Ok(FrailReader { inner: self.0.read_outcomes(from).await?, broken: false })
         }
 
+        async fn read_headlines(&self, from: u64) -> Result<MemoryHeadlines, ReadError> {
+            self.0.read_headlines(from).await
+        }
+
         async fn append_outcomes(&self, append: Append, expected_last: u64) -> Result<u64, AppendError> {
             self.0.append_outcomes(append, expected_last).await
         }
@@ -235,8 +241,13 @@ mod tests {
         let clock = SystemClock::shared();
         let inner = MemoryStreams::new(clock.clone(), MemoryLimits::default());
         let telemetry = Telemetry::new();
-        let options = ShardOptions { writer: "test".to_owned(), format: Format::Bincode };
-        let engine = Engine::start(vec![("main".to_owned(), inner.clone())], &clock, &options, &telemetry);
+        let options = ShardOptions::new("test", Format::Bincode);
+        let engine = Engine::alone(
+            vec![("main".to_owned(), ShardEdges::in_memory(inner.clone()))],
+            &clock,
+            &options,
+            &telemetry,
+        );
         let mut commands = receipts(5 * BATCH_COMMANDS_MAX);
         commands.push(Command::Tick(Tick {}));
         let (streams, mut seen) = (Frail(inner), Vec::new());

@@ -32,26 +32,3 @@ pub struct ShardEdges<E: Edges> {
     /// Where its snapshots are, and those of other shards.
     pub objects: E::Objects,
 }
-
-use objects::Objects;
-
-/// The edges of one kind: all in JetStream, all in memory, or whatever a test puts in their place.
-pub trait Edges: Clone + Send + Sync + 'static {
-    /// The streams of a shard.
-    type Streams: streams::Streams;
-    /// The pointers to snapshots.
-    type Keys: keys::Keys;
-    /// The snapshots.
-    type Objects: Objects;
-}
-
-/// The edges of one shard. Clones share them.
-#[derive(Clone, Debug)]
-pub struct ShardEdges<E: Edges> {
-    /// Its streams.
-    pub streams: E::Streams,
-    /// Where the pointers to its snapshots are, and those of other shards.
-    pub pointers: E::Keys,
-    /// Where its snapshots are, and those of other shards.
-    pub objects: E::Objects,
-}

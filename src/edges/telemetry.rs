@@ -86,8 +86,14 @@ impl Telemetry {
         counter("weir_repeats_total", "Outcomes announced that repeat an earlier one, by outcome.");
         counter("weir_replayed_messages_total", "Log messages applied while recovering.");
         counter("weir_followed_messages_total", "Log messages applied as a standby.");
-        counter("weir_reader_stalls_total", "Times that a reader fell silent while the log went on, and was opened anew.");
-        counter("weir_snapshots_total", "Snapshots, by how they ended: taken, failed, or passed over when restoring.");
+        counter(
+            "weir_reader_stalls_total",
+            "Times that a reader fell silent while the log went on, and was opened anew.",
+        );
+        counter(
+            "weir_snapshots_total",
+            "Snapshots, by how they ended: taken, failed, or passed over when restoring.",
+        );
         counter("weir_nats_disconnects_total", "Times that a connection to NATS was lost, by connection.");
         counter("weir_nats_slow_consumers_total", "Times that the client dropped deliveries, by connection.");
         counter("weir_append_failures_total", "Appends of outcomes that were not acknowledged, by why.");

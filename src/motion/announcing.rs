@@ -12,10 +12,10 @@ use super::folding::Applied;
 use super::publishing::{Action, Announced, Position, Publishing};
 use super::shard::{Folded, RETRY_PAUSE, Shard, Stop, weights};
 use crate::edges::Edges;
-use crate::edges::clock::Clock as _;
 use crate::edges::streams::{AppendError, ReadError, Reader as _, Streams as _};
 use crate::folds::inventory::Due;
 use crate::words::append::{DeadLetter, Headline};
+use crate::words::fault::Fault;
 
 /// No more is taken while what waits to be announced takes this many bytes.
 const BYTES_QUEUED_MAX: usize = 32 << 20;
@@ -74,8 +74,10 @@ impl<E: Edges> Shard<E> {
                         publishing.applied(applied)?;
                     }
                     Some(Err(found)) => {
-                        // What was applied before it is still announced.
-                        self.halted(&found);
+                        // What was applied before it is still announced. A gap may turn out to be none.
+                        if !matches!(found, Fault::Gap { .. }) {
+                            self.halted(&found);
+                        }
                         fault = Some(found);
                     }
                     None => open = false,
@@ -199,7 +201,9 @@ impl<E: Edges> Shard<E> {
                 self.telemetry.append_failed(&error);
                 publishing.failed(&error);
             }
-            Finished::Read(Ok(position)) if publishing.has_lost(&position) => return Err(Stop::Recover),
+            Finished::Read(Ok(position)) if publishing.has_lost(&position) => return Err(Stop::Recover(
+                "the broker lost announced outcomes; recovering to announce them again",
+            )),
             Finished::Read(Ok(position)) => {
                 let announced = publishing.read(&position)?;
                 if announced.outcomes.all > 0 {

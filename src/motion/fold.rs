@@ -31,7 +31,10 @@ pub(super) enum Input {
     Messages(Vec<LogMessage>),
     Inspect(oneshot::Sender<Inspection>),
     /// Write the state as it is now; it stands still meanwhile.
-    Snapshot { chunks: mpsc::Sender<Bytes>, written: oneshot::Sender<Written> },
+    Snapshot {
+        chunks: mpsc::Sender<Bytes>,
+        written: oneshot::Sender<Written>,
+    },
 }
 
 /// The state in numbers, as it is between two batches.
@@ -133,7 +136,14 @@ pub(super) fn start(
                     Input::Inspect(reply) => inspect(&folding, reply),
                     Input::Snapshot { chunks, written } => {
                         let mut all = Vec::new();
-                        let go_on = snapshot(&folding, |chunk| Ok::<_, ()>(all.push(chunk)), written);
+                        let go_on = snapshot(
+                            &folding,
+                            |chunk| {
+                                all.push(chunk);
+                                Ok::<_, ()>(())
+                            },
+                            written,
+                        );
                         for chunk in all {
                             // Whoever asked may have gone.
                             let _ = chunks.send(chunk).await;

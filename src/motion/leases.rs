@@ -209,7 +209,10 @@ impl Table {
 
     /// How many shards a worker stands by for.
     fn stood_by(&self, worker: &str) -> usize {
-        self.shards.values().filter(|(record, _, _)| record.standbys.iter().any(|name| name == worker)).count()
+        self.shards
+            .values()
+            .filter(|(record, _, _)| record.standbys.iter().any(|name| name == worker))
+            .count()
     }
 
     fn willing(&self) -> impl Iterator<Item = &str> {
@@ -299,11 +302,8 @@ impl Leases {
         let own = WorkerRecord { ready, unfit, draining: self.draining };
         let table = self.read(asked, now, entries, &own);
         self.follow(now, &table);
-        let mut writes = vec![Write {
-            key: worker_key(&self.me),
-            value: Some(json(&own)),
-            expected: table.own_revision,
-        }];
+        let mut writes =
+            vec![Write { key: worker_key(&self.me), value: Some(json(&own)), expected: table.own_revision }];
         writes.extend(table.gone.iter().map(|(key, revision)| Write {
             key: key.clone(),
             value: None,
@@ -432,15 +432,20 @@ impl Leases {
         let mut led = table.led_by(&self.me);
         for (shard, (record, revision, fresh)) in &table.shards {
             let mine = record.leader == self.me;
-            let unwanted = (*fresh && !mine) || (self.draining && !mine) || own.unfit.contains(shard);
+            let unwanted = (!mine && (*fresh || self.draining)) || own.unfit.contains(shard);
             if self.held.contains_key(shard) || unwanted {
                 continue;
             }
-            let another_ready = table.workers.keys().any(|name| *name != self.me && table.is_ready(name, shard));
+            let another_ready =
+                table.workers.keys().any(|name| *name != self.me && table.is_ready(name, shard));
             if mine || own.ready.contains(shard) || (!another_ready && led < table.share()) {
                 led += usize::from(!mine);
                 let claimed = self.choose(table, shard, &ShardRecord { next: None, ..record.clone() });
-                writes.push(Write { key: shard_key(shard), value: Some(json(&claimed)), expected: *revision });
+                writes.push(Write {
+                    key: shard_key(shard),
+                    value: Some(json(&claimed)),
+                    expected: *revision,
+                });
             }
         }
     }
@@ -515,7 +520,9 @@ impl Leases {
             .cloned()
             .collect();
         let is_another = |name: &&str| {
-            *name != self.me && table.would_take(name, shard) && !standbys.iter().any(|standby| standby == name)
+            *name != self.me
+                && table.would_take(name, shard)
+                && !standbys.iter().any(|standby| standby == name)
         };
         let mut others: Vec<&str> = table.willing().filter(is_another).collect();
         others.sort_by_key(|name| {

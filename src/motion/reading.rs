@@ -70,7 +70,9 @@ impl<E: Edges> Shard<E> {
                 }
                 if self.edges.streams.log_state().await?.last_sequence > last.sequence {
                     self.telemetry.stalled();
-                    return Err(ReadError::Unavailable("the reader fell silent while the log went on".to_owned()));
+                    return Err(ReadError::Unavailable(
+                        "the reader fell silent while the log went on".to_owned(),
+                    ));
                 }
                 continue;
             };

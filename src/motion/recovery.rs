@@ -6,9 +6,9 @@
 use super::publishing::Position;
 use super::reading::Last;
 use super::shard::{RETRY_PAUSE, Shard};
-use super::snapshots::{RestoreError, Shelf};
+use super::snapshots::{RestoreError, Snapshots};
 use crate::edges::Edges;
-use crate::edges::streams::{ReadError, Streams as _};
+use crate::edges::streams::{ReadError, StreamState, Streams as _};
 use crate::folds::inventory::Inventory;
 use crate::words::fault::Fault;
 
@@ -44,7 +44,8 @@ impl<E: Edges> Shard<E> {
     }
 
     async fn try_to_recover(&self) -> Result<Result<Recovered, Fault>, ReadError> {
-        let (position, log_last) = self.ask().await?;
+        let (position, log) = self.ask().await?;
+        let log_last = log.last_sequence;
         if self.edges.streams.payload_bytes_max() < PAYLOAD_BYTES_LEAST {
             let text = format!("the server's max_payload is below {PAYLOAD_BYTES_LEAST} bytes: raise it");
             return Err(ReadError::Unavailable(text));
@@ -53,6 +54,10 @@ impl<E: Edges> Shard<E> {
             return Ok(Err(Fault::OutcomesAhead { through: position.through, last: log_last }));
         }
         let inventory = self.restore(&position).await?;
+        let due = inventory.chain().sequence + 1;
+        if log.first_sequence > due {
+            return Ok(Err(Fault::Gap { expected: due, found: log.first_sequence }));
+        }
         tracing::info!(
             shard = self.status.shard,
             snapshot = inventory.chain().sequence,
@@ -65,12 +70,12 @@ impl<E: Edges> Shard<E> {
 
     /// The newest state that is not ahead of what was announced; that before the first message where there is none.
     async fn restore(&self, position: &Position) -> Result<Inventory, ReadError> {
-        let shelf = Shelf::new(&self.status.shard, &self.edges);
-        for kept in shelf.kept().await? {
+        let snapshots = Snapshots::new(&self.status.shard, &self.edges);
+        for kept in snapshots.kept().await? {
             if kept.sequence > position.chain.sequence {
                 continue;
             }
-            match shelf.restore(&kept).await {
+            match snapshots.restore(&kept).await {
                 Ok(inventory) => return Ok(inventory),
                 Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error),
                 Err(error) => {
@@ -88,11 +93,11 @@ impl<E: Edges> Shard<E> {
     }
 
     /// How far the outcomes and the log are.
-    pub(super) async fn ask(&self) -> Result<(Position, u64), ReadError> {
+    pub(super) async fn ask(&self) -> Result<(Position, StreamState), ReadError> {
         let streams = &self.edges.streams;
         let outcomes = streams.outcomes_state().await?;
         let last = streams.last_outcomes().await?;
         let log = streams.log_state().await?;
-        Ok((Position::of(outcomes.last_sequence, last.as_ref()), log.last_sequence))
+        Ok((Position::of(outcomes.last_sequence, last.as_ref()), log))
     }
 }

@@ -14,7 +14,7 @@ use super::folding::Folding;
 use super::leases::Role;
 use super::reading::Last;
 use super::shard::Shard;
-use super::snapshots::{Kept, Shelf};
+use super::snapshots::{Kept, Snapshots};
 use crate::edges::Edges;
 use crate::edges::streams::{AppendError, ReadError, Reader as _, StreamState, Streams as _};
 use crate::folds::inventory::Inventory;
@@ -23,7 +23,7 @@ use crate::words::identity::Identity;
 /// How often it looks whether a snapshot is due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long what a snapshot holds may take to be announced before the snapshot is given up.
-const ANNOUNCED_WITHIN: Duration = Duration::from_secs(60);
+const ANNOUNCED_WITHIN: Duration = Duration::from_mins(1);
 /// How many snapshots must be kept at least, so that the log can be trimmed behind the second-newest.
 const KEEP_LEAST: usize = 2;
 
@@ -66,7 +66,7 @@ impl Distance {
 impl<E: Edges> Shard<E> {
     /// Takes snapshots whenever they are due and this worker's to take, for ever.
     pub(super) async fn scribe(&self, restored: u64, fold: mpsc::WeakSender<Input>) {
-        let shelf = Shelf::new(&self.status.shard, &self.edges);
+        let snapshots = Snapshots::new(&self.status.shard, &self.edges);
         let mut distance = Distance { newest: restored, ..Distance::default() };
         distance.note(restored, 0);
         let mut attempts = 0;
@@ -78,10 +78,11 @@ impl<E: Edges> Shard<E> {
                 continue;
             }
             // Another may have taken one.
-            match shelf.kept().await {
+            match snapshots.kept().await {
                 Ok(kept) => {
                     let newest = kept.first().map_or(0, |kept| kept.sequence);
-                    if std::mem::replace(&mut distance.newest, newest.max(distance.newest)) < newest {
+                    if newest > distance.newest {
+                        distance.newest = newest;
                         continue;
                     }
                 }
@@ -91,7 +92,7 @@ impl<E: Edges> Shard<E> {
                 }
             }
             attempts += 1;
-            match self.take(&shelf, &fold, attempts).await {
+            match self.take(&snapshots, &fold, attempts).await {
                 Ok(Some(kept)) => {
                     distance.newest = kept.sequence;
                     self.telemetry.snapshot_taken(kept.sequence, kept.bytes);
@@ -126,51 +127,50 @@ impl<E: Edges> Shard<E> {
     /// Takes a snapshot, points to it, trims behind the one before; none where there was nothing to take.
     async fn take(
         &self,
-        shelf: &Shelf<E>,
+        snapshots: &Snapshots<E>,
         fold: &mpsc::WeakSender<Input>,
         attempt: u64,
     ) -> Result<Option<Kept>, AppendError> {
         let standby = matches!(self.assignment.borrow().role, Role::Standby);
         let through = self.status.progress();
         let target = if standby { through.applied.sequence } else { through.announced.sequence };
-        let name = shelf.name(target, &self.options.writer, attempt);
+        let name = snapshots.name(target, &self.options.writer, attempt);
         let kept = if standby {
             let Some(fold) = fold.upgrade() else { return Ok(None) };
-            shelf.store(name, async |chunks| write(&fold, chunks).await).await?
+            snapshots.store(name, async |chunks| write(&fold, chunks).await).await?
         } else {
-            let beside = self.fold_beside(shelf, target).await;
+            let beside = self.fold_beside(snapshots, target).await;
             let Some(beside) = beside.map_err(|error| AppendError::Unavailable(error.to_string()))? else {
                 return Ok(None);
             };
-            let kept = shelf.store(name, async |chunks| write(&beside.input, chunks).await).await?;
+            let kept = snapshots.store(name, async |chunks| write(&beside.input, chunks).await).await?;
             drop(beside.input);
             beside.ended.well().await;
             kept
         };
         let Some(kept) = kept else { return Ok(None) };
-        let announced =
-            self.status.wait_for(|progress| progress.announced.sequence >= kept.sequence);
+        let announced = self.status.wait_for(|progress| progress.announced.sequence >= kept.sequence);
         if tokio::time::timeout(ANNOUNCED_WITHIN, announced).await.is_err() {
             return Err(AppendError::Unavailable("what it holds is not announced yet".to_owned()));
         }
-        let all = shelf.point(&kept, self.options.snapshots.keep.max(KEEP_LEAST)).await?;
+        let all = snapshots.point(&kept, self.options.snapshots.keep.max(KEEP_LEAST)).await?;
         if let [_, second, ..] = all.as_slice() {
             self.edges.streams.trim_log(second.sequence).await?;
         }
-        shelf.prune(&all).await?;
+        snapshots.prune(&all).await?;
         Ok(Some(kept))
     }
 
     /// A second fold, from the newest snapshot up to `target`, which is announced; none where it cannot be got to.
     async fn fold_beside(
         &self,
-        shelf: &Shelf<E>,
+        snapshots: &Snapshots<E>,
         target: u64,
     ) -> Result<Option<fold::Fold>, ReadError> {
         let mut inventory = Inventory::new();
-        for kept in shelf.kept().await? {
+        for kept in snapshots.kept().await? {
             if kept.sequence <= target
-                && let Ok(restored) = shelf.restore(&kept).await
+                && let Ok(restored) = snapshots.restore(&kept).await
             {
                 inventory = restored;
                 break;

@@ -21,7 +21,7 @@ use super::recovery::Recovered;
 use super::scribe::SnapshotOptions;
 use super::status::{LAG_SECONDS_MAX, Status};
 use super::ticking;
-use crate::edges::clock::{Clock as _, SharedClock};
+use crate::edges::clock::SharedClock;
 use crate::edges::streams::{ReadError, Streams as _};
 use crate::edges::telemetry::{Gauges, ShardTelemetry};
 use crate::edges::{Edges, ShardEdges};
@@ -29,8 +29,8 @@ use crate::folds::inventory::Due;
 use crate::words::codec::Format;
 use crate::words::fault::Fault;
 
-pub(super) use super::fold::{Folded, Input};
 pub use super::fold::Inspection;
+pub(super) use super::fold::{Folded, Input};
 
 /// How often stream states are asked for.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -69,8 +69,8 @@ impl ShardOptions {
 #[derive(Debug)]
 pub(super) enum Stop {
     Fault(Fault),
-    /// The outcome stream has lost what was announced: what is left of it tells from where to announce again.
-    Recover,
+    /// Go on from what the streams hold now, and a snapshot; says why.
+    Recover(&'static str),
 }
 
 impl From<Fault> for Stop {
@@ -111,8 +111,15 @@ pub async fn hold<E: Edges>(
         }
         let halt = drain.child_token();
         let (edges, clock, options, status, telemetry) = parts.clone();
-        let shard =
-            Shard { edges, clock, options, status, telemetry, assignment: assignment.clone(), drain: halt.clone() };
+        let shard = Shard {
+            edges,
+            clock,
+            options,
+            status,
+            telemetry,
+            assignment: assignment.clone(),
+            drain: halt.clone(),
+        };
         let mut unwanted = assignment.clone();
         let ended = tokio::select! {
             biased;
@@ -131,11 +138,8 @@ pub async fn hold<E: Edges>(
                 parts.3.leave();
             }
             Some(Ok(())) => return,
-            Some(Err(Stop::Recover)) => {
-                tracing::warn!(
-                    shard = parts.3.shard,
-                    "the broker lost announced outcomes; recovering to announce them again"
-                );
+            Some(Err(Stop::Recover(why))) => {
+                tracing::warn!(shard = parts.3.shard, "{why}");
             }
             Some(Err(Stop::Fault(fault))) => {
                 shard.halted(&fault);
@@ -195,7 +199,17 @@ impl<E: Edges> Shard<E> {
             let message = "the fold's thread ended by a panic outside the fold".to_owned();
             return Err(Fault::Panic { sequence: self.status.applied() + 1, message }.into());
         }
-        ended.map(|_| ())
+        match ended {
+            Err(Stop::Fault(Fault::Gap { expected, .. })) if self.is_trimmed(expected).await => {
+                Err(Stop::Recover("the log was trimmed before it was read; recovering from a snapshot"))
+            }
+            ended => ended.map(|_| ()),
+        }
+    }
+
+    /// Whether the log begins behind `sequence`: then snapshots hold what is missing, or else recovery will say so.
+    async fn is_trimmed(&self, sequence: u64) -> bool {
+        self.edges.streams.log_state().await.is_ok_and(|log| log.first_sequence > sequence)
     }
 
     fn start_fold(&self, folding: Folding) -> Fold {

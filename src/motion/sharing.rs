@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::leases::{Assignment, LeaseOptions, Leases, Role, Write};
 use super::status::Status;
-use crate::edges::clock::{Clock as _, SharedClock};
-use crate::edges::keys::{Entry, Keys};
+use crate::edges::clock::SharedClock;
+use crate::edges::keys::Keys;
 use crate::edges::streams::{AppendError, ReadError};
 
 /// How many beats there are in a lease: a worker must miss several before anybody takes it for dead.
@@ -138,7 +138,12 @@ impl<K: Keys> Sharing<K> {
             let wanted = self.leases.assignment(&status.shard);
             let before = assignment.send_replace(wanted);
             if before.role.name() != wanted.role.name() {
-                tracing::info!(shard = status.shard, from = before.role.name(), to = wanted.role.name(), "role");
+                tracing::info!(
+                    shard = status.shard,
+                    from = before.role.name(),
+                    to = wanted.role.name(),
+                    "role"
+                );
             }
             status.assigned(wanted.role);
         }

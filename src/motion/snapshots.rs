@@ -1,4 +1,4 @@
-//! Snapshots on their shelf: objects, and the pointers that say which of them are good.
+//! Snapshots in their store: objects, and the pointers that say which of them are good.
 //!
 //! An object that no pointer names is nothing: a write that was given up, or one that was not read back yet. The pointers
 //! of a shard are one small document, newest first, changed only behind its revision. A snapshot that it names was read
@@ -64,13 +64,13 @@ pub enum RestoreError {
 
 /// The snapshots of one shard.
 #[derive(Clone, Debug)]
-pub struct Shelf<E: Edges> {
+pub struct Snapshots<E: Edges> {
     shard: String,
     pointers: E::Keys,
     objects: E::Objects,
 }
 
-impl<E: Edges> Shelf<E> {
+impl<E: Edges> Snapshots<E> {
     /// The snapshots of `shard`.
     #[must_use]
     pub fn new(shard: &str, edges: &ShardEdges<E>) -> Self {
@@ -143,7 +143,9 @@ impl<E: Edges> Shelf<E> {
         };
         match self.is_whole(&kept).await {
             Ok(true) => Ok(Some(kept)),
-            Ok(false) => Err(AppendError::Unavailable("what was read back is not what was stored".to_owned())),
+            Ok(false) => {
+                Err(AppendError::Unavailable("what was read back is not what was stored".to_owned()))
+            }
             Err(error) => Err(AppendError::Unavailable(error.to_string())),
         }
     }
@@ -163,7 +165,8 @@ impl<E: Edges> Shelf<E> {
     pub(super) async fn point(&self, kept: &Kept, keep: usize) -> Result<Vec<Kept>, AppendError> {
         for _ in 0..POINTING_TRIES {
             let read = self.read_pointers().await;
-            let (mut pointers, revision) = read.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+            let (mut pointers, revision) =
+                read.map_err(|error| AppendError::Unavailable(error.to_string()))?;
             pointers.snapshots.retain(|known| known.name != kept.name);
             let place = pointers.snapshots.partition_point(|known| known.sequence >= kept.sequence);
             pointers.snapshots.insert(place, kept.clone());

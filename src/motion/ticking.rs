@@ -7,7 +7,6 @@ use tokio::sync::watch;
 
 use super::shard::Shard;
 use crate::edges::Edges;
-use crate::edges::clock::Clock as _;
 use crate::edges::streams::Streams as _;
 use crate::folds::inventory::Due;
 use crate::words::codec::{Format, encode_commands};

@@ -121,11 +121,9 @@ struct Writer {
 impl Writer {
     fn new(format: Format, payload_bytes_max: usize, outbox: &Outbox) -> Self {
         let position = outbox.position();
-        Self {
-            folding: Folding::new(Inventory::new(), position.through, u64::MAX),
-            publishing: Publishing::new("test".to_owned(), format, payload_bytes_max, &position),
-            read: 0,
-        }
+        let mut publishing = Publishing::new("test".to_owned(), format, payload_bytes_max, &position);
+        publishing.lead(true);
+        Self { folding: Folding::new(Inventory::new(), position.through, u64::MAX), publishing, read: 0 }
     }
 
     fn fold(&mut self, log: &[LogMessage], count: usize) -> Vec<Applied> {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use weir::commands::import::{Options, online_retail, open};
+use weir::edges::ShardEdges;
 use weir::edges::clock::SystemClock;
 use weir::edges::jetstream::{JetStreams, Names};
 use weir::edges::memory::{MemoryLimits, MemoryStreams};
@@ -429,9 +430,9 @@ async fn ledger_in_memory(file: &Path) -> Value {
         let payload = encode_commands(Format::Bincode, some).into();
         last = streams.append_log(Format::Bincode, payload).await.unwrap();
     }
-    let options = ShardOptions { writer: "memory".to_owned(), format: Format::Bincode };
-    let shards = vec![("main".to_owned(), streams)];
-    let engine = Engine::start(shards, &clock, &options, &Telemetry::new());
+    let options = ShardOptions::new("memory", Format::Bincode);
+    let shards = vec![("main".to_owned(), ShardEdges::in_memory(streams))];
+    let engine = Engine::alone(shards, &clock, &options, &Telemetry::new());
     let status = engine.statuses()[0].clone();
     let done = status.wait_for(|progress| progress.through.sequence == last);
     tokio::time::timeout(PATIENCE, done).await.unwrap();

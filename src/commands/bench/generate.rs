@@ -19,6 +19,7 @@ use super::sender::{Sender, Sent, Shared, Times, nanoseconds};
 use crate::commands::Ended;
 use crate::edges::clock::{SharedClock, SystemClock};
 use crate::edges::jetstream::{Acks, Connection, Connections, JetStreams, LogFeed, Names, ShardNames};
+use crate::edges::streams::Streams as _;
 use crate::words::append::Headline;
 
 /// How often it is looked whether all is announced.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::load::{Load, Step};
 use super::orders::{Orders, Writer};
 use crate::commands::setup::first_policy;
+use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
 use crate::edges::memory::{MemoryLimits, MemoryStreams};
 use crate::edges::streams::{Reader as _, Streams as _};
@@ -45,8 +46,9 @@ pub(super) async fn sizes(load: &Load, orders: &Orders) -> anyhow::Result<Sizes>
         streams.append_log(Format::Json, payload.into()).await?;
     }
 
-    let options = ShardOptions { writer: "sizing".to_owned(), format: load.format };
-    let engine = Engine::start(vec![(shard.name, streams.clone())], &clock, &options, &Telemetry::new());
+    let options = ShardOptions::new("sizing", load.format);
+    let edges = ShardEdges::in_memory(streams.clone());
+    let engine = Engine::alone(vec![(shard.name, edges)], &clock, &options, &Telemetry::new());
     let mut reader = streams.read_outcomes(1).await?;
     let mut writer = Writer::new(orders);
     let steps_after = Step::ALL.map(Step::after).into_iter().max().unwrap_or(0);

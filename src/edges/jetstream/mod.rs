@@ -128,6 +128,10 @@ impl Streams for JetStreams {
         self.open_outcomes(from, Incoming::into_append, false).await
     }
 
+    async fn read_headlines(&self, from: u64) -> Result<Self::HeadlineReader, ReadError> {
+        self.open_outcomes(from, Incoming::into_headline, true).await
+    }
+
     async fn append_outcomes(&self, append: Append, expected_last: u64) -> Result<u64, AppendError> {
         let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
         let headers = header::of_append(&append, expected_last);
@@ -147,4 +151,14 @@ impl Streams for JetStreams {
         }
         self.append(dead_letters_stream, dead_letters_subject, headers, bytes).await.map(|_| ())
     }
+}
+
+/// All edges in JetStream.
+#[derive(Clone, Copy, Debug)]
+pub enum InJetStream {}
+
+impl super::Edges for InJetStream {
+    type Streams = JetStreams;
+    type Keys = super::memory::MemoryKeys;
+    type Objects = super::memory::MemoryObjects;
 }

@@ -1,0 +1,15 @@
+//! The simulation: real shard loops, recovery, leases, publishing and snapshots, on one thread, in virtual time, on streams in
+//! memory that fail in every way that real ones do, as a seed says.
+//!
+//! After each seed: every shard announced, once and in order, exactly what one undisturbed fold of its log decides; stock is
+//! conserved; every snapshot that is pointed to holds the state of its sequence. `WEIR_SEEDS` says how many seeds run, and
+//! `WEIR_SEED` names one to be replayed, with a trace of what happened to it.
+
+mod check;
+mod crash;
+mod edges;
+mod rewritten;
+mod seeds;
+mod workers;
+mod workload;
+mod world;
