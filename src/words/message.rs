@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::codec::Format;
+use super::hash::Hasher;
 use super::timestamp::Timestamp;
 
 /// A message of the log: one command or many.
@@ -23,5 +24,13 @@ impl LogMessage {
     #[must_use]
     pub const fn stored_at(&self) -> Timestamp {
         Timestamp::from_millis(self.stored_at_ns.div_euclid(1_000_000))
+    }
+
+    /// XXH3-64 over its sequence, timestamp and payload: whoever applied it knows it again by this.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        let mut hasher = Hasher::new();
+        hasher.number(self.sequence).signed(self.stored_at_ns).bytes(&self.payload);
+        hasher.finish()
     }
 }
