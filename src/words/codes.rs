@@ -31,6 +31,19 @@ pub enum State {
 }
 
 impl State {
+    /// Every state, in the order of their tags.
+    pub const ALL: [Self; 9] = [
+        Self::Waiting,
+        Self::Confirmed,
+        Self::Paid,
+        Self::Shipped,
+        Self::Delivered,
+        Self::Returned,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Refused,
+    ];
+
     /// The name as it stands in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

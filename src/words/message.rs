@@ -26,7 +26,7 @@ impl LogMessage {
         Timestamp::from_millis(self.stored_at_ns.div_euclid(1_000_000))
     }
 
-    /// The hash of sequence, timestamp and payload: what the chain takes of a message.
+    /// XXH3-64 over its sequence, timestamp and payload: whoever applied it knows it again by this.
     #[must_use]
     pub fn hash(&self) -> u64 {
         let mut hasher = Hasher::new();

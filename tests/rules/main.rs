@@ -1,5 +1,5 @@
 //! The judge of the inventory: scripts (a rule each), a naive model under random commands, hostile bytes, the wire
-//! formats, and long releases.
+//! formats, snapshots, and long releases.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -18,5 +18,6 @@ mod rules_orders;
 mod rules_shard;
 mod rules_stock;
 mod script;
+mod snapshot;
 mod support;
 mod wire;

@@ -11,8 +11,9 @@
 //! due                        -> never
 //! ```
 //!
-//! Every line but the clock's and the looks is one message of the log. Each script runs twice, with its commands as
-//! JSON and as frames; the books are checked after every line. A failure names the script and the line.
+//! Every line but the clock's and the looks is one message of the log. Each script runs with its commands as JSON and as
+//! frames, and once more with the state restored from a snapshot after every line; the books are checked after every line. A
+//! failure names the script and the line.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -48,17 +49,23 @@ pub(crate) struct Seen {
 
 pub(crate) fn run(name: &str, text: &str) -> Seen {
     let mut seen = Seen::default();
-    for format in [Format::Json, Format::Bincode] {
+    for (format, interrupted) in [(Format::Json, false), (Format::Bincode, false), (Format::Bincode, true)] {
         let mut shard = Shard::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+            if interrupted {
+                shard.interrupt();
+            }
             let (left, expected) = line.split_once("->").unwrap_or((line, ""));
             let actual = step(&mut shard, format, left.trim(), &mut seen);
             let expected = expected.trim();
-            assert_eq!(actual, expected, "\n{name}, line {number}, {format:?}:\n  {line}");
+            assert_eq!(
+                actual, expected,
+                "\n{name}, line {number}, {format:?}, interrupted: {interrupted}:\n  {line}"
+            );
             if let Err(broken) = shard.inventory.check_books() {
                 panic!("{name}, line {number}: {line}: {broken}");
             }

@@ -1,7 +1,9 @@
 //! What the kinds of tests share: a shard to feed, and short ways to write commands.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
-use weir::folds::inventory::{Inventory, Output};
+use weir::folds::inventory::{Inventory, Output, Restoring, SnapshotError};
 use weir::words::codec::{self, Format};
 use weir::words::command::{Command, Line, OnShortage, Place, Receive, Tick};
 use weir::words::fault::Fault;
@@ -48,6 +50,12 @@ impl Shard {
         self.outcomes()
     }
 
+    /// Goes on with what a snapshot of the state gives.
+    pub(crate) fn interrupt(&mut self) {
+        let restored = restore(&snapshot(&self.inventory)).unwrap();
+        self.inventory = restored;
+    }
+
     pub(crate) fn tick(&mut self) -> Vec<Outcome<'_>> {
         self.send(&[Command::Tick(Tick {})])
     }
@@ -71,6 +79,22 @@ impl Shard {
             })
             .collect()
     }
+}
+
+/// All bytes of a snapshot.
+pub(crate) fn snapshot(inventory: &Inventory) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let Ok(_) = inventory.write_snapshot::<Infallible>(|piece| {
+        bytes.extend_from_slice(&piece);
+        Ok(())
+    });
+    bytes
+}
+
+pub(crate) fn restore(bytes: &[u8]) -> Result<Inventory, SnapshotError> {
+    let mut restoring = Restoring::new();
+    restoring.feed(bytes)?;
+    restoring.finish()
 }
 
 pub(crate) fn line(sku: &str, quantity: i64) -> Line<'_> {

@@ -23,7 +23,7 @@ pub(super) enum FactKind {
 }
 
 impl FactKind {
-    const COUNT: usize = 7;
+    pub(super) const COUNT: usize = 7;
 }
 
 /// A fact that was accepted.
@@ -96,10 +96,26 @@ impl Facts {
         done
     }
 
-    /// Every fact, with the number of its kind.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &str, &Told)> {
-        (0..)
-            .zip(&self.kinds)
-            .flat_map(|(kind, of_kind)| of_kind.told.iter().map(move |(id, told)| (kind, id.as_str(), told)))
+    /// Every fact with the number of its kind, kind by kind, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, Timestamp, &str, Told)> {
+        self.kinds.iter().enumerate().flat_map(|(kind, OfKind { told, by_time })| {
+            by_time.iter().map(move |(at, id)| {
+                let told = told.get(id).expect("what is remembered by its time is remembered by its id");
+                (kind, *at, id.as_str(), *told)
+            })
+        })
+    }
+
+    /// The facts of one kind, oldest first, that a snapshot has; false where an id is there twice.
+    pub(super) fn restore(&mut self, kind: usize, facts: Vec<(Timestamp, CompactString, Told)>) -> bool {
+        let count = facts.len();
+        let OfKind { told, by_time } = &mut self.kinds[kind];
+        let noted = |(at, id, told): (_, CompactString, _)| {
+            by_time.push_back((at, id.clone()));
+            (id, told)
+        };
+        // Built in one go: that sorts them, where inserting them would look for each one's place.
+        *told = facts.into_iter().map(noted).collect();
+        told.len() == count
     }
 }

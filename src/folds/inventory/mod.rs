@@ -38,6 +38,7 @@ mod review;
 mod ship;
 mod shortfalls;
 mod slots;
+mod snapshot;
 mod stock;
 mod validate;
 mod view;
@@ -47,7 +48,7 @@ use crate::words::append::Chain;
 use crate::words::codec::{self, Decoded};
 use crate::words::command::{Command, CommandKind};
 use crate::words::fault::Fault;
-use crate::words::hash::{Hasher, hash, mix};
+use crate::words::hash::{hash, mix};
 use crate::words::message::LogMessage;
 use crate::words::outcome::{Decision, Reason, Subject};
 use crate::words::policy::{Policy, RULES_NEWEST};
@@ -66,6 +67,7 @@ use waiting::Waiting;
 
 pub use digest::Digests;
 pub use output::{Counts, Entry, Output};
+pub use snapshot::{Restoring, SnapshotError, SnapshotHead};
 pub use stock::StockTotals;
 pub use view::{Broken, OrderView, StockView, Totals};
 
@@ -87,6 +89,8 @@ pub enum Due {
 #[derive(Debug)]
 pub struct Inventory {
     chain: Chain,
+    /// The hash of the last message applied; 0 before the first.
+    last_message_hash: u64,
     /// Log time: the largest timestamp so far.
     now: Timestamp,
     policy: Policy,
@@ -113,6 +117,7 @@ impl Inventory {
     pub fn new() -> Self {
         Self {
             chain: Chain::default(),
+            last_message_hash: 0,
             now: Timestamp::ZERO,
             policy: Policy::default(),
             sites: Sites::new(),
@@ -130,6 +135,13 @@ impl Inventory {
     #[must_use]
     pub const fn chain(&self) -> Chain {
         self.chain
+    }
+
+    /// [`LogMessage::hash`] of the last message applied; 0 before the first. Whoever recovers reads the message at this
+    /// sequence again, and compares.
+    #[must_use]
+    pub const fn last_message_hash(&self) -> u64 {
+        self.last_message_hash
     }
 
     /// Log time.
@@ -157,7 +169,7 @@ impl Inventory {
         {
             return Err(Fault::UnknownRules { sequence: message.sequence, rules, newest: RULES_NEWEST });
         }
-        let head = hash_of(message);
+        let head = message.hash();
         if self.chain.sequence == 0 {
             self.stock.set_seed(mix(head, 0));
             self.orders.set_seed(mix(head, 1));
@@ -175,6 +187,7 @@ impl Inventory {
             count = read_ahead(&mut commands, &mut ahead);
         }
         let outcomes = hash(&output.bytes()[outcomes_start..]);
+        self.last_message_hash = head;
         self.chain = Chain { sequence: message.sequence, hash: mix(mix(self.chain.hash, head), outcomes) };
         Ok(())
     }
@@ -243,12 +256,6 @@ impl Inventory {
             None => Due::Never,
         }
     }
-}
-
-fn hash_of(message: &LogMessage) -> u64 {
-    let mut hasher = Hasher::new();
-    hasher.number(message.sequence).signed(message.stored_at_ns).bytes(&message.payload);
-    hasher.finish()
 }
 
 fn refuse<'a>(kind: CommandKind, command: &'a Command<'_>, refusal: Refusal<'a>) -> Decision<'a> {

@@ -59,7 +59,9 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 5] = [Self::Waiting, Self::Reserved, Self::Cancelled, Self::Shipped, Self::Delivered];
+    /// Every stage, in the order of their tags in a snapshot.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Waiting, Self::Reserved, Self::Cancelled, Self::Shipped, Self::Delivered];
 }
 
 /// How many units of a line are where; they add up to the line's quantity.
@@ -160,6 +162,11 @@ impl Order {
             Some(detail) if self.few_count == 0 => &detail.lines,
             _ => &self.few[..usize::from(self.few_count)],
         }
+    }
+
+    /// How far all of it is; none where its lines are not all in one stage.
+    pub(super) fn whole(&self) -> Option<Stage> {
+        self.detail.as_ref().is_none_or(|detail| detail.parts.is_empty()).then_some(self.stage)
     }
 
     /// How far each line is.

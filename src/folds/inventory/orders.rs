@@ -21,7 +21,7 @@ struct Handle(u32);
 
 const CLOSED: u32 = 1 << 31;
 /// Numbers of closed orders run modulo this.
-const NUMBERS: u32 = CLOSED;
+pub(super) const NUMBERS: u32 = CLOSED;
 
 /// The outcome that an order's id stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +53,20 @@ pub(super) enum Found<'o> {
 
 /// Takes note of a change to a settled order. It counts only if the order is still there and was not changed since.
 #[derive(Clone, Copy, Debug)]
-struct Settled {
-    since: Timestamp,
+pub(super) struct Settled {
+    pub(super) since: Timestamp,
     /// Tells the order from later ones in the same slot, those of the same message too.
-    ticket: Ticket,
-    slot: Slot,
+    pub(super) ticket: Ticket,
+    pub(super) slot: Slot,
+}
+
+/// What a snapshot has of [`Orders`] beside their tables and queues.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remembered {
+    pub(super) closed_front: u32,
+    pub(super) forgotten_until: Option<Timestamp>,
+    pub(super) forgotten_count: u64,
+    pub(super) seed: u64,
 }
 
 /// All orders of a shard.
@@ -290,6 +299,80 @@ impl Orders {
         self.closed.pop_front();
         self.closed_front = self.closed_front.wrapping_add(1) % NUMBERS;
     }
+}
+
+/// For snapshots.
+impl Orders {
+    pub(super) const fn remembered(&self) -> Remembered {
+        Remembered {
+            closed_front: self.closed_front,
+            forgotten_until: self.forgotten_until,
+            forgotten_count: self.forgotten_count,
+            seed: self.seed,
+        }
+    }
+
+    /// The queues of settled orders: `sifted`, and `settled` behind it.
+    pub(super) const fn settled(&self) -> [&Queue<Settled>; 2] {
+        [&self.sifted, &self.settled]
+    }
+
+    /// No orders yet.
+    pub(super) fn restored(remembered: Remembered) -> Self {
+        let Remembered { closed_front, forgotten_until, forgotten_count, seed } = remembered;
+        Self { closed_front, forgotten_until, forgotten_count, seed, ..Self::default() }
+    }
+
+    /// Adds a slot, and gives what its order's id is to be indexed by; none where there are too many.
+    #[inline]
+    pub(super) fn restore_slot(&mut self, order: Option<Order>) -> Option<(Slot, Indexed)> {
+        let hash = order.as_ref().map_or(0, |order| self.hash(&order.id));
+        self.settled_count += usize::from(order.as_ref().is_some_and(Order::is_settled));
+        let slot = self.slots.push(order)?;
+        Some((slot, Indexed { hash, handle: Handle(slot.0) }))
+    }
+
+    pub(super) fn restore_unused(&mut self, slot: Slot) {
+        self.slots.free(slot);
+    }
+
+    /// Adds an entry to a queue of settled orders, and tells whether it is the current one of its order.
+    pub(super) fn restore_settled(&mut self, sifted: bool, entry: Settled) -> bool {
+        let queue = if sifted { &mut self.sifted } else { &mut self.settled };
+        queue.push_back(entry);
+        self.is_current(&entry)
+    }
+
+    /// Adds a closed order, and gives what its id is to be indexed by; none where there are too many.
+    pub(super) fn restore_closed(&mut self, closed: Closed) -> Option<Indexed> {
+        if self.closed.len() as u64 >= u64::from(NUMBERS) {
+            return None;
+        }
+        let hash = self.hash(&closed.id);
+        Some(Indexed { hash, handle: self.push_closed(closed) })
+    }
+
+    /// Adds ids to the index, which are looked up together; false where one of them is there already.
+    pub(super) fn restore_index(&mut self, ids: &[Indexed]) -> bool {
+        let read = ids.iter().fold(0, |read, id| read ^ self.index.touch(id.hash));
+        // As in `look_ahead`: what was read is used for nothing.
+        std::hint::black_box(read);
+        ids.iter().all(|Indexed { hash, handle }| {
+            let id = self.id_at(*handle);
+            let known = self.index.find(*hash, |other| self.id_at(Handle(other)) == id);
+            if known.is_none() {
+                self.index.insert(*hash, handle.0);
+            }
+            known.is_none()
+        })
+    }
+}
+
+/// An id's hash, and where the index is to point under it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Indexed {
+    hash: u64,
+    handle: Handle,
 }
 
 /// The part of policy that [`Orders::forget`] goes by.

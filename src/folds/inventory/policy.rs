@@ -11,7 +11,7 @@ use crate::words::text::is_id;
 /// Ten years.
 const WINDOW_MS_MAX: i64 = 10 * 366 * 24 * 60 * 60 * 1000;
 /// No table grows beyond 2^30 entries.
-const ENTRIES_MAX: i64 = 1 << 30;
+pub(super) const ENTRIES_MAX: i64 = 1 << 30;
 
 impl Inventory {
     pub(super) fn apply_policy<'c>(
@@ -120,7 +120,8 @@ fn check_range(name: &'static str, value: Option<i64>, least: i64, most: i64) ->
     }
 }
 
-fn check_ranges(change: &PolicyChange<'_>) -> Checked {
+/// Checks each figure against its bounds.
+pub(super) fn check_ranges(change: &PolicyChange<'_>) -> Checked {
     if change.rules.is_some_and(|rules| rules == 0 || rules > RULES_NEWEST) {
         return Err(Refusal::detailed(Reason::InvalidValue, "rules versions begin at 1"));
     }

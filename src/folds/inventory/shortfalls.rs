@@ -13,18 +13,18 @@ use crate::words::outcome::Decision;
 /// A walk in search of the orders that a shortfall hits.
 #[derive(Debug)]
 pub(super) struct Search {
-    stock: StockIndex,
+    pub(super) stock: StockIndex,
     /// The next slot to look at.
-    cursor: usize,
+    pub(super) cursor: usize,
     /// The units that were missing when the search began.
-    target: i64,
+    pub(super) target: i64,
     /// The newest orders found so far that together hold the target, with what each held when it was found; never more
     /// of them than missing units.
-    found: BTreeMap<Ticket, (Slot, i64)>,
+    pub(super) found: BTreeMap<Ticket, (Slot, i64)>,
     /// The units that they held.
-    held: i64,
+    pub(super) held: i64,
     /// The units that were named already.
-    named: i64,
+    pub(super) named: i64,
 }
 
 impl Search {

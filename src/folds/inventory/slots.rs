@@ -9,6 +9,9 @@ pub(super) struct Slot(pub(super) u32);
 /// Orders in a chunk; a power of two.
 const CHUNK: usize = 4096;
 
+/// Handles have 31 bits for a place.
+const SLOTS_MAX: u32 = 1 << 31;
+
 /// The places.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
@@ -55,20 +58,41 @@ impl Slots {
             self.chunks[place / CHUNK][place % CHUNK] = Some(order);
             return slot;
         }
-        let slot = Slot(u32::try_from(self.len()).expect("policy caps the orders"));
+        self.push(Some(order)).expect("policy caps the orders")
+    }
+
+    /// Adds a place, and gives it; none where there are as many as there can be. Whoever restores a state frees those that
+    /// are not used afterwards.
+    pub(super) fn push(&mut self, order: Option<Order>) -> Option<Slot> {
+        let slot = u32::try_from(self.len()).ok().filter(|slot| *slot < SLOTS_MAX)?;
         if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
-        self.chunks.last_mut().expect("it was pushed").push(Some(order));
-        slot
+        self.chunks.last_mut()?.push(order);
+        Some(Slot(slot))
+    }
+
+    /// Takes note that a place that is not used may be: those freed last are used first.
+    pub(super) fn free(&mut self, slot: Slot) {
+        self.free.push(slot);
     }
 
     /// Takes an order out of its place.
     pub(super) fn remove(&mut self, slot: Slot) -> Order {
         let place = slot.0 as usize;
         let order = self.chunks[place / CHUNK][place % CHUNK].take().expect("a slot in use");
-        self.free.push(slot);
+        self.free(slot);
         order
+    }
+
+    /// Every place, used or not, in their order.
+    pub(super) fn places(&self) -> impl Iterator<Item = Option<&Order>> {
+        self.chunks.iter().flatten().map(Option::as_ref)
+    }
+
+    /// The places that are not used, in the order in which they became free.
+    pub(super) fn unused(&self) -> &[Slot] {
+        &self.free
     }
 
     /// Every order.

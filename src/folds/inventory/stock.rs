@@ -66,6 +66,22 @@ impl Sites {
         self.default = self.listed.get(SITE_DEFAULT).copied();
     }
 
+    /// All there ever were, with whether policy lists them now.
+    pub(super) fn all(&self) -> impl ExactSizeIterator<Item = (&str, bool)> {
+        self.names.iter().map(|name| (name.as_str(), self.listed.contains_key(name)))
+    }
+
+    /// The sites that a snapshot has; none where one is there twice.
+    pub(super) fn restored(all: &[(&str, bool)]) -> Option<Self> {
+        let mut sites = Self { names: Vec::new(), listed: BTreeMap::new(), default: None };
+        for (name, _) in all {
+            sites.list(name);
+        }
+        let distinct = sites.names.len() == all.len();
+        sites.replace(all.iter().filter(|(_, listed)| *listed).map(|(name, _)| *name));
+        distinct.then_some(sites)
+    }
+
     fn list(&mut self, name: &str) {
         let known = self.names.iter().position(|known| known == name);
         let index = known.unwrap_or_else(|| {
@@ -116,9 +132,14 @@ pub(super) struct Flows {
 }
 
 impl Flows {
+    /// What they leave on hand.
+    pub(super) const fn left(&self) -> i64 {
+        self.received + self.adjusted + self.restocked - self.shipped
+    }
+
     /// Whether the books hold.
     pub(super) const fn conserve(&self, on_hand: i64) -> bool {
-        self.received + self.adjusted + self.restocked == on_hand + self.shipped
+        self.left() == on_hand
     }
 }
 
@@ -153,6 +174,51 @@ impl StockTable {
     pub(super) fn set_seed(&mut self, seed: u64) {
         debug_assert!(self.items.is_empty(), "hashes with the old seed would be lost");
         self.seed = seed;
+    }
+
+    pub(super) const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// An item that a snapshot has; false where it is there already. Its orders come later, and then [`Self::restore_sums`].
+    pub(super) fn restore(
+        &mut self,
+        (site, sku): (SiteIndex, &str),
+        safety: Option<u32>,
+        flows: Flows,
+    ) -> bool {
+        let known = self.items.len();
+        let index = self.find_or_add(site, sku).0 as usize;
+        if index < known {
+            return false;
+        }
+        self.items[index].safety = safety;
+        self.items[index].on_hand = flows.left();
+        self.flows[index] = flows;
+        true
+    }
+
+    /// Promises an item to an order that a snapshot has, and gives its site; none where there is no such item.
+    #[inline]
+    pub(super) fn restore_reserved(&mut self, index: StockIndex, quantity: u32) -> Option<SiteIndex> {
+        let item = self.items.get_mut(index.0 as usize)?;
+        item.reserved += i64::from(quantity);
+        Some(item.site)
+    }
+
+    /// Rebuilds the sums; false where they would be beyond all bounds.
+    pub(super) fn restore_sums(&mut self) -> bool {
+        let sum =
+            |of: fn(&Stock) -> i64| self.items.iter().try_fold(0i64, |sum, item| sum.checked_add(of(item)));
+        // Half of what an i64 holds leaves room for whatever the log may still bring.
+        let in_bounds = |sum: &i64| sum.unsigned_abs() <= 1 << 62;
+        let (on_hand, reserved) = (sum(|item| item.on_hand), sum(|item| item.reserved));
+        let (Some(on_hand), Some(reserved)) = (on_hand.filter(in_bounds), reserved.filter(in_bounds)) else {
+            return false;
+        };
+        self.totals = StockTotals { skus: self.items.len() as u64, out_of_stock: 0, on_hand, reserved };
+        self.set_safety_default(self.safety);
+        true
     }
 
     /// The hash of a SKU, to be given to [`Self::find`].

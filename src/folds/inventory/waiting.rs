@@ -29,6 +29,14 @@ pub(super) struct Waiting {
     count: usize,
 }
 
+/// An order that a snapshot has waiting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parked {
+    pub(super) stock: StockIndex,
+    pub(super) ticket: Ticket,
+    pub(super) slot: Slot,
+}
+
 /// How many parked orders one record may look at; each look costs a probe per line.
 const LOOKS_PER_RECORD_MAX: u32 = 1024;
 /// How many parked orders a place may pass over per SKU before it takes the SKU for claimed.
@@ -47,12 +55,26 @@ impl Waiting {
         self.parked.contains_key(&stock)
     }
 
-    pub(super) fn parked(&self) -> impl Iterator<Item = (StockIndex, Ticket)> {
-        self.parked.iter().flat_map(|(stock, queue)| queue.keys().map(|ticket| (*stock, *ticket)))
-    }
-
     pub(super) fn releases(&self) -> impl Iterator<Item = StockIndex> {
         self.releases.iter().copied()
+    }
+
+    /// Adds a SKU to those whose queues may move.
+    pub(super) fn restore_release(&mut self, stock: StockIndex) {
+        self.releases.push_back(stock);
+    }
+
+    /// Puts the orders that a snapshot has waiting into their queues; false where two of them have one ticket.
+    fn restore(&mut self, mut parked: Vec<Parked>) -> bool {
+        parked.sort_unstable_by_key(|order| (order.stock, order.ticket));
+        for queue in parked.chunk_by(|one, next| one.stock == next.stock) {
+            let orders = queue.iter().map(|order| (order.ticket, order.slot)).collect();
+            self.parked.insert(queue[0].stock, orders);
+        }
+        self.count = parked.len();
+        let mut tickets: Vec<_> = parked.iter().map(|order| order.ticket).collect();
+        tickets.sort_unstable();
+        tickets.windows(2).all(|pair| pair[0] != pair[1])
     }
 
     fn first(&self, stock: StockIndex) -> Option<(Ticket, Slot)> {
@@ -69,6 +91,14 @@ impl Inventory {
         self.waiting.parked.entry(stock).or_default().insert(ticket, slot);
         self.waiting.count += 1;
         self.note_needs(slot);
+    }
+
+    /// Rebuilds who waits, where, and for what; false where two of the orders have one ticket.
+    pub(super) fn restore_waiting(&mut self, parked: Vec<Parked>) -> bool {
+        for order in &parked {
+            self.note_needs(order.slot);
+        }
+        self.waiting.restore(parked)
     }
 
     /// Adds a waiting order's needs to the index.

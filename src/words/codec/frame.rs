@@ -105,7 +105,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// Reads one of bincode's variable-length unsigned integers.
-pub(super) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     let (&first, rest) = bytes.split_first()?;
     let width = match first {
         0..=250 => {
@@ -125,7 +125,7 @@ pub(super) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// Writes one of bincode's variable-length unsigned integers.
-fn write_varint(bytes: &mut Vec<u8>, value: u64) {
+pub(crate) fn write_varint(bytes: &mut Vec<u8>, value: u64) {
     let wide = value.to_le_bytes();
     match value {
         0..=250 => bytes.push(wide[0]),
@@ -314,7 +314,7 @@ fn write_confirmed(bytes: &mut Vec<u8>, order_id: &str) {
 }
 
 /// 0, -1, 1, -2, … as 0, 1, 2, 3, …
-const fn zigzag(value: i64) -> u64 {
+pub(crate) const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 

@@ -12,6 +12,7 @@ use super::command::{Command, Tick};
 use super::outcome::Outcome;
 
 pub use frame::{FRAME_VERSION, FrameWriter, decode_outcome, encode_command, encode_outcome};
+pub(crate) use frame::{read_varint, write_varint, zigzag};
 pub use json::write_outcome as write_json_outcome;
 
 /// The `Content-Type` of bincode frames, version 1.

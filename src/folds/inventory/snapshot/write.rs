@@ -1,0 +1,94 @@
+//! Writing: one walk over the state, which gives its digests too.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+
+use super::SnapshotHead;
+use super::basics::{write_basics, write_end, write_head, write_stock};
+use super::chunks::{Chunks, Kind};
+use super::orders::{write_closed, write_settled, write_slot, write_slot_number};
+use super::work::{write_fact, write_found, write_search, write_stock_number};
+use crate::folds::inventory::Inventory;
+use crate::folds::inventory::digest::{Digests, Ledger};
+
+impl Inventory {
+    /// Gives the state as a snapshot: `each` gets its bytes piece by piece, at most about a MiB at a time. Their borders
+    /// mean nothing to whoever restores it ([`super::Restoring`]).
+    ///
+    /// Walks the whole state and takes time in proportion to it; takes memory for one piece.
+    ///
+    /// # Errors
+    /// The first that `each` gives; the walk ends there.
+    pub fn write_snapshot<E>(&self, mut each: impl FnMut(Bytes) -> Result<(), E>) -> Result<Digests, E> {
+        self.walk(&mut |bytes| each(Bytes::copy_from_slice(bytes)))
+    }
+
+    /// Walks the whole state. Takes time in proportion to it.
+    #[must_use]
+    pub fn digests(&self) -> Digests {
+        let Ok(digests) = self.walk::<Infallible>(&mut |_| Ok(()));
+        digests
+    }
+
+    /// The beginning of a snapshot of this state.
+    #[must_use]
+    pub fn snapshot_head(&self) -> SnapshotHead {
+        let totals = self.totals();
+        SnapshotHead {
+            chain: self.chain,
+            last_message_hash: self.last_message_hash,
+            rules: self.policy.rules,
+            now: self.now,
+            orders: totals.open_orders + totals.settled_orders + totals.closed_orders,
+        }
+    }
+
+    fn walk<E>(&self, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<Digests, E> {
+        let mut chunks = Chunks::new(each);
+        let mut ledger = Ledger::default();
+        chunks.record(Kind::Head, |payload| write_head(payload, &self.snapshot_head()))?;
+        chunks.record(Kind::Basics, |payload| write_basics(payload, self))?;
+        for (item, flows) in self.stock.with_flows() {
+            chunks.record(Kind::Stock, |payload| write_stock(payload, item, flows))?;
+        }
+        ledger.add_stock(&self.sites, &self.stock);
+        for order in self.orders.slots().places() {
+            chunks.record(Kind::Orders, |payload| write_slot(payload, order))?;
+            if let Some(order) = order {
+                ledger.add_order(&self.sites, &self.stock, order);
+            }
+        }
+        for slot in self.orders.slots().unused() {
+            chunks.record(Kind::Unused, |payload| write_slot_number(payload, *slot))?;
+        }
+        for (kind, queue) in [Kind::Sifted, Kind::Settled].into_iter().zip(self.orders.settled()) {
+            for entry in queue.iter() {
+                chunks.record(kind, |payload| write_settled(payload, entry))?;
+            }
+        }
+        for closed in self.orders.closed() {
+            chunks.record(Kind::Closed, |payload| write_closed(payload, closed))?;
+            ledger.add_closed(closed);
+        }
+        for (kind, at, id, told) in self.facts.iter() {
+            chunks.record(Kind::Facts, |payload| write_fact(payload, kind, at, id, told))?;
+        }
+        for stock in self.waiting.releases() {
+            chunks.record(Kind::Releases, |payload| write_stock_number(payload, stock))?;
+        }
+        for search in &self.searches {
+            chunks.record(Kind::Searches, |payload| write_search(payload, search))?;
+        }
+        for (number, search) in self.searches.iter().enumerate() {
+            for (ticket, found) in &search.found {
+                chunks.record(Kind::Found, |payload| write_found(payload, number, *ticket, *found))?;
+            }
+        }
+        chunks.end()?;
+        let digests = Digests { state: chunks.checksum(), ledger: ledger.finish() };
+        chunks.record(Kind::End, |payload| write_end(payload, &self.totals(), digests))?;
+        chunks.end()?;
+        Ok(digests)
+    }
+}
