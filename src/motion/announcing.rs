@@ -201,9 +201,11 @@ impl<E: Edges> Shard<E> {
                 self.telemetry.append_failed(&error);
                 publishing.failed(&error);
             }
-            Finished::Read(Ok(position)) if publishing.has_lost(&position) => return Err(Stop::Recover(
-                "the broker lost announced outcomes; recovering to announce them again",
-            )),
+            Finished::Read(Ok(position)) if publishing.has_lost(&position) => {
+                return Err(Stop::Recover(
+                    "the broker lost announced outcomes; recovering to announce them again",
+                ));
+            }
             Finished::Read(Ok(position)) => {
                 let announced = publishing.read(&position)?;
                 if announced.outcomes.all > 0 {

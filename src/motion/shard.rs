@@ -163,10 +163,12 @@ impl<E: Edges> Shard<E> {
             progress.announced = position.chain;
             progress.records = 0;
         });
+        // Nothing more may come of the log that would tell.
+        let is_whole = inventory.chain().sequence >= log_last;
+        let (due, due_now) = watch::channel(if is_whole { inventory.due() } else { Due::Never });
         let folding = Folding::new(inventory, position.through, log_last);
         let Fold { input, output, ended: thread } = self.start_fold(folding);
         self.status.set_inspector(input.downgrade());
-        let (due, due_now) = watch::channel(Due::Never);
         let stop = CancellationToken::new();
         let _stop = stop.clone().drop_guard();
         let beside = tokio::spawn({

@@ -99,7 +99,11 @@ impl Truth {
     }
 
     /// Stores a message, whoever sends it.
-    pub(crate) async fn append(&self, format: Format, payload: Bytes) -> Result<u64, weir::edges::streams::AppendError> {
+    pub(crate) async fn append(
+        &self,
+        format: Format,
+        payload: Bytes,
+    ) -> Result<u64, weir::edges::streams::AppendError> {
         let streams = self.streams();
         let sequence = streams.append_log(format, payload).await?;
         let stored = streams.log_message(sequence).await.unwrap().unwrap();

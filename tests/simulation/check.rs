@@ -1,0 +1,124 @@
+//! What must hold whatever happened.
+
+use std::collections::BTreeMap;
+
+use weir::edges::ShardEdges;
+use weir::edges::memory::InMemory;
+use weir::folds::inventory::{Digests, Due, Inventory, Output};
+use weir::motion::snapshots::Snapshots;
+use weir::words::append::Chain;
+use weir::words::codec::{decode_outcome, outcomes};
+use weir::words::hash::Hasher;
+use weir::words::identity::Identity;
+use weir::words::message::LogMessage;
+
+use crate::world::World;
+
+/// One undisturbed fold of a log.
+pub(crate) struct Reference {
+    pub(crate) output: Output,
+    /// By sequence.
+    pub(crate) chains: BTreeMap<u64, Chain>,
+    pub(crate) inventory: Inventory,
+}
+
+pub(crate) fn fold(history: &[LogMessage]) -> Reference {
+    let (mut inventory, mut output, mut chains) = (Inventory::new(), Output::default(), BTreeMap::new());
+    for message in history {
+        inventory.apply(message, &mut output).unwrap();
+        chains.insert(message.sequence, inventory.chain());
+    }
+    Reference { output, chains, inventory }
+}
+
+impl Reference {
+    /// The last identity that is to be announced.
+    pub(crate) fn last(&self) -> Identity {
+        self.output.last().unwrap_or(Identity::START)
+    }
+}
+
+/// Whether all that can be announced of a shard is, and nothing more comes of itself.
+pub(crate) async fn is_done(world: &World, shard: usize) -> bool {
+    let reference = fold(&world.shards[shard].history());
+    let through =
+        world.shards[shard].appends().await.last().map_or(Identity::START, |last| last.append.header.through);
+    through == reference.last() && reference.inventory.due() == Due::Never
+}
+
+/// What was announced of a shard is what one fold decides, once each, in order; at least up to `complete`.
+pub(crate) async fn announced(world: &World, shard: usize, history: &[LogMessage], complete: bool) {
+    let seed = world.seed;
+    let reference = fold(history);
+    let mut expected = reference.output.outcomes();
+    let mut through = Identity::START;
+    for stored in world.shards[shard].appends().await {
+        let header = &stored.append.header;
+        assert_eq!(header.from, through, "seed {seed}: append {} of shard {shard}", stored.sequence);
+        through = header.through;
+        let told = outcomes(stored.append.format, &stored.append.payload).unwrap();
+        assert!(!told.is_empty(), "seed {seed}: an empty append");
+        for told in told {
+            let (entry, bytes) =
+                expected.next().unwrap_or_else(|| panic!("seed {seed}: {told:?} is too much"));
+            let wanted = decode_outcome(bytes).unwrap();
+            assert_eq!(told, wanted, "seed {seed}: {} of shard {shard}", entry.identity);
+            assert!(entry.identity <= through, "seed {seed}: {} lies beyond {through}", entry.identity);
+        }
+        if header.chain.sequence > 0 {
+            assert_eq!(
+                header.chain, reference.chains[&header.chain.sequence],
+                "seed {seed}: chain of {header:?}"
+            );
+        }
+    }
+    if complete {
+        assert_eq!(expected.next().map(|(entry, _)| entry.identity), None, "seed {seed}: not announced");
+    }
+    assert_eq!(reference.inventory.check_books(), Ok(()), "seed {seed}: shard {shard}");
+}
+
+/// Every snapshot that is pointed to and has not rotted holds the state of its sequence; nothing of it was not announced; and the
+/// log still holds what comes after the older of them.
+pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage]) -> usize {
+    let seed = world.seed;
+    let truth = &world.shards[shard];
+    let edges: ShardEdges<InMemory> =
+        ShardEdges { streams: truth.streams(), pointers: world.keys.clone(), objects: world.objects.clone() };
+    let snapshots = Snapshots::new(&format!("s{shard}"), &edges);
+    let kept = snapshots.kept().await.unwrap();
+    let announced = truth.appends().await.last().map_or(0, |last| last.append.header.chain.sequence);
+    for kept in &kept {
+        assert!(kept.sequence <= announced, "seed {seed}: {} is ahead of what was announced", kept.name);
+        let inventory = snapshots.restore(kept).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let until = history.partition_point(|message| message.sequence <= kept.sequence);
+        let reference = fold(&history[..until]).inventory;
+        assert_eq!(inventory.chain(), reference.chain(), "seed {seed}: {}", kept.name);
+        let Digests { state, ledger } = reference.digests();
+        assert_eq!(inventory.digests(), Digests { state, ledger }, "seed {seed}: {}", kept.name);
+    }
+    let first = weir::edges::streams::Streams::log_state(&edges.streams).await.unwrap().first_sequence;
+    let oldest = kept.last().map_or(0, |kept| kept.sequence);
+    assert!(
+        first <= oldest + 1,
+        "seed {seed}: the log begins at {first}, the oldest snapshot is of {oldest}"
+    );
+    if kept.len() < 2 {
+        assert_eq!(first, 1, "seed {seed}: trimmed behind the newest snapshot");
+    }
+    kept.len()
+}
+
+/// All that a run left behind, in one number.
+pub(crate) async fn digest(world: &World) -> u64 {
+    let mut hasher = Hasher::new();
+    for truth in &world.shards {
+        for message in truth.history() {
+            hasher.number(message.hash());
+        }
+        for stored in truth.appends().await {
+            hasher.text(&stored.append.header.writer).bytes(&stored.append.payload);
+        }
+    }
+    hasher.finish()
+}

@@ -1,0 +1,158 @@
+//! Many seeds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::sync::watch;
+use weir::edges::memory::MemoryLimits;
+use weir::words::codec::Format;
+
+use crate::check;
+use crate::workers::{Setting, client, worker};
+use crate::workload::messages;
+use crate::world::{Faults, World};
+
+/// How many seeds run where nobody says otherwise.
+const SEEDS: u64 = 2_000;
+/// Of so many seeds one runs twice.
+const TWICE: u64 = 40;
+/// How long, in virtual time, workers have to come to an end once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How many messages a shard is sent at most.
+const MESSAGES_MAX: usize = 90;
+
+/// What came of a seed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    digest: u64,
+    snapshots: usize,
+    appends: usize,
+}
+
+/// Runs `future` on one thread, in virtual time.
+pub(crate) fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(future)
+}
+
+async fn simulate(seed: u64) -> Outcome {
+    let mut rng = Rng::with_seed(seed ^ 0x5eed);
+    let setting = Setting {
+        workers: rng.usize(1..4),
+        standbys: rng.usize(0..2),
+        every_records: [8, 30, 100, u64::MAX][rng.usize(..4)],
+        format: if rng.bool() { Format::Json } else { Format::Bincode },
+        deaths: rng.u32(..8) > 0,
+    };
+    let limits = MemoryLimits {
+        // Some logs are so small that they are full until they are trimmed.
+        log_bytes_max: if setting.every_records < 100 && rng.bool() { 24 << 10 } else { 1 << 30 },
+        ..MemoryLimits::default()
+    };
+    let shards = rng.usize(1..3);
+    let world = World::new(seed, shards, limits, Faults::random(&mut rng));
+    world.tell(&format_args!("{setting:?} {limits:?} {:?}", world.faults));
+    let (end, ended) = watch::channel(false);
+    let workers: Vec<_> = (0..setting.workers)
+        .map(|number| tokio::spawn(worker(world.clone(), number, setting, ended.clone())))
+        .collect();
+    let clients: Vec<_> = (0..shards)
+        .map(|shard| tokio::spawn(client(world.clone(), shard, messages(&mut rng, MESSAGES_MAX))))
+        .collect();
+    let clock = tokio::spawn(turn_the_brokers_clock(world.clone()));
+    let told = async {
+        for client in clients {
+            client.await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE * 10, told)
+        .await
+        .unwrap_or_else(|_| panic!("seed {seed}: the log stays full"));
+    let more = world.rng().u64(..20_000);
+    tokio::time::sleep(Duration::from_millis(more)).await;
+    world.calm_down();
+    world.tell(&format_args!("calm"));
+    clock.abort();
+    let finish = async {
+        for shard in 0..shards {
+            while !check::is_done(&world, shard).await {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    };
+    let finished = tokio::time::timeout(PATIENCE, finish).await;
+    end.send(true).unwrap();
+    let mut faults = Vec::new();
+    for worker in workers {
+        faults.extend(worker.await.unwrap());
+    }
+    assert_eq!(faults, [], "seed {seed}");
+    let mut outcome = Outcome { digest: check::digest(&world).await, ..Outcome::default() };
+    for shard in 0..shards {
+        let history = world.shards[shard].history();
+        check::announced(&world, shard, &history, finished.is_ok()).await;
+        outcome.snapshots += check::snapshots(&world, shard, &history).await;
+        outcome.appends += world.shards[shard].appends().await.len();
+    }
+    assert!(finished.is_ok(), "seed {seed}: stuck");
+    outcome
+}
+
+/// The broker's clock jumps too: back, as when another server leads the stream, or a little forward.
+async fn turn_the_brokers_clock(world: Arc<World>) {
+    loop {
+        let (pause, offset) = {
+            let mut rng = world.rng();
+            (rng.u64(1_000..30_000), rng.i64(-60_000..60_000))
+        };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        world.broker_clock.set_offset_ms(offset);
+    }
+}
+
+#[test]
+fn whatever_happens_every_record_is_decided_and_announced_once() {
+    if let Ok(seed) = std::env::var("WEIR_SEED") {
+        let outcome = in_virtual_time(simulate(seed.parse().unwrap()));
+        println!("seed {seed}: {outcome:?}");
+        return;
+    }
+    let seeds = std::env::var("WEIR_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    let (next, snapshots, appends) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let run = || {
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= seeds {
+                return;
+            }
+            let ran = std::panic::catch_unwind(|| {
+                let outcome = in_virtual_time(simulate(seed));
+                if seed % TWICE == 0 {
+                    assert_eq!(in_virtual_time(simulate(seed)), outcome, "seed {seed} differs from itself");
+                }
+                outcome
+            });
+            let Ok(outcome) = ran else {
+                next.store(u64::MAX / 2, Relaxed);
+                panic!(
+                    "seed {seed} failed; to replay it: WEIR_SEED={seed} cargo test --test simulation whatever -- \
+                     --nocapture"
+                );
+            };
+            snapshots.fetch_add(outcome.snapshots as u64, Relaxed);
+            appends.fetch_add(outcome.appends as u64, Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> =
+            (1..std::thread::available_parallelism().unwrap().get()).map(|_| scope.spawn(run)).collect();
+        run();
+        for other in others {
+            other.join().unwrap();
+        }
+    });
+    println!("{seeds} seeds, {appends:?} appends, {snapshots:?} snapshots");
+    assert!(snapshots.into_inner() > seeds / 4, "too few snapshots to show anything");
+}
