@@ -72,6 +72,7 @@ impl<E: Edges> Shard<E> {
                     Some(Ok(applied)) => {
                         self.note(&applied, &due, log_last);
                         publishing.applied(applied)?;
+                        self.note_announced(&publishing);
                     }
                     Some(Err(found)) => {
                         // What was applied before it is still announced. A gap may turn out to be none.

@@ -10,6 +10,7 @@ use crate::edges::clock::SharedClock;
 use crate::folds::inventory::{Broken, Digests, SnapshotHead, Totals};
 use crate::words::append::Chain;
 use crate::words::fault::Fault;
+use crate::words::identity::Identity;
 use crate::words::message::LogMessage;
 
 /// Batches between two stages. A batch is what a reader gives at once.
@@ -54,6 +55,8 @@ pub struct Inspection {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Written {
     pub(super) head: SnapshotHead,
+    /// The last outcome of its past.
+    pub(super) through: Identity,
     pub(super) digests: Digests,
 }
 
@@ -204,7 +207,7 @@ fn snapshot<E>(
     let inventory = folding.inventory();
     let head = inventory.snapshot_head();
     if let Ok(digests) = inventory.write_snapshot(write) {
-        let _ = written.send(Written { head, digests });
+        let _ = written.send(Written { head, through: folding.through(), digests });
     }
     true
 }

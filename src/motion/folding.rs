@@ -49,6 +49,23 @@ pub struct AppliedMessage {
     pub outcomes_end: usize,
 }
 
+/// A state to fold on from.
+#[derive(Debug)]
+pub struct Start {
+    /// The state.
+    pub inventory: Inventory,
+    /// The last outcome of its past.
+    pub through: Identity,
+}
+
+impl Start {
+    /// Before the first message.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { inventory: Inventory::new(), through: Identity::START }
+    }
+}
+
 /// One shard's fold, and what it checks before it applies.
 #[derive(Debug)]
 pub struct Folding {
@@ -57,16 +74,25 @@ pub struct Folding {
     announced: u64,
     /// The last message that the log held then: what follows is live, and checked against the clock.
     recovered: u64,
+    /// The last outcome of the state's past.
+    through: Identity,
     /// How many outcomes the last batch had, and how many bytes they took: the next one need not grow step by step.
     room: (usize, usize),
 }
 
 impl Folding {
-    /// A fold that starts from `inventory`, for a shard whose outcomes are announced through `announced` and whose log
-    /// ends at `log_last`.
+    /// A fold that starts from a state, for a shard whose outcomes are announced through `announced` and whose log ends at
+    /// `log_last`.
     #[must_use]
-    pub const fn new(inventory: Inventory, announced: Identity, log_last: u64) -> Self {
-        Self { inventory, announced: announced.sequence, recovered: log_last, room: (0, 0) }
+    pub fn new(start: Start, announced: Identity, log_last: u64) -> Self {
+        let Start { inventory, through } = start;
+        Self { inventory, announced: announced.sequence, recovered: log_last, through, room: (0, 0) }
+    }
+
+    /// The last outcome of the state's past; [`Identity::START`] where there was none.
+    #[must_use]
+    pub const fn through(&self) -> Identity {
+        self.through
     }
 
     /// The state.
@@ -142,6 +168,7 @@ impl Folding {
         // A message that failed half-way (only a panic does) may have left outcomes that must not be seen.
         output.truncate(applied.last().map_or(0, |message| message.outcomes_end));
         self.room = (output.len(), output.bytes().len());
+        self.through = output.last().unwrap_or(self.through);
         let (due, totals) = (self.inventory.due(), self.inventory.totals());
         let commands: u64 = output.commands.iter().copied().map(u64::from).sum();
         let records = commands + output.dead_letters.len() as u64;
@@ -193,7 +220,7 @@ mod tests {
 
     #[test]
     fn splits_at_what_was_announced_and_passes_over_repeats() {
-        let mut folding = Folding::new(Inventory::new(), Identity { sequence: 2, index: 0, place: 0 }, 3);
+        let mut folding = Folding::new(Start::empty(), Identity { sequence: 2, index: 0, place: 0 }, 3);
         let messages: Vec<_> = (1..=3).map(|sequence| message(sequence, 0)).collect();
         let (batches, ended) = step(&mut folding, &messages);
         assert_eq!(ended, Ok(()));
@@ -205,7 +232,7 @@ mod tests {
 
     #[test]
     fn batches_are_bounded_by_what_they_take_in_memory() {
-        let mut folding = Folding::new(Inventory::new(), Identity::START, 0);
+        let mut folding = Folding::new(Start::empty(), Identity::START, 0);
         let garbage = Bytes::from(format!("[{}0]", "0,".repeat(9_999)));
         let messages: Vec<_> = (1..=50)
             .map(|sequence| LogMessage { payload: garbage.clone(), ..message(sequence, 0) })
@@ -222,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_gap_halts() {
-        let mut folding = Folding::new(Inventory::new(), Identity::START, 0);
+        let mut folding = Folding::new(Start::empty(), Identity::START, 0);
         let (batches, ended) = step(&mut folding, &[message(1, 0), message(3, 0)]);
         assert_eq!(batches[0].messages.len(), 1);
         assert_eq!(ended, Err(Fault::Gap { expected: 2, found: 3 }));
@@ -231,7 +258,7 @@ mod tests {
     #[test]
     fn a_live_record_from_the_future_halts_before_it_is_applied() {
         let far = (CLOCK_AHEAD_MS_MAX + 1) * 1_000_000;
-        let mut folding = Folding::new(Inventory::new(), Identity::START, 1);
+        let mut folding = Folding::new(Start::empty(), Identity::START, 1);
         assert_eq!(step(&mut folding, &[message(1, far)]).1, Ok(()), "what is recovered is not live");
         let (_, ended) = step(&mut folding, &[message(2, far)]);
         assert_eq!(ended, Err(Fault::Clock { sequence: 2, ahead_ms: CLOCK_AHEAD_MS_MAX + 1 }));

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::shard::{Input, RETRY_PAUSE, Shard};
 use crate::edges::Edges;
 use crate::edges::streams::{ReadError, Reader as _, Streams as _};
+use crate::folds::inventory::Inventory;
 use crate::words::fault::Fault;
 use crate::words::message::LogMessage;
 
@@ -23,6 +24,10 @@ pub(super) struct Last {
 }
 
 impl Last {
+    pub(super) fn of_state(inventory: &Inventory) -> Self {
+        Self { sequence: inventory.chain().sequence, hash: inventory.last_message_hash() }
+    }
+
     fn of(message: &LogMessage) -> Self {
         Self { sequence: message.sequence, hash: message.hash() }
     }

@@ -3,13 +3,13 @@
 //!
 //! A snapshot that is ahead would swallow the outcomes between: what was folded into it was never announced.
 
+use super::folding::Start;
 use super::publishing::Position;
 use super::reading::Last;
 use super::shard::{RETRY_PAUSE, Shard};
 use super::snapshots::{RestoreError, Snapshots};
 use crate::edges::Edges;
 use crate::edges::streams::{ReadError, StreamState, Streams as _};
-use crate::folds::inventory::Inventory;
 use crate::words::fault::Fault;
 
 /// No broker may take less in one message: the largest outcomes would not fit. NATS's default.
@@ -20,13 +20,13 @@ pub(super) struct Recovered {
     pub(super) position: Position,
     /// The last message that the log held.
     pub(super) log_last: u64,
-    pub(super) inventory: Inventory,
+    pub(super) start: Start,
 }
 
 impl Recovered {
     /// The last message of the state.
     pub(super) fn last(&self) -> Last {
-        Last { sequence: self.inventory.chain().sequence, hash: self.inventory.last_message_hash() }
+        Last::of_state(&self.start.inventory)
     }
 }
 
@@ -44,7 +44,7 @@ impl<E: Edges> Shard<E> {
     }
 
     async fn try_to_recover(&self) -> Result<Result<Recovered, Fault>, ReadError> {
-        let (position, log) = self.ask().await?;
+        let (mut position, log) = self.ask().await?;
         let log_last = log.last_sequence;
         if self.edges.streams.payload_bytes_max() < PAYLOAD_BYTES_LEAST {
             let text = format!("the server's max_payload is below {PAYLOAD_BYTES_LEAST} bytes: raise it");
@@ -53,30 +53,35 @@ impl<E: Edges> Shard<E> {
         if position.through.sequence > log_last {
             return Ok(Err(Fault::OutcomesAhead { through: position.through, last: log_last }));
         }
-        let inventory = self.restore(&position).await?;
-        let due = inventory.chain().sequence + 1;
+        let start = self.restore(&position).await?;
+        let state = start.inventory.chain();
+        let due = state.sequence + 1;
         if log.first_sequence > due {
             return Ok(Err(Fault::Gap { expected: due, found: log.first_sequence }));
         }
         tracing::info!(
             shard = self.status.shard,
-            snapshot = inventory.chain().sequence,
+            snapshot = state.sequence,
             log_last,
             announced = %position.through,
             "recovering"
         );
-        Ok(Ok(Recovered { position, log_last, inventory }))
+        // What came after it without an outcome is announced as much as it will ever be.
+        if state.sequence > position.chain.sequence {
+            position.chain = state;
+        }
+        Ok(Ok(Recovered { position, log_last, start }))
     }
 
     /// The newest state that is not ahead of what was announced; that before the first message where there is none.
-    async fn restore(&self, position: &Position) -> Result<Inventory, ReadError> {
+    async fn restore(&self, position: &Position) -> Result<Start, ReadError> {
         let snapshots = Snapshots::new(&self.status.shard, &self.edges);
         for kept in snapshots.kept().await? {
-            if kept.sequence > position.chain.sequence {
+            if kept.through().is_none_or(|through| through > position.through) {
                 continue;
             }
             match snapshots.restore(&kept).await {
-                Ok(inventory) => return Ok(inventory),
+                Ok(start) => return Ok(start),
                 Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error),
                 Err(error) => {
                     self.telemetry.snapshot_passed_over();
@@ -89,7 +94,7 @@ impl<E: Edges> Shard<E> {
                 }
             }
         }
-        Ok(Inventory::new())
+        Ok(Start::empty())
     }
 
     /// How far the outcomes and the log are.

@@ -1,6 +1,6 @@
 //! Replay: a log folded from its start by whoever wants to know, without publishing anything.
 
-use super::folding::Folding;
+use super::folding::{Folding, Start};
 use crate::edges::streams::{ReadError, Reader, Streams};
 use crate::folds::inventory::{Inventory, Output};
 use crate::words::fault::Fault;
@@ -23,7 +23,7 @@ pub async fn replay<S: Streams>(
     mut each: impl FnMut(&Output),
 ) -> Result<Inventory, ReplayError> {
     let last = streams.log_state().await?.last_sequence;
-    let mut folding = Folding::new(Inventory::new(), Identity::START, last);
+    let mut folding = Folding::new(Start::empty(), Identity::START, last);
     if last == 0 {
         return Ok(folding.into_inventory());
     }

@@ -10,14 +10,13 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::fold::{self, Input, Written};
-use super::folding::Folding;
+use super::folding::{Folding, Start};
 use super::leases::Role;
 use super::reading::Last;
 use super::shard::Shard;
 use super::snapshots::{Kept, Snapshots};
 use crate::edges::Edges;
 use crate::edges::streams::{AppendError, ReadError, Reader as _, StreamState, Streams as _};
-use crate::folds::inventory::Inventory;
 use crate::words::identity::Identity;
 
 /// How often it looks whether a snapshot is due.
@@ -167,16 +166,16 @@ impl<E: Edges> Shard<E> {
         snapshots: &Snapshots<E>,
         target: u64,
     ) -> Result<Option<fold::Fold>, ReadError> {
-        let mut inventory = Inventory::new();
+        let mut start = Start::empty();
         for kept in snapshots.kept().await? {
             if kept.sequence <= target
                 && let Ok(restored) = snapshots.restore(&kept).await
             {
-                inventory = restored;
+                start = restored;
                 break;
             }
         }
-        let last = Last { sequence: inventory.chain().sequence, hash: inventory.last_message_hash() };
+        let last = Last::of_state(&start.inventory);
         if last.sequence >= target {
             return Ok(None);
         }
@@ -185,7 +184,7 @@ impl<E: Edges> Shard<E> {
             return Err(over(fault.to_string()));
         }
         let announced = Identity { sequence: u64::MAX, ..Identity::START };
-        let folding = Folding::new(inventory, announced, u64::MAX);
+        let folding = Folding::new(start, announced, u64::MAX);
         let name = format!("{}-beside", self.status.shard);
         let mut beside = fold::start(self.options.fold_on, &name, folding, self.clock.clone(), |_| {});
         let mut reader = self.edges.streams.read_log(last.sequence + 1).await?;

@@ -156,17 +156,17 @@ impl<E: Edges> Shard<E> {
             return Ok(());
         };
         let last = recovered.last();
-        let Recovered { position, log_last, inventory } = recovered;
+        let Recovered { position, log_last, start } = recovered;
         self.status.update(|progress| {
-            progress.applied = inventory.chain();
+            progress.applied = start.inventory.chain();
             progress.through = position.through;
             progress.announced = position.chain;
             progress.records = 0;
         });
         // Nothing more may come of the log that would tell.
-        let is_whole = inventory.chain().sequence >= log_last;
-        let (due, due_now) = watch::channel(if is_whole { inventory.due() } else { Due::Never });
-        let folding = Folding::new(inventory, position.through, log_last);
+        let is_whole = start.inventory.chain().sequence >= log_last;
+        let (due, due_now) = watch::channel(if is_whole { start.inventory.due() } else { Due::Never });
+        let folding = Folding::new(start, position.through, log_last);
         let Fold { input, output, ended: thread } = self.start_fold(folding);
         self.status.set_inspector(input.downgrade());
         let stop = CancellationToken::new();

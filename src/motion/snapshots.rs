@@ -10,11 +10,13 @@ use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::fold::Written;
+use super::folding::Start;
 use crate::edges::keys::Keys as _;
 use crate::edges::objects::{ObjectReader as _, Objects as _};
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::{Edges, ShardEdges};
-use crate::folds::inventory::{Inventory, Restoring, SnapshotError};
+use crate::folds::inventory::{Restoring, SnapshotError};
+use crate::words::identity::Identity;
 
 /// How often a change of the pointers is tried against those of others.
 const POINTING_TRIES: u32 = 5;
@@ -30,6 +32,8 @@ pub struct Kept {
     pub sequence: u64,
     /// The chain after it, as `sequence:hash`.
     pub chain: String,
+    /// The last outcome up to that point, as `sequence.index.place`. Who recovers may use the snapshot if this was announced.
+    pub through: String,
     /// The rules version in force at that point.
     pub rules: u32,
     /// Its size in bytes.
@@ -40,6 +44,14 @@ pub struct Kept {
     pub state: String,
     /// The digest of the ledger, in hexadecimal.
     pub ledger: String,
+}
+
+impl Kept {
+    /// The last outcome up to it; none where that cannot be read.
+    #[must_use]
+    pub fn through(&self) -> Option<Identity> {
+        self.through.parse().ok()
+    }
 }
 
 /// The pointers of a shard, newest first.
@@ -94,14 +106,18 @@ impl<E: Edges> Snapshots<E> {
     }
 
     /// The state that a snapshot holds.
-    pub async fn restore(&self, kept: &Kept) -> Result<Inventory, RestoreError> {
+    pub async fn restore(&self, kept: &Kept) -> Result<Start, RestoreError> {
+        let through = kept.through().ok_or(RestoreError::Missing)?;
         let mut reader = self.objects.read(&kept.name).await?.ok_or(RestoreError::Missing)?;
         let mut restoring = Restoring::new();
         while let Some(piece) = reader.next().await? {
             restoring.feed(&piece)?;
         }
         let inventory = restoring.finish()?;
-        if inventory.chain().to_string() == kept.chain { Ok(inventory) } else { Err(RestoreError::Missing) }
+        if inventory.chain().to_string() != kept.chain {
+            return Err(RestoreError::Missing);
+        }
+        Ok(Start { inventory, through })
     }
 
     /// Stores what comes out of `start`, which begins to write chunks into the channel that it is given, and reads it back.
@@ -126,7 +142,7 @@ impl<E: Edges> Snapshots<E> {
         let storing = self.objects.write(&name, stored_chunks);
         let (written, hash, bytes) = tokio::join!(start(chunks), hashing, storing);
         let bytes = bytes?;
-        let Some(Written { head, digests }) = written else {
+        let Some(Written { head, through, digests }) = written else {
             // What is not whole would be passed over all the same; it only takes room.
             let _ = self.objects.remove(&name).await;
             return Ok(None);
@@ -135,6 +151,7 @@ impl<E: Edges> Snapshots<E> {
             name,
             sequence: head.chain.sequence,
             chain: head.chain.to_string(),
+            through: through.to_string(),
             rules: head.rules,
             bytes,
             hash: format!("{hash:016x}"),

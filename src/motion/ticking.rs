@@ -12,16 +12,20 @@ use crate::folds::inventory::Due;
 use crate::words::codec::{Format, encode_commands};
 use crate::words::command::{Command, Tick};
 
-/// Ticks for a due time come no closer together than this: the broker's clock, which stamps them, may be behind.
+/// Ticks for one due time come no closer together than this: the broker's clock, which stamps them, may be behind.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The same for each further one: the pauses double up to here, so that a clock that is minutes behind does not fill the log.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Appends a tick whenever `due` says so and this worker leads, for ever. A tick is not followed by another before it was applied.
 pub(super) async fn tick<E: Edges>(shard: &Shard<E>, mut due: watch::Receiver<Due>) {
     let payload = Bytes::from(encode_commands(Format::Bincode, &[Command::Tick(Tick {})]));
     let (clock, status) = (&shard.clock, &shard.status);
     let mut assignment = shard.assignment.clone();
+    let (mut ticked_for, mut pause) = (Due::Never, PAUSE);
     loop {
-        let wait = match *due.borrow_and_update() {
+        let now_due = *due.borrow_and_update();
+        let wait = match now_due {
             _ if !shard.leads() => Duration::MAX,
             Due::Now => Duration::ZERO,
             Due::Never => Duration::MAX,
@@ -40,8 +44,10 @@ pub(super) async fn tick<E: Edges>(shard: &Shard<E>, mut due: watch::Receiver<Du
             Ok(sequence) => {
                 status.wait_for(|progress| progress.applied.sequence >= sequence).await;
                 if matches!(*due.borrow(), Due::At(_)) {
-                    sleep(PAUSE).await;
+                    pause = if ticked_for == now_due { (pause * 2).min(PAUSE_MAX) } else { PAUSE };
+                    sleep(pause).await;
                 }
+                ticked_for = now_due;
             }
             Err(error) => {
                 tracing::warn!(shard = status.shard, %error, "a tick was not stored; it will be tried again");

@@ -87,12 +87,15 @@ pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage
         ShardEdges { streams: truth.streams(), pointers: world.keys.clone(), objects: world.objects.clone() };
     let snapshots = Snapshots::new(&format!("s{shard}"), &edges);
     let kept = snapshots.kept().await.unwrap();
-    let announced = truth.appends().await.last().map_or(0, |last| last.append.header.chain.sequence);
+    let announced = truth.appends().await.last().map_or(Identity::START, |last| last.append.header.through);
     for kept in &kept {
-        assert!(kept.sequence <= announced, "seed {seed}: {} is ahead of what was announced", kept.name);
-        let inventory = snapshots.restore(kept).await.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(kept.through().unwrap() <= announced, "seed {seed}: {} is ahead of what was announced", kept.name);
+        let restored = snapshots.restore(kept).await;
+        let inventory = restored.unwrap_or_else(|error| panic!("seed {seed}: {error}")).inventory;
         let until = history.partition_point(|message| message.sequence <= kept.sequence);
-        let reference = fold(&history[..until]).inventory;
+        let reference = fold(&history[..until]);
+        assert_eq!(kept.through(), Some(reference.last()), "seed {seed}: {}", kept.name);
+        let reference = reference.inventory;
         assert_eq!(inventory.chain(), reference.chain(), "seed {seed}: {}", kept.name);
         let Digests { state, ledger } = reference.digests();
         assert_eq!(inventory.digests(), Digests { state, ledger }, "seed {seed}: {}", kept.name);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::sync::watch;
 use weir::edges::memory::MemoryLimits;
+use weir::edges::streams::Streams as _;
 use weir::words::codec::Format;
 
 use crate::check;
@@ -95,6 +96,14 @@ async fn simulate(seed: u64) -> Outcome {
         check::announced(&world, shard, &history, finished.is_ok()).await;
         outcome.snapshots += check::snapshots(&world, shard, &history).await;
         outcome.appends += world.shards[shard].appends().await.len();
+    }
+    for (shard, truth) in world.shards.iter().enumerate() {
+        if finished.is_err() {
+            let log = truth.streams().log_state().await;
+            let reference = check::fold(&truth.history());
+            let (last, due) = (reference.last(), reference.inventory.due());
+            world.tell(&format_args!("shard {shard}: {log:?}, {last} is to be announced, due {due:?}"));
+        }
     }
     assert!(finished.is_ok(), "seed {seed}: stuck");
     outcome
