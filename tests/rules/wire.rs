@@ -13,7 +13,7 @@ use crate::mirror;
 use crate::random;
 use crate::support::{Shard, line};
 
-fn bincode_of(value: &impl serde::Serialize) -> Vec<u8> {
+pub(crate) fn bincode_of(value: &impl serde::Serialize) -> Vec<u8> {
     bincode::DefaultOptions::new().with_varint_encoding().serialize(value).unwrap()
 }
 
