@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod contract_page;
-mod golden_state;
+mod golden;
 mod mirror;
 mod model;
 mod model_facts;

@@ -3,7 +3,7 @@
 use weir::folds::inventory::{Restoring, SnapshotError};
 use weir::words::codec::Format;
 
-use crate::golden_state::golden;
+use crate::golden::golden;
 use crate::poison::MIB;
 use crate::snapshot_poison::{Chunks, ORDERS, PREFIX};
 use crate::support::{Shard, snapshot};

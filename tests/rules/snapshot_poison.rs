@@ -6,7 +6,7 @@ use weir::folds::inventory::{Digests, Inventory, Restoring, SnapshotError, Total
 use weir::words::codec::Format;
 use weir::words::hash::{hash, hash_seeded, mix};
 
-use crate::golden_state::golden;
+use crate::golden::golden;
 use crate::random;
 use crate::script::{self, Seen};
 use crate::support::{START_MS, Shard, restore, snapshot};
