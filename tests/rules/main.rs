@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod contract_page;
+mod golden;
 mod mirror;
 mod model;
 mod model_facts;
@@ -19,5 +20,6 @@ mod rules_shard;
 mod rules_stock;
 mod script;
 mod snapshot;
+mod snapshot_poison;
 mod support;
 mod wire;

@@ -74,7 +74,8 @@ pub(crate) fn run(name: &str, text: &str) -> Seen {
     seen
 }
 
-fn step(shard: &mut Shard, format: Format, left: &str, seen: &mut Seen) -> String {
+/// Takes one line of a script, and gives what came of it in a few words.
+pub(crate) fn step(shard: &mut Shard, format: Format, left: &str, seen: &mut Seen) -> String {
     if let Some(moved) = clock(left) {
         shard.clock_ms += moved;
         return String::new();

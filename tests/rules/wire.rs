@@ -13,7 +13,7 @@ use crate::mirror;
 use crate::random;
 use crate::support::{Shard, line};
 
-fn bincode_of(value: &impl serde::Serialize) -> Vec<u8> {
+pub(crate) fn bincode_of(value: &impl serde::Serialize) -> Vec<u8> {
     bincode::DefaultOptions::new().with_varint_encoding().serialize(value).unwrap()
 }
 
@@ -91,7 +91,7 @@ fn frames_of_every_width() {
 }
 
 /// Every command with every field, and with none that may be absent: the JSON contract.
-const COMMANDS: [&str; 24] = [
+pub(crate) const COMMANDS: [&str; 24] = [
     r#"{"place":{"order_id":"O-1","lines":[{"sku":"A","quantity":2}]}}"#,
     r#"{"place":{"order_id":"O-1","site":"west","lines":[{"sku":"A","quantity":2},{"sku":"B","quantity":1}],"on_shortage":"backorder","submitted_at":"2026-11-22T03:00:00.123Z","ship_by":"2026-11-23T00:00:00.000Z","promised_by":"2026-11-24T00:00:00.000Z","carrier":"dhl","value":{"minor":1999,"currency":"EUR"},"customer":"c-77","attributes":{"channel":"app","campaign":""}}}"#,
     r#"{"place":{"order_id":"O-1","lines":[{"sku":"A","quantity":2}],"on_shortage":"partial"}}"#,

@@ -30,7 +30,7 @@
 //! | 9 facts | facts, kind by kind, oldest first |
 //! | 10 releases | SKUs whose queues may move |
 //! | 11 searches, 12 found | searches under way for orders hit by a shortfall, and what they found |
-//! | 13 end | one: [`Totals`](super::Totals) and [`Digests`](super::Digests) |
+//! | 13 end | one: [`Totals`] and [`Digests`] |
 //!
 //! A state has exactly one form, and nothing else is taken: what was restored writes the same bytes again. So the checksum of
 //! the chunk before the end stands for the whole state, and is its digest.
@@ -43,6 +43,8 @@ mod restore;
 mod work;
 mod write;
 
+use super::digest::Digests;
+use super::view::Totals;
 use crate::words::append::Chain;
 use crate::words::timestamp::Timestamp;
 
@@ -103,6 +105,23 @@ pub enum SnapshotError {
         chunk: u64,
         /// What is wrong.
         what: &'static str,
+    },
+    /// What was restored does not add up to what the snapshot says at its end: a defect in the program that wrote it, or in
+    /// this one.
+    #[error("the totals of the snapshot are {said:?}, those of what was restored {found:?}")]
+    Totals {
+        /// What the snapshot says.
+        said: Box<Totals>,
+        /// What was restored.
+        found: Box<Totals>,
+    },
+    /// What was restored is not what was stored: a defect in the program that wrote it, or in this one.
+    #[error("the digests of the snapshot are {said:x?}, those of what was restored {found:x?}")]
+    Digests {
+        /// What the snapshot says.
+        said: Digests,
+        /// What was restored.
+        found: Digests,
     },
     /// It ends too soon.
     #[error("the snapshot ends within or behind chunk {chunk}, before its last one")]

@@ -141,20 +141,23 @@ impl State {
 
     fn chunk(&mut self, head: &SnapshotHead, chunk: &Chunk<'_>) -> Result<(), SnapshotError> {
         let mut fields = Fields::new(chunk.payload, head.chain.sequence, head.now);
-        let read = self.records(head, chunk, &mut fields);
+        if chunk.kind == Kind::End {
+            return self.end(head, chunk, &mut fields);
+        }
+        let read = self.records(chunk.kind, &mut fields);
         read.map_err(|what| SnapshotError::Malformed { chunk: chunk.number, what })
     }
 
-    fn records(&mut self, head: &SnapshotHead, chunk: &Chunk<'_>, fields: &mut Fields<'_>) -> Read<()> {
-        match chunk.kind {
-            Kind::Head => return Err("a second head"),
-            Kind::Basics => read_basics(fields, &mut self.inventory)?,
-            Kind::End => self.end(head, chunk.before, fields)?,
-            Kind::Orders => self.each(fields, Self::slot)?,
-            Kind::Closed => self.each(fields, Self::closed)?,
-            kind => self.each(fields, |state, fields| state.record(kind, fields))?,
+    fn records(&mut self, kind: Kind, fields: &mut Fields<'_>) -> Read<()> {
+        match kind {
+            Kind::Basics => {
+                read_basics(fields, &mut self.inventory)?;
+                fields.end()
+            }
+            Kind::Orders => self.each(fields, Self::slot),
+            Kind::Closed => self.each(fields, Self::closed),
+            kind => self.each(fields, |state, fields| state.record(kind, fields)),
         }
-        fields.end()
     }
 
     /// Reads records until the chunk ends, and no record that should have stood in the next one.
@@ -269,9 +272,31 @@ impl State {
         Ok(())
     }
 
-    /// Makes what follows from all that has come, and holds it against what the end says.
-    fn end(&mut self, head: &SnapshotHead, state: u64, fields: &mut Fields<'_>) -> Read<()> {
-        let (totals, digests) = read_end(fields)?;
+    fn end(
+        &mut self,
+        head: &SnapshotHead,
+        chunk: &Chunk<'_>,
+        fields: &mut Fields<'_>,
+    ) -> Result<(), SnapshotError> {
+        let malformed = |what| SnapshotError::Malformed { chunk: chunk.number, what };
+        let (said_totals, said_digests) = read_end(fields).map_err(malformed)?;
+        fields.end().map_err(malformed)?;
+        self.complete(head).map_err(malformed)?;
+        let inventory = &self.inventory;
+        let totals = inventory.totals();
+        if said_totals != totals {
+            return Err(SnapshotError::Totals { said: said_totals.into(), found: totals.into() });
+        }
+        self.ledger.add_stock(&inventory.sites, &inventory.stock);
+        let digests = Digests { state: chunk.before, ledger: self.ledger.finish() };
+        if said_digests != digests {
+            return Err(SnapshotError::Digests { said: said_digests, found: digests });
+        }
+        Ok(())
+    }
+
+    /// Makes what follows from all that has come.
+    fn complete(&mut self, head: &SnapshotHead) -> Read<()> {
         let check = |good: bool, what| if good { Ok(()) } else { Err(what) };
         check(self.unused.is_empty(), "a slot is not used, and not named so")?;
         check(self.settled.is_empty(), "an order is settled, and in no queue")?;
@@ -285,17 +310,10 @@ impl State {
             check(inventory.facts.restore(kind, std::mem::take(facts)), "a fact is there twice")?;
         }
         check(inventory.stock.restore_sums(), "stock adds up to more than there can be")?;
-        let nothing = inventory.stock.items().is_empty() && inventory.orders.slots().len() == 0;
-        // Seeds of hashes come with the first message.
-        check(
-            head.chain.sequence > 0 || (nothing && head.orders == 0),
-            "something is there before the first message",
-        )?;
         check(*head == inventory.snapshot_head(), "the head says another number of orders")?;
-        check(totals == inventory.totals(), "the totals are not what the end says")?;
-        self.ledger.add_stock(&inventory.sites, &inventory.stock);
-        let found = Digests { state, ledger: self.ledger.finish() };
-        check(digests == found, "the digests are not what the end says")
+        // The first message brings the seeds of hashes, and must find nothing that is hashed.
+        let nothing = inventory.stock.items().is_empty() && head.orders == 0;
+        check(head.chain.sequence > 0 || nothing, "something is there before the first message")
     }
 }
 

@@ -1,0 +1,154 @@
+//! Golden files: what version 1 of each format is, to the byte, for as long as anybody may have bytes of it. They come from a
+//! fixed log, whose state of a few KiB has something in every table.
+//!
+//! A change that breaks one of these tests breaks what is stored. It needs a new version beside the old one, and golden files
+//! of its own; `docs/working.md` says how those are written.
+
+use std::path::Path;
+
+use weir::folds::inventory::SnapshotHead;
+use weir::words::append::Chain;
+use weir::words::codec::{self, Format, FrameWriter};
+use weir::words::command::Command;
+use weir::words::outcome::OutcomeKind;
+use weir::words::timestamp::Timestamp;
+
+use crate::script::{self, Seen};
+use crate::support::{START_MS, Shard, restore, snapshot};
+use crate::wire::COMMANDS;
+
+/// See [`script`], without what is expected.
+const LOG: &str = "
+    policy sites=main,west,gone quantity_max=1000000000 closed_orders_max=6 facts_max=3
+    [ receive R-1 A:70000 B:9 C:5 D:1000000000 E:1 | receive R-2 A:4 B:2 site=west | receive R-3 A:4 B:300 D:1000000000 ]
+    [ receive R-4 Ä-日本-a-name-as-long-as-one-may-be-which-is-64-bytes-with-th:7 | receive R-5 G:1 site=gone ]
+    [ count C-1 B:20 | count C-2 G:0 site=gone | count C-3 E:0 ]
+    policy sites=main,west safety_stock=1 safety=A:0,west/B:2
+    +1500ms
+    [ place L-1 A:1 B:1 C:1 D:70000 | place L-2 D:2 | place an-order-whose-id-is-as-long-as-one-may-be-which-is-64-bytes-too D:251 ]
+    [ pay L-1 attempt=T-1 | pay_failed L-2 T-2 | ship L-1 A:1 id=S-1 | review L-1 5 ]
+    [ deliver L-2 D:1 | return L-2 X-1 D:1+ ]
+    [ place K-1 D:2 | place K-2 D:3 C:1 | place K-3 D:9 | place K-4 A:99 B:1 partial site=west ]
+    [ ship K-1 | ship K-2 id=S-2 ]
+    +20ms
+    [ deliver K-1 id=S-1 | return K-2 X-2 D:3 | cancel K-3 | place K-1 D:2 | place L-1 A:7 ]
+    +20ms
+    [ return K-2 X-3 C:1+ | ship K-3 D:4 ]
+    [ place F-1 C:99 | place F-2 Z:1 | place F-3 C:98 | place F-4 C:97 | place F-5 Z:96 ]
+    policy pay_within_ms=5000
+    [ place H-1 D:1 | place H-2 D:250 | place H-3 D:1 E:1 partial ]
+    pay H-2
+    +4990ms
+    [ place H-4 D:1 | place H-5 B:1 D:1 ]
+    cancel H-5 B:1
+    +10ms
+    tick
+    policy pay_within_ms=0
+    [ place W-1 C:9 backorder | place W-2 E:1 C:2 backorder | place W-3 B:1 C:300 E:2 D:5 backorder | place W-4 C:9 A:1 backorder ]
+    [ cancel W-1 C:1 | pay W-4 ]
+    [ place K-5 D:1 | place K-6 D:1 E:1 partial | place K-7 D:1 ]
+    json {}
+";
+
+/// Orders enough that one record cannot name them all.
+const SEARCHED: u32 = 260;
+
+/// The state, and the outcomes on the way there as a frame. At its end a search is under way, and a SKU's queue may move.
+pub(crate) fn golden() -> (Shard, Vec<u8>) {
+    let orders: Vec<_> = (0..SEARCHED).map(|number| format!("place {number} A:1")).collect();
+    let last = [
+        &format!("[ {} ]", orders.join(" | ")),
+        "policy settled_orders_max=4",
+        "[ ship K-5 | ship K-7 | ship K-6 ]",
+        "+5ms",
+        "deliver K-6",
+        "count C-4 A:1 C:14",
+    ];
+    let mut shard = Shard::new();
+    shard.clock_ms = 1_790_000_000_000;
+    let mut outcomes = FrameWriter::new();
+    for line in LOG.lines().chain(last).map(str::trim).filter(|line| !line.is_empty()) {
+        shard.output.clear();
+        script::step(&mut shard, Format::Bincode, line, &mut Seen::default());
+        outcomes.push_elements(shard.output.bytes(), shard.output.len());
+        shard.inventory.check_books().unwrap();
+    }
+    (shard, outcomes.finish())
+}
+
+/// A golden file's bytes. `now` is what today's code writes: it becomes the file where that is missing and the variable says
+/// so; no file is ever written over.
+fn file(name: &str, now: &[u8]) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var("WEIR_WRITE_GOLDEN").is_ok_and(|names| names == name) && !path.exists() {
+        std::fs::write(&path, now).unwrap();
+        panic!("{name} was written: look at it, and run again without WEIR_WRITE_GOLDEN");
+    }
+    std::fs::read(path).unwrap()
+}
+
+#[test]
+fn snapshot_v1() {
+    let (shard, _) = golden();
+    let now = snapshot(&shard.inventory);
+    let golden = file("snapshot-v1.bin", &now);
+    let restored = restore(&golden).unwrap();
+    let chain = Chain { sequence: 29, hash: 0xf327_97a2_6f0d_fb89 };
+    let head = SnapshotHead {
+        chain,
+        last_message_hash: 0x1eb5_6052_db98_33f1,
+        rules: 1,
+        now: Timestamp::from_millis(START_MS + 1_790_000_006_545),
+        orders: 281,
+    };
+    assert_eq!(restored.snapshot_head(), head);
+    let digests = restored.digests();
+    assert_eq!((digests.state, digests.ledger), (0xd85f_5512_2346_784f, 0x08e8_59c3_1833_1b32));
+    assert_eq!(digests, shard.inventory.digests());
+    assert_eq!(restored.totals(), shard.inventory.totals());
+    assert_eq!(restored.check_books(), Ok(()));
+    assert!(snapshot(&restored) == golden && now == golden, "version 1 is written otherwise");
+
+    // What follows is decided as it always was.
+    let sequence = restored.chain().sequence;
+    let mut on = Shard { inventory: restored, sequence, clock_ms: shard.clock_ms, ..Shard::default() };
+    for line in [
+        "[ place N-1 C:1 A:1 | receive R-9 A:900 E:9 | cancel 7 | deliver K-7 | place W-5 B:40 backorder ]",
+        "+20000ms",
+        "tick",
+        "policy settled_window_ms=0 closed_window_ms=0 facts_window_ms=0",
+        "+1ms",
+        "[ tick | place F-1 C:99 | receive R-9 A:1 ]",
+    ] {
+        script::step(&mut on, Format::Bincode, line, &mut Seen::default());
+    }
+    assert_eq!(on.inventory.chain().to_string(), "33:bca73e555829593e");
+}
+
+#[test]
+fn frame_v1() {
+    let commands: Vec<Command<'_>> =
+        COMMANDS.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let golden = file("frame-v1.bin", &codec::encode_commands(Format::Bincode, &commands));
+    let decoded: Vec<_> = codec::commands(Some(Format::Bincode), &golden).map(Result::unwrap).collect();
+    assert_eq!(decoded, commands);
+    assert_eq!(codec::encode_commands(Format::Bincode, &decoded), golden);
+}
+
+#[test]
+fn outcomes_v1() {
+    let (_, now) = golden();
+    let golden = file("outcomes-v1.bin", &now);
+    let outcomes = codec::outcomes(Format::Bincode, &golden).unwrap();
+    let mut bytes = Vec::new();
+    for outcome in &outcomes {
+        codec::encode_outcome(&mut bytes, &outcome.decision, outcome.identity(), outcome.at);
+    }
+    assert!(golden.ends_with(&bytes) && now == golden, "version 1 is written otherwise");
+    // Every kind is in it, and both formats say the same.
+    let kinds: std::collections::BTreeSet<_> =
+        outcomes.iter().map(|outcome| outcome.decision.kind()).collect();
+    assert_eq!(kinds, OutcomeKind::ALL.into());
+    let json = serde_json::to_vec(&outcomes).unwrap();
+    assert_eq!(codec::outcomes(Format::Json, &json).unwrap(), outcomes);
+}
