@@ -307,10 +307,17 @@ async fn dead_letters_say_where_they_come_from() {
         DeadLetter {
             sequence: 7,
             index: 3,
+            format: Some(Format::Bincode),
             reason: "bad\r\nnews é".into(),
             bytes: Bytes::from_static(b"\0\xff"),
         },
-        DeadLetter { sequence: 8, index: 0, reason: "y".repeat(9_999), bytes: vec![1; bytes_max].into() },
+        DeadLetter {
+            sequence: 8,
+            index: 0,
+            format: None,
+            reason: "y".repeat(9_999),
+            bytes: vec![1; bytes_max].into(),
+        },
     ];
     for letter in letters {
         streams.append_dead_letter(letter).await.unwrap();
@@ -327,9 +334,22 @@ async fn dead_letters_say_where_they_come_from() {
     assert_eq!(header(0, "Weir-Sequence").as_deref(), Some("7"));
     assert_eq!(header(0, "Weir-Index").as_deref(), Some("3"));
     assert_eq!(header(0, "Weir-Reason").as_deref(), Some("bad\\u{d}\\u{a}news \\u{e9}"));
+    assert_eq!(header(0, "Content-Type").as_deref(), Some("application/vnd.weir.v1+bincode"));
+    assert_eq!(header(1, "Content-Type"), None);
     assert_eq!(header(0, "Weir-Bytes"), None);
     assert_eq!(header(1, "Weir-Bytes"), Some(bytes_max.to_string()));
     assert!(read[1].payload.len() > bytes_max - 2_000);
+
+    // Neither another shard's letters nor what Weir has not written are among them.
+    let other = Names::default().shard("other").unwrap();
+    let other = JetStreams::new(server.as_ref().unwrap().connect().await, other);
+    let letter = DeadLetter { sequence: 1, index: 0, format: None, reason: "r".into(), bytes: payload(1) };
+    other.append_dead_letter(letter.clone()).await.unwrap();
+    context.publish("weir.dead.main", "not one".into()).await.unwrap().await.unwrap();
+    let letters = streams.dead_letters(1).await.unwrap();
+    let shape: Vec<_> = letters.iter().map(|stored| (stored.letter.sequence, stored.bytes_all)).collect();
+    assert_eq!(shape, [(7, 2), (8, bytes_max as u64)]);
+    assert_eq!(other.dead_letters(1).await.unwrap()[0].letter, letter);
 }
 
 #[tokio::test]

@@ -27,8 +27,9 @@ use self::append::append;
 use self::header::Incoming;
 use self::reader::Wanted;
 use self::request::Which;
-use super::streams::{AppendError, ReadError, StreamState, Streams};
-use crate::words::append::{Append, DeadLetter, Headline, StoredAppend};
+use self::span::Span;
+use super::streams::{AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, StreamState, Streams};
+use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
@@ -167,5 +168,24 @@ impl Streams for JetStreams {
         }
         let link = &self.connections.publishing;
         append(link, dead_letters_stream, dead_letters_subject, headers, bytes).await.map(|_| ())
+    }
+
+    async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {
+        let ShardNames { dead_letters_stream, dead_letters_subject, .. } = &*self.names;
+        let convert = |message: Incoming| Ok((message.sequence, message.into_letter()));
+        let mut span = Span::new(&self.connections, dead_letters_stream, dead_letters_subject, from, convert);
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        while letters.len() < READ_MESSAGES_MAX && bytes < READ_BYTES_MAX {
+            let came = span.next().await?;
+            if came.is_empty() {
+                break;
+            }
+            // What Weir has not written is passed over.
+            for letter in came.into_iter().filter_map(|(_, letter)| letter) {
+                bytes += letter.letter.bytes.len();
+                letters.push(letter);
+            }
+        }
+        Ok(letters)
     }
 }

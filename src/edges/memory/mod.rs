@@ -18,7 +18,7 @@ use crate::edges::clock::SharedClock;
 use crate::edges::streams::{
     AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState, Streams,
 };
-use crate::words::append::{Append, DeadLetter, StoredAppend};
+use crate::words::append::{Append, DeadLetter, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
@@ -78,6 +78,16 @@ impl Stored for StoredAppend {
     }
 }
 
+impl Stored for StoredLetter {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn payload_len(&self) -> usize {
+        self.letter.bytes.len()
+    }
+}
+
 /// One stream. Its sequences are contiguous, so that a message's place follows from its sequence.
 struct Stream<T> {
     kept: VecDeque<T>,
@@ -114,6 +124,25 @@ impl<T: Stored> Stream<T> {
         self.kept.iter().skip(skip)
     }
 
+    /// What a reader at `from` gives at once.
+    fn read(&self, from: u64) -> Vec<T> {
+        let mut bytes = 0;
+        let in_bounds = |message: &&T| {
+            let room = bytes < READ_BYTES_MAX;
+            bytes += message.payload_len();
+            room
+        };
+        self.from(from).take(READ_MESSAGES_MAX).take_while(in_bounds).cloned().collect()
+    }
+
+    /// Drops the oldest messages, until `bytes` are free.
+    fn drop_oldest(&mut self, bytes: u64) {
+        let bytes_max = self.state.bytes.saturating_sub(bytes);
+        while self.state.bytes > bytes_max && !self.kept.is_empty() {
+            self.trim(self.state.first_sequence, 0);
+        }
+    }
+
     /// Drops the messages up to `through`, but keeps the newest `keep`.
     fn trim(&mut self, through: u64, keep: usize) {
         while self.kept.len() > keep && self.state.first_sequence <= through {
@@ -128,8 +157,7 @@ struct State {
     log: Stream<LogMessage>,
     last_stored_at_ns: i64,
     outcomes: Stream<StoredAppend>,
-    dead_letters: VecDeque<DeadLetter>,
-    dead_letters_bytes: u64,
+    dead_letters: Stream<StoredLetter>,
 }
 
 struct Shared {
@@ -160,8 +188,7 @@ impl MemoryStreams {
             log: Stream::new(log_bytes_max),
             last_stored_at_ns: i64::MIN,
             outcomes: Stream::new(outcomes_bytes_max),
-            dead_letters: VecDeque::new(),
-            dead_letters_bytes: 0,
+            dead_letters: Stream::new(DEAD_LETTERS_BYTES_MAX),
         };
         Self { shared: Arc::new(Shared { clock, payload_bytes_max, state: Mutex::new(state) }) }
     }
@@ -169,12 +196,6 @@ impl MemoryStreams {
     /// Drops the appends of outcomes up to and including sequence `through`, but never the last one.
     pub fn trim_outcomes(&self, through: u64) {
         self.shared.state().outcomes.trim(through, 1);
-    }
-
-    /// The dead letters, oldest first; at most the newest 64 MiB of them.
-    #[must_use]
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.shared.state().dead_letters.iter().cloned().collect()
     }
 
     fn check_size(&self, payload: &Bytes) -> Result<(), AppendError> {
@@ -247,15 +268,17 @@ impl Streams for MemoryStreams {
     }
 
     async fn append_dead_letter(&self, letter: DeadLetter) -> Result<(), AppendError> {
-        let size = |letter: &DeadLetter| letter.bytes.len() as u64 + MESSAGE_OVERHEAD_BYTES;
         let mut state = self.shared.state();
-        state.dead_letters_bytes += size(&letter);
-        state.dead_letters.push_back(letter);
-        while state.dead_letters_bytes > DEAD_LETTERS_BYTES_MAX {
-            let Some(oldest) = state.dead_letters.pop_front() else { break };
-            state.dead_letters_bytes -= size(&oldest);
-        }
-        Ok(())
+        let (sequence, bytes_all) = (state.dead_letters.next_sequence(), letter.bytes.len() as u64);
+        let stored_at_ns = self.shared.clock.wall_ns();
+        let letter = StoredLetter { sequence, stored_at_ns, letter, bytes_all };
+        let over = (state.dead_letters.state.bytes + letter.bytes()).saturating_sub(DEAD_LETTERS_BYTES_MAX);
+        state.dead_letters.drop_oldest(over);
+        state.dead_letters.append(letter).map(|_| ())
+    }
+
+    async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {
+        Ok(self.shared.state().dead_letters.read(from))
     }
 }
 
@@ -270,18 +293,7 @@ pub struct MemoryReader<T> {
 #[expect(private_bounds, reason = "what a stream keeps is not for others to add to")]
 impl<T: Stored> MemoryReader<T> {
     fn take(&mut self) -> Vec<T> {
-        let state = self.shared.state();
-        let mut bytes = 0;
-        let taken: Vec<T> = (self.stream)(&state)
-            .from(self.from)
-            .take(READ_MESSAGES_MAX)
-            .take_while(|message| {
-                let room = bytes < READ_BYTES_MAX;
-                bytes += message.payload_len();
-                room
-            })
-            .cloned()
-            .collect();
+        let taken = (self.stream)(&self.shared.state()).read(self.from);
         if let Some(last) = taken.last() {
             self.from = last.sequence() + 1;
         }
