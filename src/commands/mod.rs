@@ -6,6 +6,7 @@ mod answers;
 mod bench;
 mod check;
 mod connect;
+mod dead;
 mod demo;
 mod fields;
 pub mod generator;
@@ -57,6 +58,9 @@ enum Command {
     Policy(policy::Command),
     /// Show the shards: how far each is, how far behind, its digests
     Status(status::Args),
+    /// List what was no command, show it, send it again
+    #[command(subcommand)]
+    Dead(dead::Command),
     /// Measure how fast Weir is on this machine, against its own ceiling, and audit what it did
     Bench(bench::Args),
     /// A process of `weir bench`, which starts it itself
@@ -101,6 +105,7 @@ pub fn main() -> ExitCode {
             Command::Stock(command) => stock::stock(command).await,
             Command::Policy(command) => policy::policy(command).await,
             Command::Status(args) => status::status(args).await,
+            Command::Dead(command) => dead::dead(command).await,
             Command::Bench(args) => bench::bench(args).await,
             Command::BenchPart(part) => bench::part(part).await,
         }

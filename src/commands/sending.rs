@@ -145,7 +145,7 @@ mod tests {
     use crate::edges::telemetry::Telemetry;
     use crate::motion::shard::ShardOptions;
     use crate::process::engine::Engine;
-    use crate::words::append::{Append, DeadLetter, StoredAppend};
+    use crate::words::append::{Append, DeadLetter, StoredAppend, StoredLetter};
     use crate::words::command::{Line, Receive, Tick};
     use crate::words::message::LogMessage;
 
@@ -222,6 +222,10 @@ mod tests {
 
         async fn append_dead_letter(&self, letter: DeadLetter) -> Result<(), AppendError> {
             self.0.append_dead_letter(letter).await
+        }
+
+        async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {
+            self.0.dead_letters(from).await
         }
     }
 

@@ -29,10 +29,12 @@ pub(super) async fn make_all(deployment: &Deployment, config: &Config) -> anyhow
     let done = make_streams(&context, &deployment.names, &shards, &config.streams).await?;
     let mut lines: Vec<_> = done
         .into_iter()
-        .map(|done| match done {
-            Done::Created { stream } => format!("{stream}: created"),
-            Done::Kept { stream, notes } if notes.is_empty() => format!("{stream}: there already"),
-            Done::Kept { stream, notes } => format!("{stream}: there already; {}", notes.join("; ")),
+        .map(|done| {
+            let (stream, done, notes) = match done {
+                Done::Created { stream, notes } => (stream, "created", notes),
+                Done::Kept { stream, notes } => (stream, "there already", notes),
+            };
+            [format!("{stream}: {done}")].into_iter().chain(notes).collect::<Vec<_>>().join("; ")
         })
         .collect();
     for shard in &config.shards.0 {

@@ -54,7 +54,7 @@ pub(super) async fn submit(args: Args) -> anyhow::Result<Ended> {
 }
 
 /// Whether a command is one for people to send.
-fn may_be_sent(command: &Command<'_>) -> anyhow::Result<()> {
+pub(super) fn may_be_sent(command: &Command<'_>) -> anyhow::Result<()> {
     match command {
         Command::Tick(_) => bail!("only a shard's leader sends ticks"),
         Command::Policy(change) => check_rules(change),

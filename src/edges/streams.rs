@@ -16,7 +16,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-use crate::words::append::{Append, DeadLetter, Headline, StoredAppend};
+use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
@@ -129,6 +129,10 @@ pub trait Streams: Clone + Send + Sync + 'static {
 
     /// Appends a dead letter.
     fn append_dead_letter(&self, letter: DeadLetter) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// The shard's dead letters from `from` on (a sequence of their stream, which other shards share), oldest first: about
+    /// as many as [`Reader::next`] gives at once, and none where there are no more.
+    fn dead_letters(&self, from: u64) -> impl Future<Output = Result<Vec<StoredLetter>, ReadError>> + Send;
 }
 
 /// Reads a stream onwards, for ever.

@@ -36,7 +36,7 @@ impl<E: Edges> Shard<E> {
         let mut fault = None;
         let mut open = true;
         let mut complained_at = None;
-        let mut assignment = self.assignment.clone();
+        let mut assignment = self.assigned.get();
         // What others announce, while this worker follows.
         let (seen, mut announced) = mpsc::channel(HEADLINES_QUEUED_MAX);
         let mut following: Option<Pin<Box<dyn Future<Output = ()> + Send>>> = None;
@@ -83,8 +83,7 @@ impl<E: Edges> Shard<E> {
                     }
                     None => open = false,
                 },
-                // Its lease is renewed again and again; whoever is gone assigns nothing new.
-                Ok(()) = assignment.changed() => {}
+                changed = self.assigned.until(|now| now != assignment) => assignment = changed,
             }
         }
     }

@@ -4,6 +4,7 @@
 //! for actions; [`shard`] and [`sharing`] carry both between them, the edges, the threads and the clock.
 
 mod announcing;
+pub mod assigned;
 pub mod fold;
 pub mod folding;
 pub mod leases;

@@ -108,9 +108,11 @@ impl<E: Edges> Shard<E> {
             return Ok(Some(Fault::LogBehind { last: log.last_sequence, applied: last.sequence }));
         }
         let stored = self.edges.streams.log_message(last.sequence).await?;
-        // A message that was trimmed cannot be compared.
-        let trimmed = stored.is_none() && log.first_sequence > last.sequence;
-        let same = stored.is_some_and(|stored| Last::of(&stored) == last);
-        Ok((!same && !trimmed).then_some(Fault::LogRewritten { sequence: last.sequence }))
+        let Some(stored) = stored else {
+            // A message that was trimmed, maybe just now, cannot be compared.
+            let trimmed = self.edges.streams.log_state().await?.first_sequence > last.sequence;
+            return Ok((!trimmed).then_some(Fault::LogRewritten { sequence: last.sequence }));
+        };
+        Ok((Last::of(&stored) != last).then_some(Fault::LogRewritten { sequence: last.sequence }))
     }
 }

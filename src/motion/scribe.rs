@@ -73,7 +73,7 @@ impl<E: Edges> Shard<E> {
             tokio::time::sleep(LOOK_INTERVAL).await;
             let progress = self.status.progress();
             let records = distance.note(progress.applied.sequence, progress.records);
-            if !self.is_due(records, progress.log) || !self.assignment.borrow().scribe {
+            if !self.is_due(records, progress.log) || !self.assigned.get().scribe {
                 continue;
             }
             // Another may have taken one.
@@ -130,7 +130,7 @@ impl<E: Edges> Shard<E> {
         fold: &mpsc::WeakSender<Input>,
         attempt: u64,
     ) -> Result<Option<Kept>, AppendError> {
-        let standby = matches!(self.assignment.borrow().role, Role::Standby);
+        let standby = matches!(self.assigned.get().role, Role::Standby);
         let through = self.status.progress();
         let target = if standby { through.applied.sequence } else { through.announced.sequence };
         let name = snapshots.name(target, &self.options.writer, attempt);

@@ -13,9 +13,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::assigned::Assigned;
 use super::fold::{self, Fold, FoldOn};
 use super::folding::{Applied, AppliedMessage, Folding};
-use super::leases::{Assignment, Role};
+use super::leases::Role;
 use super::publishing::Publishing;
 use super::recovery::Recovered;
 use super::scribe::SnapshotOptions;
@@ -87,7 +88,7 @@ pub(super) struct Shard<E: Edges> {
     pub(super) options: ShardOptions,
     pub(super) status: Arc<Status>,
     pub(super) telemetry: Arc<ShardTelemetry>,
-    pub(super) assignment: watch::Receiver<Assignment>,
+    pub(super) assigned: Arc<Assigned>,
     /// Ends the reading; what was read is worked off.
     pub(super) drain: CancellationToken,
 }
@@ -100,36 +101,23 @@ pub async fn hold<E: Edges>(
     options: ShardOptions,
     status: Arc<Status>,
     telemetry: Arc<ShardTelemetry>,
-    mut assignment: watch::Receiver<Assignment>,
+    assigned: Arc<Assigned>,
     drain: CancellationToken,
 ) {
     let parts = (edges, clock, options, status.clone(), telemetry);
     loop {
-        let wanted = assignment.wait_for(|assignment| assignment.role != Role::Away);
-        if !matches!(drain.run_until_cancelled(wanted).await, Some(Ok(_))) {
+        let wanted = assigned.until(|assignment| assignment.role != Role::Away);
+        if drain.run_until_cancelled(wanted).await.is_none() {
             return;
         }
         let halt = drain.child_token();
         let (edges, clock, options, status, telemetry) = parts.clone();
-        let shard = Shard {
-            edges,
-            clock,
-            options,
-            status,
-            telemetry,
-            assignment: assignment.clone(),
-            drain: halt.clone(),
-        };
-        let mut unwanted = assignment.clone();
+        let assigned = assigned.clone();
+        let shard = Shard { edges, clock, options, status, telemetry, assigned, drain: halt.clone() };
         let ended = tokio::select! {
             biased;
             ended = shard.run() => Some(ended),
-            // Whoever assigns may be gone: then it stays as it is.
-            () = async {
-                if unwanted.wait_for(|assignment| assignment.role == Role::Away).await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            } => None,
+            _ = shard.assigned.until(|assignment| assignment.role == Role::Away) => None,
         };
         match ended {
             None => {
@@ -215,12 +203,12 @@ impl<E: Edges> Shard<E> {
     }
 
     fn start_fold(&self, folding: Folding) -> Fold {
-        let (clock, telemetry, assignment) =
-            (self.clock.clone(), self.telemetry.clone(), self.assignment.clone());
+        let (clock, telemetry, assigned) =
+            (self.clock.clone(), self.telemetry.clone(), self.assigned.clone());
         let measure = move |applied: &Applied| {
             if !applied.live {
                 telemetry.replayed(applied.messages.len());
-            } else if assignment.borrow().role.leads(clock.monotonic()) {
+            } else if assigned.get().role.leads(clock.monotonic()) {
                 telemetry.applied(&applied.output.commands, weights(&applied.messages), clock.wall_ns());
             } else {
                 telemetry.followed(applied.messages.len());
@@ -231,7 +219,7 @@ impl<E: Edges> Shard<E> {
 
     /// Whether this worker may publish now.
     pub(super) fn leads(&self) -> bool {
-        self.assignment.borrow().role.leads(self.clock.monotonic())
+        self.assigned.get().role.leads(self.clock.monotonic())
     }
 
     /// Says that the shard stands still, and why.
@@ -276,7 +264,7 @@ impl<E: Edges> Shard<E> {
                 log: progress.log,
                 outcomes: progress.outcomes,
                 totals: progress.totals,
-                role: self.assignment.borrow().role.name(),
+                role: self.assigned.get().role.name(),
             });
             tokio::time::sleep(if caught_up { POLL_INTERVAL } else { POLL_INTERVAL_FIRST }).await;
         }

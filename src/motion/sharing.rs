@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::leases::{Assignment, LeaseOptions, Leases, Role, Write};
+use super::assigned::Assigned;
+use super::leases::{LeaseOptions, Leases, Role, Write};
 use super::status::Status;
 use crate::edges::clock::SharedClock;
 use crate::edges::keys::Keys;
@@ -23,7 +23,7 @@ pub struct Shared {
     /// What the worker says of it.
     pub status: Arc<Status>,
     /// What it is told to do.
-    pub assignment: watch::Sender<Assignment>,
+    pub assigned: Arc<Assigned>,
 }
 
 /// One worker's part in sharing out the shards.
@@ -134,9 +134,9 @@ impl<K: Keys> Sharing<K> {
     }
 
     fn assign(&self) {
-        for Shared { status, assignment } in &self.shards {
+        for Shared { status, assigned } in &self.shards {
             let wanted = self.leases.assignment(&status.shard);
-            let before = assignment.send_replace(wanted);
+            let before = assigned.set(wanted);
             if before.role.name() != wanted.role.name() {
                 tracing::info!(
                     shard = status.shard,

@@ -21,10 +21,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 pub(super) async fn tick<E: Edges>(shard: &Shard<E>, mut due: watch::Receiver<Due>) {
     let payload = Bytes::from(encode_commands(Format::Bincode, &[Command::Tick(Tick {})]));
     let (clock, status) = (&shard.clock, &shard.status);
-    let mut assignment = shard.assignment.clone();
     let (mut ticked_for, mut pause) = (Due::Never, PAUSE);
     loop {
-        let now_due = *due.borrow_and_update();
+        let (now_due, assignment) = (*due.borrow_and_update(), shard.assigned.get());
         let wait = match now_due {
             _ if !shard.leads() => Duration::MAX,
             Due::Now => Duration::ZERO,
@@ -37,7 +36,7 @@ pub(super) async fn tick<E: Edges>(shard: &Shard<E>, mut due: watch::Receiver<Du
         tokio::select! {
             biased;
             Ok(()) = due.changed() => continue,
-            Ok(()) = assignment.changed() => continue,
+            _ = shard.assigned.until(|now| now != assignment) => continue,
             () = sleep(wait) => {}
         }
         match shard.edges.streams.append_log(Format::Bincode, payload.clone()).await {

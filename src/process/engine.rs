@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +10,7 @@ use crate::edges::clock::SharedClock;
 use crate::edges::keys::Keys;
 use crate::edges::telemetry::Telemetry;
 use crate::edges::{Edges, ShardEdges};
+use crate::motion::assigned::Assigned;
 use crate::motion::leases::{Assignment, LeaseOptions};
 use crate::motion::shard::{ShardOptions, hold};
 use crate::motion::sharing::{Shared, Sharing, lease_name};
@@ -64,11 +64,11 @@ impl Parts {
         let (mut shared, mut set) = (Vec::with_capacity(shards.len()), JoinSet::new());
         for (name, edges) in shards {
             let status = Arc::new(Status::new(&name));
-            let (assign, assigned) = watch::channel(assignment);
+            let assigned = Arc::new(Assigned::new(assignment));
             let telemetry = telemetry.shard(&name);
             let (clock, options, halt) = (clock.clone(), options.clone(), halt.clone());
-            set.spawn(hold(edges, clock, options, status.clone(), telemetry, assigned, halt));
-            shared.push(Shared { status, assignment: assign });
+            set.spawn(hold(edges, clock, options, status.clone(), telemetry, assigned.clone(), halt));
+            shared.push(Shared { status, assigned });
         }
         Self { shared, shards: set, halt }
     }

@@ -93,8 +93,23 @@ pub struct DeadLetter {
     pub sequence: u64,
     /// The record's index in it.
     pub index: u32,
+    /// How that message was written; none where that is not known.
+    pub format: Option<Format>,
     /// What is wrong with them.
     pub reason: String,
     /// The bytes.
     pub bytes: Bytes,
+}
+
+/// A dead letter as its stream holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredLetter {
+    /// Its sequence in the stream of the dead letters.
+    pub sequence: u64,
+    /// When it was stored, in nanoseconds since 1970.
+    pub stored_at_ns: i64,
+    /// The letter. It may have come more than once: its sequence and index tell.
+    pub letter: DeadLetter,
+    /// How many bytes it had; more than it has where they did not all fit.
+    pub bytes_all: u64,
 }

@@ -87,6 +87,9 @@ pub struct StreamSettings {
     pub outcomes_bytes_max: u64,
     /// The size limit of the dead letters, in bytes. Beyond it the oldest go.
     pub dead_letters_bytes_max: u64,
+    /// The size limit of the snapshots of all shards, in bytes. A full store takes no more of them, so that logs are not
+    /// trimmed. Where the broker has no room for so much, it is made smaller.
+    pub snapshots_bytes_max: u64,
 }
 
 /// Where the broker keeps a stream.
@@ -147,6 +150,7 @@ impl Default for StreamSettings {
             log_bytes_max: 8 << 30,
             outcomes_bytes_max: 8 << 30,
             dead_letters_bytes_max: 256 << 20,
+            snapshots_bytes_max: 32 << 30,
         }
     }
 }
@@ -225,6 +229,7 @@ impl Config {
             ("log_bytes_max", self.streams.log_bytes_max),
             ("outcomes_bytes_max", self.streams.outcomes_bytes_max),
             ("dead_letters_bytes_max", self.streams.dead_letters_bytes_max),
+            ("snapshots_bytes_max", self.streams.snapshots_bytes_max),
         ] {
             if !((1 << 20)..=(1 << 50)).contains(&bytes) {
                 return Err(wrong(format!("streams.{name}: 1048576 (1 MiB) to 1125899906842624 (1 PiB)")));

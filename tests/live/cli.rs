@@ -9,7 +9,7 @@ use crate::nats::{Server, until};
 use crate::weir::{Ended, Weir, audit, place, receive, streams};
 
 /// A server with streams and a worker.
-async fn worker() -> (Server, Weir) {
+pub(crate) async fn worker() -> (Server, Weir) {
     let server = Server::start().await;
     Weir::setup(&server).await;
     let worker = Weir::ready(&server, &[]).await;
@@ -17,24 +17,24 @@ async fn worker() -> (Server, Weir) {
 }
 
 /// Writes a file of a test's own.
-fn file(server: &Server, name: &str, text: &str) -> String {
+pub(crate) fn file(server: &Server, name: &str, text: &str) -> String {
     let path = server.folder().join(name);
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-async fn log_last(server: &Server) -> u64 {
+pub(crate) async fn log_last(server: &Server) -> u64 {
     streams(server).await.log_state().await.unwrap().last_sequence
 }
 
 /// The JSON objects that a command has printed, one a line.
-fn lines(ended: &Ended) -> Vec<Value> {
+pub(crate) fn lines(ended: &Ended) -> Vec<Value> {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[track_caller]
-fn fails(ended: &Ended, code: i32, texts: &[&str]) {
+pub(crate) fn fails(ended: &Ended, code: i32, texts: &[&str]) {
     assert_eq!(ended.code, Some(code), "{ended:?}");
     for text in texts {
         assert!(ended.stderr.contains(text), "{text:?} is not in {:?}", ended.stderr);

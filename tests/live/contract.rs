@@ -88,6 +88,7 @@ contract! {
     a_full_log_refuses_and_drops_nothing(1 << 20),
     what_is_too_large_is_refused(super::ROOMY),
     dead_letters_are_taken(super::ROOMY),
+    dead_letters_are_read_as_they_were_stored(super::ROOMY),
     what_is_left_of_a_trimmed_log_is_contiguous(super::ROOMY),
     a_trim_beyond_the_end_empties_the_log_and_sequences_go_on(super::ROOMY),
     a_reader_opened_before_a_trim_goes_on(super::ROOMY),
@@ -372,6 +373,7 @@ async fn dead_letters_are_taken<S: Streams>(fixture: Fixture<S>) {
         let letter = DeadLetter {
             sequence: 9,
             index,
+            format: None,
             reason: reason.to_owned(),
             bytes: Bytes::from_static(&[0, 159, 13, 10]),
         };
@@ -379,7 +381,13 @@ async fn dead_letters_are_taken<S: Streams>(fixture: Fixture<S>) {
     }
     // One that fills its message to the last byte must not get stuck.
     let bytes = Bytes::from(vec![0; fixture.streams.payload_bytes_max()]);
-    let letter = DeadLetter { sequence: 10, index: 0, reason: "all of it".to_owned(), bytes };
+    let letter = DeadLetter {
+        sequence: 10,
+        index: 0,
+        format: Some(Format::Json),
+        reason: "all of it".to_owned(),
+        bytes,
+    };
     assert_eq!(fixture.streams.append_dead_letter(letter).await, Ok(()));
 }
 
@@ -452,12 +460,43 @@ async fn a_trim_makes_room_in_a_full_log<S: Streams>(fixture: Fixture<S>) {
     assert_eq!(streams.append_log(Format::Json, large).await, Ok(4));
 }
 
-#[tokio::test]
-async fn dead_letters_in_memory_are_listed() {
-    let streams = memory(ROOMY).await.streams;
-    let letter = DeadLetter { sequence: 1, index: 2, reason: "r".to_owned(), bytes: payload(1) };
-    streams.append_dead_letter(letter.clone()).await.unwrap();
-    assert_eq!(streams.dead_letters(), [letter]);
+async fn dead_letters_are_read_as_they_were_stored<S: Streams>(fixture: Fixture<S>) {
+    let Fixture { streams, other, .. } = &fixture;
+    assert_eq!(streams.dead_letters(1).await, Ok(vec![]));
+    let formats = [None, Some(Format::Json), Some(Format::Bincode)];
+    let letter = |number: u32| DeadLetter {
+        sequence: u64::from(number / 7),
+        index: number % 7,
+        format: formats[number as usize % 3],
+        reason: format!("reason {number}"),
+        bytes: [&b"\0\xff\r\n"[..], &payload(number.into())].concat().into(),
+    };
+    for number in 0..600 {
+        streams.append_dead_letter(letter(number)).await.unwrap();
+    }
+    // Twice, as two workers do.
+    streams.append_dead_letter(letter(599)).await.unwrap();
+    let (mut from, mut read) = (1, Vec::new());
+    loop {
+        let letters = soon("dead letters", other.dead_letters(from)).await.unwrap();
+        assert!(letters.len() < 2 * READ_MESSAGES_MAX);
+        let Some(last) = letters.last() else { break };
+        from = last.sequence + 1;
+        read.extend(letters);
+    }
+    assert_eq!(read.len(), 601);
+    let now = SystemClock::shared().wall_ns();
+    for (number, stored) in (0..).zip(&read) {
+        assert_eq!(stored.letter, letter(number.min(599)));
+        assert_eq!(stored.bytes_all, stored.letter.bytes.len() as u64);
+        assert!((now - stored.stored_at_ns).abs() < 60_000_000_000);
+    }
+    assert!(read.is_sorted_by(|a, b| a.sequence < b.sequence));
+    let later = read[300].sequence;
+    assert_eq!(streams.dead_letters(later).await.unwrap()[0], read[300]);
+    for beyond in [read[600].sequence + 1, u64::MAX] {
+        assert_eq!(streams.dead_letters(beyond).await, Ok(vec![]));
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! What every implementation of `Keys` must do.
 
 use bytes::Bytes;
+use weir::edges::jetstream::{JetKeys, Names, setup};
 use weir::edges::keys::{Entry, Keys, VALUE_BYTES_MAX};
 use weir::edges::memory::MemoryKeys;
-use weir::edges::streams::AppendError;
+use weir::edges::streams::{AppendError, ReadError};
+use weir::words::config::StreamSettings;
 
 use crate::nats::Server;
 
@@ -22,12 +24,34 @@ async fn memory() -> Fixture<MemoryKeys> {
     Fixture { other: keys.clone(), keys, _server: None }
 }
 
+/// A table on a server of its own.
+async fn jetstream() -> Fixture<JetKeys> {
+    let server = Server::start().await;
+    let (keys, other) = tables(&server, &server, 1).await;
+    Fixture { keys, other, _server: Some(server) }
+}
+
+/// Makes the buckets with so many copies, and gives the pointers twice, over connections to each server.
+async fn tables(one: &Server, another: &Server, replicas: usize) -> (JetKeys, JetKeys) {
+    let (names, settings) = (Names::default(), StreamSettings { replicas, ..StreamSettings::default() });
+    let connections = one.connect().await;
+    setup(&connections.publishing.context(), &names, &[] as &[&str], &settings).await.unwrap();
+    let bucket = names.pointers_bucket();
+    (JetKeys::new(&connections, &bucket), JetKeys::new(&another.connect().await, &bucket))
+}
+
 macro_rules! contract {
     ($($test:ident),* $(,)?) => {
         mod in_memory {
             $(#[tokio::test]
             async fn $test() {
                 super::$test(super::memory().await).await;
+            })*
+        }
+        mod in_jetstream {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::jetstream().await).await;
             })*
         }
     };
@@ -188,4 +212,84 @@ async fn values_are_bounded_and_keys_are_names<K: Keys>(fixture: Fixture<K>) {
         assert_eq!(keys.remove(bad, 1).await, Err(AppendError::Conflict), "{bad:?}");
     }
     assert_eq!(keys.all().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_cluster_keeps_the_contract() {
+    let servers = Server::start_three().await;
+    let (keys, other) = tables(&servers[0], &servers[1], 3).await;
+    let fixture = Fixture { keys: keys.clone(), other: other.clone(), _server: None };
+    Box::pin(writers_race_and_one_wins_each_revision(fixture)).await;
+    // What was acknowledged to one is read by the other at once, whoever leads.
+    let mut revision = keys.get("counter").await.unwrap().unwrap().revision;
+    for round in 0..100_u32 {
+        let (writer, reader) = if round % 2 == 0 { (&keys, &other) } else { (&other, &keys) };
+        let value = bytes(&round.to_string());
+        revision = writer.put("counter", value.clone(), revision).await.unwrap();
+        let entry = Entry { value, revision };
+        assert_eq!(reader.get("counter").await, Ok(Some(entry.clone())));
+        assert_eq!(reader.all().await, Ok(vec![("counter".to_owned(), entry)]));
+    }
+}
+
+#[tokio::test]
+async fn removed_keys_leave_nothing_on_the_server() {
+    let Fixture { keys, _server: server, .. } = jetstream().await;
+    let server = server.unwrap();
+    for number in 0..20 {
+        let key = format!("worker-{number}");
+        let revision = keys.put(&key, bytes("here"), 0).await.unwrap();
+        keys.remove(&key, revision).await.unwrap();
+    }
+    let context = server.connect().await.publishing.context();
+    let mut stream = context.get_stream("KV_WEIR_POINTERS").await.unwrap();
+    assert_eq!(stream.info().await.unwrap().state.messages, 0);
+    // A mark that stayed, or that another client has left, is no value, and is in nobody's way.
+    let marked = |operation: &str| {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("KV-Operation", operation);
+        headers
+    };
+    for (key, operation) in [("a", "DEL"), ("b", "PURGE")] {
+        let revision = keys.put(key, bytes("x"), 0).await.unwrap();
+        let mark =
+            context.publish_with_headers(format!("$KV.WEIR_POINTERS.{key}"), marked(operation), Bytes::new());
+        mark.await.unwrap().await.unwrap();
+        assert_eq!(keys.get(key).await, Ok(None));
+        assert_eq!(keys.all().await, Ok(vec![]));
+        assert_eq!(keys.put(key, bytes("x"), revision).await, Err(AppendError::Conflict));
+        let revision = keys.put(key, bytes("y"), 0).await.unwrap();
+        assert_eq!(keys.put(key, bytes("z"), 0).await, Err(AppendError::Conflict));
+        keys.remove(key, revision).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_is_no_answer() {
+    let Fixture { keys, _server: server, .. } = jetstream().await;
+    let mut server = server.unwrap();
+    let revision = keys.put("a", bytes("x"), 0).await.unwrap();
+    server.kill();
+    for answer in [keys.get("a").await.err(), keys.all().await.err()] {
+        assert!(matches!(answer, Some(ReadError::Unavailable(_))), "{answer:?}");
+    }
+    for answer in [keys.put("a", bytes("y"), revision).await.err(), keys.remove("a", revision).await.err()] {
+        assert!(matches!(answer, Some(AppendError::TimedOut | AppendError::Unavailable(_))), "{answer:?}");
+    }
+    let missing = JetKeys::new(&Server::start().await.connect().await, "NO_SUCH_BUCKET");
+    assert!(missing.put("a", bytes("x"), 0).await.is_err());
+}
+
+#[tokio::test]
+async fn other_clients_know_the_table() {
+    let Fixture { keys, _server: server, .. } = jetstream().await;
+    let context = server.as_ref().unwrap().connect().await.publishing.context();
+    let theirs = context.get_key_value("WEIR_POINTERS").await.unwrap();
+    let revision = keys.put("main.newest", bytes("ours"), 0).await.unwrap();
+    assert_eq!(theirs.get("main.newest").await.unwrap(), Some(bytes("ours")));
+    let theirs_revision = theirs.update("main.newest", bytes("theirs"), revision).await.unwrap();
+    let entry = Entry { value: bytes("theirs"), revision: theirs_revision };
+    assert_eq!(keys.get("main.newest").await, Ok(Some(entry)));
+    keys.remove("main.newest", theirs_revision).await.unwrap();
+    assert_eq!(theirs.get("main.newest").await.unwrap(), None);
 }

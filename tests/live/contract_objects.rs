@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
 use weir::edges::folder::FolderObjects;
+use weir::edges::jetstream::{JetObjects, Names, setup};
 use weir::edges::memory::MemoryObjects;
 use weir::edges::objects::{ObjectInfo, ObjectReader, Objects, PIECE_BYTES_MAX};
-use weir::edges::streams::AppendError;
+use weir::edges::streams::{AppendError, ReadError};
+use weir::words::config::StreamSettings;
 
-use crate::nats::soon;
+use crate::nats::{Server, soon};
 
 /// What a test of the contract gets.
 struct Fixture<O> {
@@ -25,6 +29,7 @@ struct Fixture<O> {
 enum Place {
     Memory,
     Folder(Folder),
+    Server(Box<Server>),
 }
 
 /// A folder that is gone when this is dropped.
@@ -70,6 +75,21 @@ async fn folder() -> Fixture<FolderObjects> {
     Fixture { objects: open(), other: open(), place: Place::Folder(folder) }
 }
 
+/// A store on a server of its own.
+async fn jetstream() -> Fixture<JetObjects> {
+    let server = Server::start().await;
+    let (objects, other) = stores(&server, &server, &StreamSettings::default()).await;
+    Fixture { objects, other, place: Place::Server(Box::new(server)) }
+}
+
+/// Makes the store, and gives it twice, over connections to each server.
+async fn stores(one: &Server, another: &Server, settings: &StreamSettings) -> (JetObjects, JetObjects) {
+    let (names, connections) = (Names::default(), one.connect().await);
+    setup(&connections.publishing.context(), &names, &[] as &[&str], settings).await.unwrap();
+    let bucket = names.snapshots_bucket();
+    (JetObjects::new(connections, &bucket), JetObjects::new(another.connect().await, &bucket))
+}
+
 macro_rules! contract {
     ($($test:ident),* $(,)?) => {
         mod in_memory {
@@ -82,6 +102,12 @@ macro_rules! contract {
             $(#[tokio::test]
             async fn $test() {
                 super::$test(super::folder().await).await;
+            })*
+        }
+        mod in_jetstream {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::jetstream().await).await;
             })*
         }
     };
@@ -116,7 +142,8 @@ async fn write(objects: &impl Objects, name: &str, bytes: &[u8], size: usize) ->
             }
         }
     };
-    soon("an object to be written", async { tokio::join!(objects.write(name, chunks), send).0 }).await
+    let writing = Box::pin(objects.write(name, chunks));
+    soon("an object to be written", async { tokio::join!(writing, send).0 }).await
 }
 
 async fn read(objects: &impl Objects, name: &str) -> Option<Vec<u8>> {
@@ -265,7 +292,8 @@ async fn a_write_takes_chunks_as_fast_as_it_stores_them<O: Objects>(fixture: Fix
             }
             drop(sender);
         };
-        let writing = async { tokio::join!(fixture.objects.write(&name, chunks), send).0 };
+        let writing = Box::pin(fixture.objects.write(&name, chunks));
+        let writing = async { tokio::join!(writing, send).0 };
         assert_eq!(soon("an object to be written", writing).await, Ok(3_000_000));
         assert!(read(&fixture.other, &name).await.unwrap() == bytes);
     }
@@ -312,4 +340,138 @@ async fn a_folder_holds_nothing_but_its_objects() {
     let mut reader = reopened.read("b").await.unwrap().unwrap();
     reopened.remove("b").await.unwrap();
     assert_eq!(reader.next().await.unwrap().unwrap(), "bbb");
+}
+
+/// How many messages the store's stream holds.
+async fn messages(server: &Server) -> u64 {
+    let context = server.connect().await.publishing.context();
+    let mut stream = context.get_stream("OBJ_WEIR_SNAPSHOTS").await.unwrap();
+    stream.info().await.unwrap().state.messages
+}
+
+#[tokio::test]
+async fn a_cluster_keeps_the_contract() {
+    let servers = Server::start_three().await;
+    let settings = StreamSettings { replicas: 3, ..StreamSettings::default() };
+    let (objects, other) = stores(&servers[0], &servers[1], &settings).await;
+    let fixture = || Fixture { objects: objects.clone(), other: other.clone(), place: Place::Memory };
+    of_writers_that_race_one_passes(fixture()).await;
+    for object in objects.list().await.unwrap() {
+        other.remove(&object.name).await.unwrap();
+    }
+    objects_are_listed_and_removed(fixture()).await;
+    assert_eq!(messages(&servers[2]).await, 4, "two objects of a chunk each");
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_and_gives_its_room_back() {
+    let server = Server::start().await;
+    let settings = StreamSettings { snapshots_bytes_max: 1 << 20, ..StreamSettings::default() };
+    let (objects, other) = stores(&server, &server, &settings).await;
+    assert_eq!(write(&objects, "a", &content(600_000, 1), 100_000).await, Ok(600_000));
+    let kept = messages(&server).await;
+    assert_eq!(write(&objects, "b", &content(600_000, 2), 100_000).await, Err(AppendError::Full));
+    assert_eq!(messages(&server).await, kept, "what was stored of it is gone again");
+    assert_eq!(read(&other, "b").await, None);
+    objects.remove("a").await.unwrap();
+    assert_eq!(messages(&server).await, 0);
+    assert_eq!(write(&other, "b", &content(600_000, 2), 100_000).await, Ok(600_000));
+    assert!(read(&objects, "b").await.unwrap() == content(600_000, 2));
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_swept() {
+    let fixture = jetstream().await;
+    let Place::Server(server) = &fixture.place else { panic!("no server") };
+    let (objects, other) = (&fixture.objects, &fixture.other);
+    write(objects, "whole", &content(300_000, 1), 100_000).await.unwrap();
+    let kept = messages(server).await;
+    let (sender, chunks) = mpsc::channel(1);
+    let mut writing = Box::pin(objects.write("half", chunks));
+    tokio::select! {
+        written = &mut writing => panic!("{written:?}"),
+        () = async {
+            for _ in 0..40 {
+                sender.send(Bytes::from(content(100_000, 1))).await.unwrap();
+            }
+        } => {}
+    }
+    drop(writing);
+    let left = messages(server).await;
+    assert!(left > kept, "{left}");
+    // One that may still go on is left alone.
+    other.sweep(Duration::from_mins(5)).await.unwrap();
+    assert_eq!(messages(server).await, left);
+    other.sweep(Duration::ZERO).await.unwrap();
+    assert_eq!(messages(server).await, kept);
+    assert!(read(other, "whole").await.unwrap() == content(300_000, 1));
+}
+
+#[tokio::test]
+async fn what_is_damaged_or_removed_is_not_read_as_if_it_were_whole() {
+    let fixture = jetstream().await;
+    let Place::Server(server) = &fixture.place else { panic!("no server") };
+    let (objects, other) = (&fixture.objects, &fixture.other);
+    let context = server.connect().await.publishing.context();
+    let stream = context.get_stream("OBJ_WEIR_SNAPSHOTS").await.unwrap();
+    let read_all = async |mut reader: <JetObjects as Objects>::Reader| loop {
+        match soon("a piece", reader.next()).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return None,
+            Err(error) => return Some(error),
+        }
+    };
+    let is_unreadable = |error: &Option<ReadError>| matches!(error, Some(ReadError::Unreadable(_)));
+
+    write(objects, "a", &content(1_000_000, 1), 100_000).await.unwrap();
+    // The last chunk, and one in the middle.
+    for lost in [8, 4] {
+        stream.delete_message(lost).await.unwrap();
+        let error = read_all(other.read("a").await.unwrap().unwrap()).await;
+        assert!(is_unreadable(&error), "{error:?}");
+    }
+    stream.purge().filter("$O.WEIR_SNAPSHOTS.C.>").await.unwrap();
+    let error = read_all(other.read("a").await.unwrap().unwrap()).await;
+    assert!(is_unreadable(&error), "{error:?}");
+    assert_eq!(objects.remove("a").await, Ok(()));
+
+    // Another's chunk in its place.
+    write(objects, "b", b"b", 1).await.unwrap();
+    let chunk = stream.get_last_raw_message_by_subject("$O.WEIR_SNAPSHOTS.C.>").await.unwrap();
+    stream.delete_message(chunk.sequence).await.unwrap();
+    context.publish(chunk.subject, "c".into()).await.unwrap().await.unwrap();
+    let error = read_all(other.read("b").await.unwrap().unwrap()).await;
+    assert!(is_unreadable(&error), "{error:?}");
+
+    // Removed under a reader that has more on its way than it has taken.
+    write(objects, "c", &content(60_000_000, 1), 1_000_000).await.unwrap();
+    let mut reader = other.read("c").await.unwrap().unwrap();
+    assert!(soon("the first piece", reader.next()).await.unwrap().is_some());
+    objects.remove("c").await.unwrap();
+    let error = read_all(reader).await;
+    assert!(matches!(error, Some(ReadError::Unreadable(_) | ReadError::Unavailable(_))), "{error:?}");
+    assert_eq!(other.read("c").await.err(), None);
+}
+
+#[tokio::test]
+async fn other_clients_know_the_store() {
+    let fixture = jetstream().await;
+    let Place::Server(server) = &fixture.place else { panic!("no server") };
+    let context = server.connect().await.publishing.context();
+    let theirs = context.get_object_store("WEIR_SNAPSHOTS").await.unwrap();
+    let bytes = content(1_000_000, 1);
+    write(&fixture.objects, "main.1-a", &bytes, 300_000).await.unwrap();
+    let mut read_by_them = Vec::new();
+    // It checks the digest.
+    theirs.get("main.1-a").await.unwrap().read_to_end(&mut read_by_them).await.unwrap();
+    assert!(read_by_them == bytes);
+    theirs.put("theirs", &mut &bytes[..]).await.unwrap();
+    assert!(read(&fixture.other, "theirs").await.unwrap() == bytes);
+    assert_eq!(write(&fixture.objects, "theirs", b"x", 1).await, Err(AppendError::Conflict));
+    // They leave a mark, Weir does not.
+    theirs.delete("theirs").await.unwrap();
+    assert_eq!(read(&fixture.objects, "theirs").await, None);
+    assert_eq!(fixture.objects.list().await.unwrap().len(), 1);
+    fixture.objects.remove("theirs").await.unwrap();
+    assert_eq!(write(&fixture.objects, "theirs", b"x", 1).await, Ok(1));
 }

@@ -23,7 +23,12 @@ use crate::nats::{Server, soon};
 const ROOMY: u32 = 256 << 20;
 
 fn settings() -> StreamSettings {
-    StreamSettings { log_bytes_max: 1 << 20, outcomes_bytes_max: 1 << 20, ..StreamSettings::default() }
+    StreamSettings {
+        log_bytes_max: 1 << 20,
+        outcomes_bytes_max: 1 << 20,
+        snapshots_bytes_max: 1 << 20,
+        ..StreamSettings::default()
+    }
 }
 
 async fn config(context: &Context, stream: &str) -> Config {
@@ -35,13 +40,22 @@ async fn setup_makes_what_is_missing_once() {
     let server = Server::start().await;
     let context = server.connect().await.publishing.context();
     let names = Names::new("shop-1").unwrap();
-    let streams =
-        ["SHOP-1_LOG_a", "SHOP-1_OUTCOMES_a", "SHOP-1_LOG_b", "SHOP-1_OUTCOMES_b", "SHOP-1_DEAD_LETTERS"];
+    let streams = [
+        "SHOP-1_LOG_a",
+        "SHOP-1_OUTCOMES_a",
+        "SHOP-1_LOG_b",
+        "SHOP-1_OUTCOMES_b",
+        "SHOP-1_DEAD_LETTERS",
+        "KV_SHOP-1_LEASES",
+        "KV_SHOP-1_POINTERS",
+        "OBJ_SHOP-1_SNAPSHOTS",
+    ];
     assert_eq!(
         verify(&context, &names, &["a", "b"]).await,
         Err(SetupError::Missing("SHOP-1_LOG_a".to_owned()))
     );
-    let created: Vec<Done> = streams.map(|stream| Done::Created { stream: stream.to_owned() }).into();
+    let created: Vec<Done> =
+        streams.map(|stream| Done::Created { stream: stream.to_owned(), notes: vec![] }).into();
     let kept: Vec<Done> =
         streams.map(|stream| Done::Kept { stream: stream.to_owned(), notes: vec![] }).into();
     assert_eq!(setup(&context, &names, &["a", "b"], &settings()).await, Ok(created));
@@ -54,6 +68,18 @@ async fn setup_makes_what_is_missing_once() {
     assert_eq!((log.max_age, log.max_messages, log.max_bytes), (Duration::ZERO, -1, 1 << 20));
     assert!(!log.allow_direct && !log.allow_rollup && !log.deny_purge && log.deny_delete);
     assert_eq!(config(&context, "SHOP-1_DEAD_LETTERS").await.subjects, ["shop-1.dead.*"]);
+    for (bucket, history, bytes_max) in [
+        ("KV_SHOP-1_LEASES", 1, 8 << 20),
+        ("KV_SHOP-1_POINTERS", 8, 64 << 20),
+        ("OBJ_SHOP-1_SNAPSHOTS", -1, 1 << 20),
+    ] {
+        let bucket = config(&context, bucket).await;
+        assert_eq!((bucket.max_messages_per_subject, bucket.max_bytes), (history, bytes_max));
+        assert_eq!((bucket.discard, bucket.max_age), (DiscardPolicy::New, Duration::ZERO));
+        assert_eq!(bucket.storage, StorageType::File);
+        // Reads are the leader's.
+        assert!(!bucket.allow_direct && !bucket.deny_purge && bucket.allow_rollup);
+    }
 
     let bad = setup(&context, &names, &["a.b"], &settings()).await;
     assert!(matches!(bad, Err(SetupError::Name(_))), "{bad:?}");
@@ -107,6 +133,36 @@ async fn setup_refuses_what_would_lose_data_and_changes_nothing() {
     let done = setup(&context, &Names::default(), &["k"], &settings()).await.unwrap();
     let Done::Kept { notes, .. } = &done[0] else { panic!("{done:?}") };
     assert_eq!(notes, &["max_bytes is 2097152, configured is 1048576"]);
+}
+
+#[tokio::test]
+async fn on_a_small_server_the_snapshots_take_what_room_is_left() {
+    let server = Server::start_with("jetstream { max_file_store: 1GB }").await;
+    let context = server.connect().await.publishing.context();
+    let made = async |prefix: &str| {
+        let settings = StreamSettings { dead_letters_bytes_max: 1 << 20, ..settings() };
+        let settings = StreamSettings { snapshots_bytes_max: 32 << 30, ..settings };
+        setup(&context, &Names::new(prefix).unwrap(), &["main"], &settings).await
+    };
+    let done = made("one").await.unwrap();
+    let Some(Done::Created { stream, notes }) = done.last() else { panic!("{done:?}") };
+    assert_eq!(stream, "OBJ_ONE_SNAPSHOTS");
+    assert_eq!(notes, &["max_bytes is 536870912, configured is 34359738368: there is no room for more"]);
+    assert_eq!(config(&context, stream).await.max_bytes, 512 << 20);
+    // Again, it is there, and no reason to refuse.
+    let done = made("one").await.unwrap();
+    let Some(Done::Kept { notes, .. }) = done.last() else { panic!("{done:?}") };
+    assert_eq!(notes, &["max_bytes is 536870912, configured is 34359738368"]);
+    assert_eq!(verify(&context, &Names::new("one").unwrap(), &["main"]).await.unwrap().len(), 6);
+    // What must not be smaller is not made smaller.
+    let full = StreamSettings { log_bytes_max: 1 << 30, ..settings() };
+    let refused = setup(&context, &Names::new("two").unwrap(), &["main"], &full).await;
+    let Err(SetupError::NotCreated { stream, reason }) = refused else { panic!("{refused:?}") };
+    assert_eq!(
+        (stream.as_str(), reason.contains("insufficient storage")),
+        ("TWO_LOG_main", true),
+        "{reason}"
+    );
 }
 
 #[tokio::test]
@@ -251,10 +307,17 @@ async fn dead_letters_say_where_they_come_from() {
         DeadLetter {
             sequence: 7,
             index: 3,
+            format: Some(Format::Bincode),
             reason: "bad\r\nnews é".into(),
             bytes: Bytes::from_static(b"\0\xff"),
         },
-        DeadLetter { sequence: 8, index: 0, reason: "y".repeat(9_999), bytes: vec![1; bytes_max].into() },
+        DeadLetter {
+            sequence: 8,
+            index: 0,
+            format: None,
+            reason: "y".repeat(9_999),
+            bytes: vec![1; bytes_max].into(),
+        },
     ];
     for letter in letters {
         streams.append_dead_letter(letter).await.unwrap();
@@ -271,9 +334,22 @@ async fn dead_letters_say_where_they_come_from() {
     assert_eq!(header(0, "Weir-Sequence").as_deref(), Some("7"));
     assert_eq!(header(0, "Weir-Index").as_deref(), Some("3"));
     assert_eq!(header(0, "Weir-Reason").as_deref(), Some("bad\\u{d}\\u{a}news \\u{e9}"));
+    assert_eq!(header(0, "Content-Type").as_deref(), Some("application/vnd.weir.v1+bincode"));
+    assert_eq!(header(1, "Content-Type"), None);
     assert_eq!(header(0, "Weir-Bytes"), None);
     assert_eq!(header(1, "Weir-Bytes"), Some(bytes_max.to_string()));
     assert!(read[1].payload.len() > bytes_max - 2_000);
+
+    // Neither another shard's letters nor what Weir has not written are among them.
+    let other = Names::default().shard("other").unwrap();
+    let other = JetStreams::new(server.as_ref().unwrap().connect().await, other);
+    let letter = DeadLetter { sequence: 1, index: 0, format: None, reason: "r".into(), bytes: payload(1) };
+    other.append_dead_letter(letter.clone()).await.unwrap();
+    context.publish("weir.dead.main", "not one".into()).await.unwrap().await.unwrap();
+    let letters = streams.dead_letters(1).await.unwrap();
+    let shape: Vec<_> = letters.iter().map(|stored| (stored.letter.sequence, stored.bytes_all)).collect();
+    assert_eq!(shape, [(7, 2), (8, bytes_max as u64)]);
+    assert_eq!(other.dead_letters(1).await.unwrap()[0].letter, letter);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod cli;
 mod contract;
 mod contract_keys;
 mod contract_objects;
+mod dead;
 mod jetstream;
 mod nats;
 mod poison;

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "not every test stops, kills and restarts")]
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -30,6 +31,38 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server with an empty store and waits until it answers.
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// The same, with a configuration of its own.
+    pub(crate) async fn start_with(configuration: &str) -> Self {
+        let server = Self::launch(configuration).await;
+        server.wait_until_ready().await;
+        server
+    }
+
+    /// Starts three servers of one cluster and waits until they have chosen a leader.
+    pub(crate) async fn start_three() -> [Self; 3] {
+        // Each must know the others' ports beforehand.
+        let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+        let ports = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let routes = ports.map(|port| format!("nats://127.0.0.1:{port}"));
+        let start = |number: usize| {
+            Self::launch(format!(
+                "server_name: s{number}\ncluster {{ name: c, listen: \"127.0.0.1:{}\", routes: {routes:?} }}",
+                ports[number]
+            ))
+        };
+        let (one, two, three) = tokio::join!(start(0), start(1), start(2));
+        let servers = [one, two, three];
+        for server in &servers {
+            server.wait_until_ready().await;
+        }
+        servers
+    }
+
+    /// Starts a server and waits until it says where it listens.
+    async fn launch(configuration: impl Into<String>) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder =
@@ -37,6 +70,7 @@ impl Server {
         // A process of the same id may have left one.
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config"), configuration.into()).unwrap();
         let mut server = Self { binary: binary(), folder, port: 0, process: None };
         // The server takes a free port itself and says which: nobody can take it in between.
         let process = server.spawn("-1");
@@ -47,7 +81,6 @@ impl Server {
             ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
         })
         .await;
-        server.wait_until_ready().await;
         server
     }
 
@@ -118,6 +151,8 @@ impl Server {
         Command::new(&self.binary)
             .args(["-a", "127.0.0.1", "-p", port, "-js", "-sd"])
             .arg(self.store())
+            .arg("-c")
+            .arg(self.folder.join("config"))
             .arg("--ports_file_dir")
             .arg(&self.folder)
             .stdin(Stdio::null())

@@ -89,7 +89,11 @@ pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage
     let kept = snapshots.kept().await.unwrap();
     let announced = truth.appends().await.last().map_or(Identity::START, |last| last.append.header.through);
     for kept in &kept {
-        assert!(kept.through().unwrap() <= announced, "seed {seed}: {} is ahead of what was announced", kept.name);
+        assert!(
+            kept.through().unwrap() <= announced,
+            "seed {seed}: {} is ahead of what was announced",
+            kept.name
+        );
         let restored = snapshots.restore(kept).await;
         let inventory = restored.unwrap_or_else(|error| panic!("seed {seed}: {error}")).inventory;
         let until = history.partition_point(|message| message.sequence <= kept.sequence);

@@ -13,7 +13,7 @@ use weir::edges::keys::{Entry, Keys};
 use weir::edges::memory::{MemoryHeadlines, MemoryObjectReader, MemoryReader};
 use weir::edges::objects::{ObjectInfo, ObjectReader, Objects};
 use weir::edges::streams::{AppendError, ReadError, Reader, StreamState, Streams};
-use weir::words::append::{Append, DeadLetter, Headline, StoredAppend};
+use weir::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use weir::words::codec::Format;
 use weir::words::message::LogMessage;
 
@@ -155,6 +155,10 @@ impl Streams for SimStreams {
             stored
         })
         .await
+    }
+
+    async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {
+        read(&self.life, async { self.truth().streams().dead_letters(from).await }).await
     }
 
     async fn append_dead_letter(&self, letter: DeadLetter) -> Result<(), AppendError> {

@@ -21,6 +21,7 @@ use super::server::Servers;
 use super::sizing::Sizes;
 use crate::commands::connect::{Deployment, shard_names};
 use crate::commands::setup::make_all;
+use crate::edges::jetstream::streams;
 use crate::edges::streams::Streams as _;
 use crate::words::codec::{Format, encode_commands};
 use crate::words::config::{Config, LogStyle, Shard, Shards};
@@ -229,6 +230,7 @@ pub(super) fn config(options: &Options, urls: &[String], bytes_max: u64, number:
     // A full log ends the bench with an error, a full outcome stream would lose outcomes: it gets more.
     config.streams.log_bytes_max = bytes_max / 3 / u64::from(load.shards);
     config.streams.outcomes_bytes_max = bytes_max / 3 * 2 / u64::from(load.shards);
+    config.streams.snapshots_bytes_max = bytes_max / 16;
     let shards = load.shard_names().into_iter().enumerate().map(|(shard, name)| {
         let site = load.site(shard).unwrap_or_else(|| SITE_DEFAULT.to_owned());
         Shard { name, sites: vec![site] }
@@ -271,10 +273,8 @@ async fn is_ready(address: &str) -> bool {
 /// Removes what a pass has made, as far as it is there.
 pub(super) async fn remove_streams(deployment: &Deployment, config: &Config) -> anyhow::Result<()> {
     let context = deployment.connections.publishing.context();
-    for (_, streams) in deployment.all(config)? {
-        context.delete_stream(&streams.names().log_stream).await?;
-        context.delete_stream(&streams.names().outcomes_stream).await?;
+    for stream in streams(&deployment.names, &shard_names(config))? {
+        context.delete_stream(stream).await?;
     }
-    context.delete_stream(deployment.names.dead_letters_stream()).await?;
     Ok(())
 }

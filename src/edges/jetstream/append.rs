@@ -4,43 +4,66 @@ use std::error::Error as _;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 
-use super::JetStreams;
+use super::connection::Link;
 use crate::edges::streams::AppendError;
 
-impl JetStreams {
-    /// Publishes to `subject` and gives the sequence that `stream` acknowledged.
-    pub(super) async fn append(
-        &self,
-        stream: &str,
-        subject: &str,
-        headers: HeaderMap,
-        payload: Bytes,
-    ) -> Result<u64, AppendError> {
-        let link = &self.connections.publishing;
-        let message = PublishMessage::build().payload(payload).headers(headers);
-        let sent = link.context().send_publish(subject.to_owned(), message).await;
-        let ack = match sent {
-            Ok(ack) => ack.await.map_err(|error| refused(stream, &error, true)),
-            Err(error) => Err(refused(stream, &error, false)),
-        };
-        match ack {
+/// A message that was handed to the connection, and not yet acknowledged.
+pub(super) struct Sent<'a> {
+    link: &'a Link,
+    stream: &'a str,
+    ack: PublishAckFuture,
+}
+
+/// Publishes to a subject of `stream`.
+pub(super) async fn send<'a>(
+    link: &'a Link,
+    stream: &'a str,
+    subject: String,
+    headers: HeaderMap,
+    payload: Bytes,
+) -> Result<Sent<'a>, AppendError> {
+    let message = PublishMessage::build().payload(payload).headers(headers);
+    match link.context().send_publish(subject, message).await {
+        Ok(ack) => Ok(Sent { link, stream, ack }),
+        Err(error) => Err(failed(link, refused(stream, &error, false)).await),
+    }
+}
+
+impl Sent<'_> {
+    /// Waits for the acknowledgement and gives the sequence.
+    pub(super) async fn stored(self) -> Result<u64, AppendError> {
+        let Self { link, stream, ack } = self;
+        match ack.await {
             Ok(ack) if ack.stream == stream => Ok(ack.sequence),
             Ok(ack) => Err(AppendError::Unavailable(format!(
-                "subject {subject} belongs to stream {}, not to {stream}",
+                "what was meant for stream {stream} went to stream {}",
                 ack.stream
             ))),
-            Err(error) => {
-                if matches!(error, AppendError::TimedOut | AppendError::Unavailable(_)) {
-                    link.renew_if_dead().await;
-                }
-                Err(error)
-            }
+            Err(error) => Err(failed(link, refused(stream, &error, true)).await),
         }
     }
+}
+
+/// Publishes to a subject of `stream`, and gives the sequence that it acknowledged.
+pub(super) async fn append(
+    link: &Link,
+    stream: &str,
+    subject: &str,
+    headers: HeaderMap,
+    payload: Bytes,
+) -> Result<u64, AppendError> {
+    send(link, stream, subject.to_owned(), headers, payload).await?.stored().await
+}
+
+async fn failed(link: &Link, error: AppendError) -> AppendError {
+    if matches!(error, AppendError::TimedOut | AppendError::Unavailable(_)) {
+        link.renew_if_dead().await;
+    }
+    error
 }
 
 /// What a failure means. `sent` tells whether the message had already left.

@@ -29,6 +29,32 @@ pub(super) enum Role {
     Log,
     Outcomes,
     DeadLetters,
+    Leases,
+    Pointers,
+    Snapshots,
+}
+
+impl Role {
+    /// How many values of one key a table keeps; none where the stream is no table.
+    pub(super) const fn history(self) -> Option<i64> {
+        match self {
+            Self::Leases => Some(1),
+            // For people who look into what went wrong.
+            Self::Pointers => Some(8),
+            Self::Log | Self::Outcomes | Self::DeadLetters | Self::Snapshots => None,
+        }
+    }
+
+    /// Whether it refuses what it has no room for; else it drops its oldest.
+    pub(super) const fn refuses_when_full(self) -> bool {
+        // Outcomes are repeated by folding the log again; what must not be lost is the last append.
+        !matches!(self, Self::Outcomes | Self::DeadLetters)
+    }
+
+    /// Whether other clients may want to replace all messages of a subject by one: so they remove.
+    pub(super) const fn is_bucket(self) -> bool {
+        matches!(self, Self::Leases | Self::Pointers | Self::Snapshots)
+    }
 }
 
 /// What a comparison found.
@@ -77,13 +103,16 @@ impl Comparing<'_> {
 pub(super) fn compare(
     stream: &str,
     role: Role,
-    subject: &str,
+    subjects: &[String],
     is: &StreamConfig,
     settings: Option<&StreamSettings>,
 ) -> Comparison {
     let mut compare = Comparing { stream, found: Comparison::default() };
     let c = &mut compare;
-    c.must(is.subjects == [subject], "subjects", is.subjects.join(","), subject);
+    let (mut is_subjects, mut must_subjects) = (is.subjects.clone(), subjects.to_vec());
+    is_subjects.sort_unstable();
+    must_subjects.sort_unstable();
+    c.must(is_subjects == must_subjects, "subjects", is.subjects.join(","), subjects.join(","));
     c.must(is.retention == "limits", "retention", &is.retention, "limits");
     c.off(is.mirror.is_some(), "mirror");
     c.off(is.sources.as_ref().is_some_and(|sources| !sources.is_empty()), "sources");
@@ -103,16 +132,9 @@ pub(super) fn compare(
         });
         c.note(is.max_msgs > 0, || format!("max_msgs is {}: older dead letters are lost", is.max_msgs));
     } else {
-        c.must(is.max_age <= 0, "max_age", format!("{} s", is.max_age / 1_000_000_000), "unlimited (0)");
-        c.unlimited(is.max_msgs, "max_msgs");
-        c.unlimited(is.max_msgs_per_subject, "max_msgs_per_subject");
-        c.must(!is.allow_rollup_hdrs, "allow_rollup_hdrs", true, false);
-        c.must(!is.allow_msg_ttl, "allow_msg_ttl", true, false);
-        // A smaller limit than the server's max_payload would refuse what the batches are cut for.
-        c.unlimited(is.max_msg_size, "max_msg_size");
-        c.note(is.deny_purge, || "deny_purge is set: Weir cannot trim it".to_owned());
+        kept(c, role, is);
     }
-    if role == Role::Log {
+    if role.refuses_when_full() {
         c.must(is.discard == "new", "discard", &is.discard, "new");
     }
     c.must(!is.discard_new_per_subject, "discard_new_per_subject", true, false);
@@ -122,13 +144,46 @@ pub(super) fn compare(
     compare.found
 }
 
+/// What a stream needs that must not lose what it was not told to drop.
+fn kept(c: &mut Comparing<'_>, role: Role, is: &StreamConfig) {
+    c.must(is.max_age <= 0, "max_age", format!("{} s", is.max_age / 1_000_000_000), "unlimited (0)");
+    c.unlimited(is.max_msgs, "max_msgs");
+    match role.history() {
+        None => c.unlimited(is.max_msgs_per_subject, "max_msgs_per_subject"),
+        // Old values would fill the table, which then takes no new ones.
+        Some(history) => {
+            c.must(
+                is.max_msgs_per_subject > 0,
+                "max_msgs_per_subject",
+                is.max_msgs_per_subject,
+                format!("at least 1, such as {history}"),
+            );
+            c.note(is.max_msgs_per_subject > history, || {
+                format!("max_msgs_per_subject is {}, Weir makes it {history}", is.max_msgs_per_subject)
+            });
+        }
+    }
+    c.must(role.is_bucket() || !is.allow_rollup_hdrs, "allow_rollup_hdrs", true, false);
+    c.must(!is.allow_msg_ttl, "allow_msg_ttl", true, false);
+    // A smaller limit than the server's max_payload would refuse what the batches are cut for.
+    c.unlimited(is.max_msg_size, "max_msg_size");
+    if role == Role::Snapshots {
+        // It would fill up with what was removed.
+        c.must(!is.deny_purge, "deny_purge", true, false);
+    } else {
+        c.note(is.deny_purge, || "deny_purge is set: Weir cannot trim it".to_owned());
+    }
+}
+
 fn configured(c: &mut Comparing<'_>, role: Role, is: &StreamConfig, settings: &StreamSettings) {
     let bytes_max = bytes_max(settings, role);
     if is.max_bytes <= 0 {
         c.note(true, || format!("max_bytes is unlimited, configured is {bytes_max}"));
     } else {
-        c.must(is.max_bytes >= bytes_max, "max_bytes", is.max_bytes, format!("at least {bytes_max}"));
-        c.note(is.max_bytes > bytes_max, || {
+        // What a full bucket refuses is not lost.
+        let enough = role.is_bucket() || is.max_bytes >= bytes_max;
+        c.must(enough, "max_bytes", is.max_bytes, format!("at least {bytes_max}"));
+        c.note(enough && is.max_bytes != bytes_max, || {
             format!("max_bytes is {}, configured is {bytes_max}", is.max_bytes)
         });
     }
@@ -160,7 +215,7 @@ mod tests {
         let mut config = good();
         change(&mut config);
         let settings = StreamSettings::default();
-        let found = compare("S", Role::Log, "weir.log.main", &config, Some(&settings));
+        let found = compare("S", Role::Log, &["weir.log.main".to_owned()], &config, Some(&settings));
         found.refused.iter().map(|difference| difference.setting).collect()
     }
 
@@ -184,12 +239,43 @@ mod tests {
     }
 
     #[test]
+    fn buckets_may_be_small_but_drop_nothing() {
+        fn compared(role: Role, change: impl FnOnce(&mut StreamConfig)) -> (Vec<&'static str>, Vec<String>) {
+            let mut config = good();
+            config.subjects = vec!["b".to_owned(), "a".to_owned()];
+            config.max_msgs_per_subject = role.history().unwrap_or(-1);
+            config.max_bytes = bytes_max(&StreamSettings::default(), role);
+            config.allow_rollup_hdrs = true;
+            change(&mut config);
+            let subjects = ["a".to_owned(), "b".to_owned()];
+            let found = compare("S", role, &subjects, &config, Some(&StreamSettings::default()));
+            (found.refused.iter().map(|difference| difference.setting).collect(), found.notes)
+        }
+        for role in [Role::Leases, Role::Pointers, Role::Snapshots] {
+            assert_eq!(compared(role, |_| ()), (vec![], vec![]), "{role:?}");
+            let (refused, notes) = compared(role, |c| c.max_bytes = 1_000);
+            assert!(
+                refused.is_empty() && notes[0].starts_with("max_bytes is 1000, configured is"),
+                "{notes:?}"
+            );
+            assert_eq!(compared(role, |c| c.discard = "old".into()).0, ["discard"]);
+            assert_eq!(compared(role, |c| c.max_age = 1).0, ["max_age"]);
+            assert_eq!(compared(role, |c| c.allow_msg_ttl = true).0, ["allow_msg_ttl"]);
+            assert_eq!(compared(role, |c| c.storage = "memory".into()).0, ["storage"]);
+        }
+        assert_eq!(compared(Role::Leases, |c| c.max_msgs_per_subject = -1).0, ["max_msgs_per_subject"]);
+        assert_eq!(compared(Role::Leases, |c| c.max_msgs_per_subject = 5).1.len(), 1);
+        assert_eq!(compared(Role::Snapshots, |c| c.max_msgs_per_subject = 1).0, ["max_msgs_per_subject"]);
+        assert_eq!(compared(Role::Snapshots, |c| c.deny_purge = true).0, ["deny_purge"]);
+    }
+
+    #[test]
     fn what_merely_differs_is_noted() {
         let mut config = good();
         config.max_bytes = -1;
         config.num_replicas = 3;
         let settings = StreamSettings::default();
-        let found = compare("S", Role::Log, "weir.log.main", &config, Some(&settings));
+        let found = compare("S", Role::Log, &["weir.log.main".to_owned()], &config, Some(&settings));
         assert!(found.refused.is_empty());
         assert_eq!(
             found.notes,

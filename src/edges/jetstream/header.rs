@@ -10,7 +10,7 @@ use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 
 use crate::edges::streams::ReadError;
-use crate::words::append::{Append, AppendHeader, DeadLetter, Headline, StoredAppend};
+use crate::words::append::{Append, AppendHeader, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
@@ -103,6 +103,19 @@ impl Incoming {
         })
     }
 
+    /// As a dead letter; none where it is not one that Weir has written.
+    pub(super) fn into_letter(self) -> Option<StoredLetter> {
+        let letter = DeadLetter {
+            sequence: self.parsed(SEQUENCE)?,
+            index: self.parsed(INDEX)?,
+            format: self.header(CONTENT_TYPE).and_then(Format::of_content_type),
+            reason: self.header(REASON)?.to_owned(),
+            bytes: self.payload.clone(),
+        };
+        let bytes_all = self.parsed(BYTES).unwrap_or(letter.bytes.len() as u64);
+        Some(StoredLetter { sequence: self.sequence, stored_at_ns: self.stored_at_ns, letter, bytes_all })
+    }
+
     fn unreadable(&self, what: &str) -> ReadError {
         ReadError::Unreadable(format!("outcome message {}: {what} is missing or malformed", self.sequence))
     }
@@ -158,6 +171,9 @@ pub(super) fn of_dead_letter(shard: &str, letter: &DeadLetter) -> HeaderMap {
     put(&mut headers, SEQUENCE, letter.sequence);
     put(&mut headers, INDEX, letter.index);
     put(&mut headers, REASON, &letter.reason);
+    if let Some(format) = letter.format {
+        put(&mut headers, CONTENT_TYPE, format.content_type());
+    }
     headers
 }
 

@@ -1,8 +1,9 @@
-//! The streams of a shard in JetStream.
+//! The streams of a shard in JetStream, and tables and objects beside them.
 //!
 //! Appends go to the shard's subjects with the headers of [`header`]; the outcome stream is fenced by its last
 //! sequence. No message id is sent: whether a server takes a message for a repetition differs between versions,
-//! and the fence already tells. Readers are in [`reader`](JetReader), what must exist beforehand in [`setup`].
+//! and the fence already tells. Readers are in [`reader`](JetReader), tables in [`keys`](JetKeys), objects in
+//! [`objects`](JetObjects), what must exist beforehand in [`setup`].
 //!
 //! Nothing here retries: what to do after an error depends on where the caller stands.
 
@@ -11,28 +12,35 @@ mod compare;
 mod connection;
 mod feed;
 pub mod header;
+mod keys;
 mod names;
+mod objects;
 mod reader;
 mod request;
 mod setup;
+mod span;
 
 use async_nats::HeaderValue;
 use bytes::Bytes;
 
+use self::append::append;
 use self::header::Incoming;
 use self::reader::Wanted;
 use self::request::Which;
-use super::streams::{AppendError, ReadError, StreamState, Streams};
-use crate::words::append::{Append, DeadLetter, Headline, StoredAppend};
+use self::span::Span;
+use super::streams::{AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, StreamState, Streams};
+use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
 pub use self::compare::Difference;
 pub use self::connection::{ACK_TIMEOUT, ConnectError, Connection, Connections, Link, connect};
 pub use self::feed::{Acks, LogFeed, Stored};
+pub use self::keys::JetKeys;
 pub use self::names::{NameError, Names, PREFIX_DEFAULT, ShardNames};
+pub use self::objects::{JetObjectReader, JetObjects};
 pub use self::reader::JetReader;
-pub use self::setup::{Done, SetupError, setup, verify};
+pub use self::setup::{Done, SetupError, setup, streams, verify};
 
 /// The streams of one shard in JetStream. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -62,8 +70,14 @@ impl JetStreams {
     ) -> Result<JetReader<T>, ReadError> {
         let Connections { publishing, consuming } = &self.connections;
         let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
-        let wanted =
-            Wanted { stream: outcomes_stream, subject: outcomes_subject, from, convert, headers_only };
+        let wanted = Wanted {
+            stream: outcomes_stream,
+            subject: outcomes_subject,
+            from,
+            convert,
+            headers_only,
+            filtered: false,
+        };
         JetReader::open(publishing, consuming, wanted).await
     }
 }
@@ -98,13 +112,14 @@ impl Streams for JetStreams {
             from,
             convert: Incoming::into_log_message,
             headers_only: false,
+            filtered: false,
         };
         JetReader::open(publishing, consuming, wanted).await
     }
 
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
         let ShardNames { log_stream, log_subject, .. } = &*self.names;
-        self.append(log_stream, log_subject, header::of_log(format), payload).await
+        append(&self.connections.publishing, log_stream, log_subject, header::of_log(format), payload).await
     }
 
     async fn trim_log(&self, through: u64) -> Result<(), AppendError> {
@@ -135,7 +150,8 @@ impl Streams for JetStreams {
     async fn append_outcomes(&self, append: Append, expected_last: u64) -> Result<u64, AppendError> {
         let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
         let headers = header::of_append(&append, expected_last);
-        self.append(outcomes_stream, outcomes_subject, headers, append.payload).await
+        let link = &self.connections.publishing;
+        self::append::append(link, outcomes_stream, outcomes_subject, headers, append.payload).await
     }
 
     /// Bytes that do not fit beside the header are cut, and the header says how many there were: a letter that
@@ -149,7 +165,27 @@ impl Streams for JetStreams {
             headers.insert(header::BYTES, HeaderValue::from(bytes.len()));
             bytes.truncate(room);
         }
-        self.append(dead_letters_stream, dead_letters_subject, headers, bytes).await.map(|_| ())
+        let link = &self.connections.publishing;
+        append(link, dead_letters_stream, dead_letters_subject, headers, bytes).await.map(|_| ())
+    }
+
+    async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {
+        let ShardNames { dead_letters_stream, dead_letters_subject, .. } = &*self.names;
+        let convert = |message: Incoming| Ok((message.sequence, message.into_letter()));
+        let mut span = Span::new(&self.connections, dead_letters_stream, dead_letters_subject, from, convert);
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        while letters.len() < READ_MESSAGES_MAX && bytes < READ_BYTES_MAX {
+            let came = span.next().await?;
+            if came.is_empty() {
+                break;
+            }
+            // What Weir has not written is passed over.
+            for letter in came.into_iter().filter_map(|(_, letter)| letter) {
+                bytes += letter.letter.bytes.len();
+                letters.push(letter);
+            }
+        }
+        Ok(letters)
     }
 }
 

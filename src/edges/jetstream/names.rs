@@ -60,6 +60,24 @@ impl Names {
         format!("{}.dead.*", self.prefix)
     }
 
+    /// The bucket of the leases: a table.
+    #[must_use]
+    pub fn leases_bucket(&self) -> String {
+        format!("{}_LEASES", self.stream_prefix)
+    }
+
+    /// The bucket of the pointers to snapshots: a table.
+    #[must_use]
+    pub fn pointers_bucket(&self) -> String {
+        format!("{}_POINTERS", self.stream_prefix)
+    }
+
+    /// The bucket of the snapshots: an object store.
+    #[must_use]
+    pub fn snapshots_bucket(&self) -> String {
+        format!("{}_SNAPSHOTS", self.stream_prefix)
+    }
+
     /// The names of one shard, whose own name has the same bounds as the prefix.
     pub fn shard(&self, shard: &str) -> Result<ShardNames, NameError> {
         valid("the shard", shard)?;
@@ -95,6 +113,50 @@ pub struct ShardNames {
     pub dead_letters_subject: String,
 }
 
+/// The names of a table: those that every client of NATS gives to a bucket of keys and values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TableNames {
+    pub(super) stream: String,
+    /// What stands before a key in its subject.
+    pub(super) keys: String,
+}
+
+impl TableNames {
+    pub(super) fn new(bucket: &str) -> Self {
+        Self { stream: format!("KV_{bucket}"), keys: format!("$KV.{bucket}.") }
+    }
+
+    pub(super) fn subjects(&self) -> Vec<String> {
+        vec![format!("{}>", self.keys)]
+    }
+}
+
+/// The names of an object store: those that every client of NATS gives to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoreNames {
+    pub(super) bucket: String,
+    pub(super) stream: String,
+    /// What stands before an object's name, in base64, in the subject of what is known of it.
+    pub(super) infos: String,
+    /// What stands before an object's unique id in the subject of its chunks.
+    pub(super) chunks: String,
+}
+
+impl StoreNames {
+    pub(super) fn new(bucket: &str) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            stream: format!("OBJ_{bucket}"),
+            infos: format!("$O.{bucket}.M."),
+            chunks: format!("$O.{bucket}.C."),
+        }
+    }
+
+    pub(super) fn subjects(&self) -> Vec<String> {
+        vec![format!("{}>", self.chunks), format!("{}>", self.infos)]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +171,11 @@ mod tests {
         let other = Names::new("shop-2").unwrap();
         assert_eq!(other.dead_letters_stream(), "SHOP-2_DEAD_LETTERS");
         assert_eq!(other.shard("eu").unwrap().dead_letters_subject, "shop-2.dead.eu");
+        assert_eq!(TableNames::new(&other.leases_bucket()).subjects(), ["$KV.SHOP-2_LEASES.>"]);
+        assert_eq!(TableNames::new(&other.pointers_bucket()).stream, "KV_SHOP-2_POINTERS");
+        let snapshots = StoreNames::new(&other.snapshots_bucket());
+        assert_eq!(snapshots.stream, "OBJ_SHOP-2_SNAPSHOTS");
+        assert_eq!(snapshots.subjects(), ["$O.SHOP-2_SNAPSHOTS.C.>", "$O.SHOP-2_SNAPSHOTS.M.>"]);
     }
 
     #[test]

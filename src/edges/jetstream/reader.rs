@@ -51,6 +51,8 @@ pub(super) struct Wanted<'a, T> {
     pub(super) convert: Convert<T>,
     /// Whether the payloads may be left out. The first message's never is.
     pub(super) headers_only: bool,
+    /// Whether the stream has other subjects too.
+    pub(super) filtered: bool,
 }
 
 /// Reads a stream of JetStream onwards.
@@ -72,7 +74,7 @@ pub struct JetReader<T> {
 impl<T> JetReader<T> {
     /// Opens what is wanted. `requests` serves the fetch, `link` the consumer.
     pub(super) async fn open(requests: &Link, link: &Link, wanted: Wanted<'_, T>) -> Result<Self, ReadError> {
-        let Wanted { stream, subject, from, convert, headers_only } = wanted;
+        let Wanted { stream, subject, from, convert, headers_only, filtered } = wanted;
         link.renew_if_dead().await;
         let first = request::message(&requests.context(), stream, Which::From(from, subject)).await?;
         let from = first.as_ref().map_or(from, |first| first.sequence + 1).max(1);
@@ -90,6 +92,7 @@ impl<T> JetReader<T> {
             num_replicas: 1,
             memory_storage: true,
             headers_only,
+            filter_subject: if filtered { subject.to_owned() } else { String::new() },
             ..pull::Config::default()
         };
         let consumer =

@@ -5,23 +5,34 @@
 //! settings that are newer than the server version it was built for, and gives up on a message whose header it
 //! cannot parse.
 
+use std::collections::BTreeMap;
+
 use async_nats::jetstream::Context;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{RequestError, RequestErrorKind};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::RawMessage;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::header::{self, Incoming};
 use crate::edges::streams::{AppendError, ReadError, StreamState};
+use crate::words::timestamp::Timestamp;
+
+/// How many requests are under way at once where many are needed.
+const REQUESTS_MAX: usize = 64;
 
 /// A stream's settings and state, as far as Weir looks at them.
 #[derive(Debug, Deserialize)]
 pub(super) struct StreamInfo {
     pub(super) config: StreamConfig,
     state: State,
+    /// The server's time.
+    #[serde(rename = "ts")]
+    pub(super) at: Option<Timestamp>,
 }
 
 /// A stream's settings by the names that the server gives them. What is absent is off or unlimited.
@@ -47,9 +58,9 @@ pub(super) struct StreamConfig {
     pub(super) allow_rollup_hdrs: bool,
     pub(super) allow_msg_ttl: bool,
     pub(super) allow_msg_counter: bool,
-    pub(super) mirror: Option<serde::de::IgnoredAny>,
-    pub(super) sources: Option<Vec<serde::de::IgnoredAny>>,
-    pub(super) subject_transform: Option<serde::de::IgnoredAny>,
+    pub(super) mirror: Option<IgnoredAny>,
+    pub(super) sources: Option<Vec<IgnoredAny>>,
+    pub(super) subject_transform: Option<IgnoredAny>,
     pub(super) persist_mode: Option<String>,
 }
 
@@ -81,6 +92,56 @@ pub(super) async fn info(context: &Context, stream: &str) -> Result<StreamInfo, 
         Response::Ok(info) => Ok(info),
         Response::Err { error } => Err(refused(stream, &error)),
     }
+}
+
+/// The subjects that match `filter` and have messages, in order; [`ReadError::Unreadable`] where there are more than `max`
+/// of them (and `max` is below what the server tells at once, 100,000).
+pub(super) async fn subjects(
+    context: &Context,
+    stream: &str,
+    filter: &str,
+    max: usize,
+) -> Result<Vec<String>, ReadError> {
+    #[derive(Deserialize)]
+    struct Info {
+        state: Subjects,
+    }
+    #[derive(Deserialize)]
+    struct Subjects {
+        /// With how many messages each has.
+        #[serde(default)]
+        subjects: Option<BTreeMap<String, u64>>,
+    }
+    let request = json!({ "subjects_filter": filter });
+    let response: Response<Info> = context
+        .request(format!("STREAM.INFO.{stream}"), &request)
+        .await
+        .map_err(|error| unanswered(&error))?;
+    let subjects = match response {
+        Response::Ok(info) => info.state.subjects.unwrap_or_default(),
+        Response::Err { error } => return Err(refused(stream, &error)),
+    };
+    if subjects.len() > max {
+        return Err(ReadError::Unreadable(format!("stream {stream} has more than {max} subjects {filter}")));
+    }
+    Ok(subjects.into_keys().collect())
+}
+
+/// The last message of each subject that matches `filter`, in order of the subjects; bounded as [`subjects`] is.
+pub(super) async fn lasts(
+    context: &Context,
+    stream: &str,
+    filter: &str,
+    max: usize,
+) -> Result<Vec<(String, Incoming)>, ReadError> {
+    let subjects = subjects(context, stream, filter, max).await?;
+    let fetch = async |subject: String| {
+        // Gone meanwhile, otherwise.
+        let last = message(context, stream, Which::Last(&subject)).await?;
+        Ok(last.map(|last| (subject, last)))
+    };
+    let fetched = futures_util::stream::iter(subjects).map(fetch).buffered(REQUESTS_MAX);
+    fetched.try_filter_map(async |last| Ok(last)).try_collect().await
 }
 
 /// Which message is meant.
@@ -144,9 +205,13 @@ fn decoded(mut message: RawMessage) -> Result<Incoming, ReadError> {
 
 /// Which messages a purge drops.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Purged {
+pub(super) enum Purged<'a> {
     /// Those before this sequence.
     Before(u64),
+    /// Those of this subject up to and including this sequence.
+    Through(&'a str, u64),
+    /// All of this subject.
+    All(&'a str),
 }
 
 #[derive(Deserialize)]
@@ -155,9 +220,11 @@ struct Done {
 }
 
 /// Drops messages of a stream.
-pub(super) async fn purge(context: &Context, stream: &str, which: Purged) -> Result<(), AppendError> {
+pub(super) async fn purge(context: &Context, stream: &str, which: Purged<'_>) -> Result<(), AppendError> {
     let request = match which {
         Purged::Before(sequence) => json!({ "seq": sequence }),
+        Purged::Through(subject, sequence) => json!({ "filter": subject, "seq": sequence + 1 }),
+        Purged::All(subject) => json!({ "filter": subject }),
     };
     let response: Response<Done> = context
         .request(format!("STREAM.PURGE.{stream}"), &request)

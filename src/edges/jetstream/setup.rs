@@ -11,7 +11,7 @@ use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
 use super::compare::{Comparison, Difference, Role, compare};
-use super::names::{NameError, Names};
+use super::names::{NameError, Names, StoreNames, TableNames};
 use super::request;
 use crate::edges::streams::ReadError;
 use crate::words::config::{Storage, StreamSettings};
@@ -20,12 +20,22 @@ use crate::words::config::{Storage, StreamSettings};
 /// longer one would only cost memory.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 
-/// The configured size limit of a stream, as NATS has it.
+/// The size limit of the leases, in bytes: thousands of them.
+const LEASES_BYTES_MAX: u64 = 8 << 20;
+/// The size limit of the pointers, in bytes: thousands of them, several times over.
+const POINTERS_BYTES_MAX: u64 = 64 << 20;
+/// The snapshots' size limit is not made smaller than this, in bytes, for want of room.
+const SNAPSHOTS_BYTES_LEAST: i64 = 1 << 20;
+
+/// The size limit of a stream, as NATS has it.
 pub(super) fn bytes_max(settings: &StreamSettings, role: Role) -> i64 {
     let bytes = match role {
         Role::Log => settings.log_bytes_max,
         Role::Outcomes => settings.outcomes_bytes_max,
         Role::DeadLetters => settings.dead_letters_bytes_max,
+        Role::Leases => LEASES_BYTES_MAX,
+        Role::Pointers => POINTERS_BYTES_MAX,
+        Role::Snapshots => settings.snapshots_bytes_max,
     };
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -37,6 +47,8 @@ pub enum Done {
     Created {
         /// Its name.
         stream: String,
+        /// Where it differs from what was configured, for a person to read.
+        notes: Vec<String>,
     },
     /// It was there.
     Kept {
@@ -74,24 +86,32 @@ pub enum SetupError {
 
 struct Wanted {
     stream: String,
-    subject: String,
+    subjects: Vec<String>,
     role: Role,
 }
 
 fn wanted(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<Wanted>, NameError> {
-    let mut wanted = Vec::with_capacity(2 * shards.len() + 1);
+    let mut wanted = Vec::with_capacity(2 * shards.len() + 4);
+    let mut want = |role, stream, subjects| wanted.push(Wanted { stream, subjects, role });
     for shard in shards {
         let names = names.shard(shard.as_ref())?;
-        wanted.push(Wanted { stream: names.log_stream, subject: names.log_subject, role: Role::Log });
-        wanted.push(Wanted {
-            stream: names.outcomes_stream,
-            subject: names.outcomes_subject,
-            role: Role::Outcomes,
-        });
+        want(Role::Log, names.log_stream, vec![names.log_subject]);
+        want(Role::Outcomes, names.outcomes_stream, vec![names.outcomes_subject]);
     }
-    let (stream, subject) = (names.dead_letters_stream(), names.dead_letters_subjects());
-    wanted.push(Wanted { stream, subject, role: Role::DeadLetters });
+    want(Role::DeadLetters, names.dead_letters_stream(), vec![names.dead_letters_subjects()]);
+    for (role, bucket) in [(Role::Leases, names.leases_bucket()), (Role::Pointers, names.pointers_bucket())] {
+        let table = TableNames::new(&bucket);
+        want(role, table.stream.clone(), table.subjects());
+    }
+    // Last: it takes what room the others leave.
+    let store = StoreNames::new(&names.snapshots_bucket());
+    want(Role::Snapshots, store.stream.clone(), store.subjects());
     Ok(wanted)
+}
+
+/// The names of all streams of a deployment, buckets included.
+pub fn streams(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<String>, NameError> {
+    Ok(wanted(names, shards)?.into_iter().map(|wanted| wanted.stream).collect())
 }
 
 /// Compares a stream with what is wanted; none where it does not exist.
@@ -101,7 +121,7 @@ async fn look(
     settings: Option<&StreamSettings>,
 ) -> Result<Option<Comparison>, SetupError> {
     match request::info(context, &wanted.stream).await {
-        Ok(info) => Ok(Some(compare(&wanted.stream, wanted.role, &wanted.subject, &info.config, settings))),
+        Ok(info) => Ok(Some(compare(&wanted.stream, wanted.role, &wanted.subjects, &info.config, settings))),
         Err(ReadError::Missing(_)) => Ok(None),
         Err(error) => Err(SetupError::Unavailable(error.to_string())),
     }
@@ -163,15 +183,11 @@ pub async fn verify(
 }
 
 async fn create(context: &Context, wanted: Wanted, settings: &StreamSettings) -> Result<Done, SetupError> {
-    let config = Config {
+    let mut config = Config {
         name: wanted.stream.clone(),
-        subjects: vec![wanted.subject.clone()],
+        subjects: wanted.subjects.clone(),
         retention: RetentionPolicy::Limits,
-        discard: match wanted.role {
-            Role::Log => DiscardPolicy::New,
-            // Outcomes are repeated by folding the log again; what must not be lost is the last append.
-            Role::Outcomes | Role::DeadLetters => DiscardPolicy::Old,
-        },
+        discard: if wanted.role.refuses_when_full() { DiscardPolicy::New } else { DiscardPolicy::Old },
         storage: match settings.storage {
             Storage::File => StorageType::File,
             Storage::Memory => StorageType::Memory,
@@ -179,33 +195,64 @@ async fn create(context: &Context, wanted: Wanted, settings: &StreamSettings) ->
         num_replicas: settings.replicas,
         max_bytes: bytes_max(settings, wanted.role),
         max_messages: -1,
-        max_messages_per_subject: -1,
+        max_messages_per_subject: wanted.role.history().unwrap_or(-1),
         max_message_size: -1,
         max_consumers: -1,
         duplicate_window: DUPLICATE_WINDOW,
         // A hole in the log is a fault. Weir trims it from the front (a purge), which stays allowed.
-        deny_delete: wanted.role != Role::DeadLetters,
+        deny_delete: !matches!(wanted.role, Role::DeadLetters | Role::Snapshots),
+        allow_rollup: wanted.role.is_bucket(),
         ..Config::default()
     };
-    match context.create_stream(config).await {
-        Ok(_) => Ok(Done::Created { stream: wanted.stream }),
-        Err(error) => match error.kind() {
+    loop {
+        let Err(error) = context.create_stream(config.clone()).await else {
+            let configured = bytes_max(settings, wanted.role);
+            let smaller = (config.max_bytes < configured).then(|| {
+                format!(
+                    "max_bytes is {}, configured is {configured}: there is no room for more",
+                    config.max_bytes
+                )
+            });
+            return Ok(Done::Created { stream: wanted.stream, notes: smaller.into_iter().collect() });
+        };
+        match error.kind() {
             // Somebody else made it a moment ago, otherwise.
             CreateStreamErrorKind::JetStream(answer)
                 if answer.error_code() == ErrorCode::STREAM_NAME_EXIST =>
             {
-                match look(context, &wanted, Some(settings)).await? {
+                return match look(context, &wanted, Some(settings)).await? {
                     Some(Comparison { refused, notes }) if refused.is_empty() => {
                         Ok(Done::Kept { stream: wanted.stream, notes })
                     }
                     Some(Comparison { refused, .. }) => Err(SetupError::Refused(refused)),
                     None => Err(SetupError::Missing(wanted.stream)),
-                }
+                };
+            }
+            // Limits are reserved: a small server has not so much.
+            CreateStreamErrorKind::JetStream(answer)
+                if wanted.role == Role::Snapshots
+                    && lacks_room(&answer)
+                    && config.max_bytes / 2 >= SNAPSHOTS_BYTES_LEAST =>
+            {
+                config.max_bytes /= 2;
             }
             CreateStreamErrorKind::JetStream(answer) => {
-                Err(SetupError::NotCreated { stream: wanted.stream, reason: answer.to_string() })
+                return Err(SetupError::NotCreated { stream: wanted.stream, reason: answer.to_string() });
             }
-            _ => Err(SetupError::Unavailable(error.to_string())),
-        },
+            _ => return Err(SetupError::Unavailable(error.to_string())),
+        }
     }
+}
+
+/// Whether a stream was not made because its limit is larger than what the server, the cluster or the account has left.
+fn lacks_room(answer: &async_nats::jetstream::Error) -> bool {
+    matches!(
+        answer.error_code(),
+        ErrorCode::STORAGE_RESOURCES_EXCEEDED
+            | ErrorCode::MEMORY_RESOURCES_EXCEEDED
+            | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
+            | ErrorCode::INSUFFICIENT_RESOURCES
+            | ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED
+            | ErrorCode::CLUSTER_NO_PEERS
+    )
 }

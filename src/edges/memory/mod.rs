@@ -12,14 +12,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::{Edges, ShardEdges};
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::{
     AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState, Streams,
 };
-use crate::words::append::{Append, DeadLetter, Headline, StoredAppend};
+use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
 
@@ -82,18 +82,28 @@ impl Stored for StoredAppend {
     }
 }
 
+impl Stored for StoredLetter {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn payload_len(&self) -> usize {
+        self.letter.bytes.len()
+    }
+}
+
 /// One stream. Its sequences are contiguous, so that a message's place follows from its sequence.
 struct Stream<T> {
     kept: VecDeque<T>,
     state: StreamState,
-    /// Tells readers the last sequence.
-    last: watch::Sender<u64>,
+    /// Wakes readers, in the order in which they began to wait.
+    appended: Arc<Notify>,
 }
 
 impl<T: Stored> Stream<T> {
     fn new(bytes_max: u64) -> Self {
         let state = StreamState { first_sequence: 1, last_sequence: 0, bytes: 0, bytes_max };
-        Self { kept: VecDeque::new(), state, last: watch::Sender::new(0) }
+        Self { kept: VecDeque::new(), state, appended: Arc::default() }
     }
 
     fn next_sequence(&self) -> u64 {
@@ -108,7 +118,7 @@ impl<T: Stored> Stream<T> {
         self.state.bytes = bytes;
         self.state.last_sequence = message.sequence();
         self.kept.push_back(message);
-        self.last.send_replace(self.state.last_sequence);
+        self.appended.notify_waiters();
         Ok(self.state.last_sequence)
     }
 
@@ -116,6 +126,25 @@ impl<T: Stored> Stream<T> {
     fn from(&self, from: u64) -> impl Iterator<Item = &T> {
         let skip = usize::try_from(from.saturating_sub(self.state.first_sequence)).unwrap_or(usize::MAX);
         self.kept.iter().skip(skip)
+    }
+
+    /// What a reader at `from` gives at once.
+    fn read(&self, from: u64) -> Vec<T> {
+        let mut bytes = 0;
+        let in_bounds = |message: &&T| {
+            let room = bytes < READ_BYTES_MAX;
+            bytes += message.payload_len();
+            room
+        };
+        self.from(from).take(READ_MESSAGES_MAX).take_while(in_bounds).cloned().collect()
+    }
+
+    /// Drops the oldest messages, until `bytes` are free.
+    fn drop_oldest(&mut self, bytes: u64) {
+        let bytes_max = self.state.bytes.saturating_sub(bytes);
+        while self.state.bytes > bytes_max && !self.kept.is_empty() {
+            self.trim(self.state.first_sequence, 0);
+        }
     }
 
     /// Drops the messages up to `through`, but keeps the newest `keep`.
@@ -132,8 +161,7 @@ struct State {
     log: Stream<LogMessage>,
     last_stored_at_ns: i64,
     outcomes: Stream<StoredAppend>,
-    dead_letters: VecDeque<DeadLetter>,
-    dead_letters_bytes: u64,
+    dead_letters: Stream<StoredLetter>,
 }
 
 struct Shared {
@@ -164,8 +192,7 @@ impl MemoryStreams {
             log: Stream::new(log_bytes_max),
             last_stored_at_ns: i64::MIN,
             outcomes: Stream::new(outcomes_bytes_max),
-            dead_letters: VecDeque::new(),
-            dead_letters_bytes: 0,
+            dead_letters: Stream::new(DEAD_LETTERS_BYTES_MAX),
         };
         Self { shared: Arc::new(Shared { clock, payload_bytes_max, state: Mutex::new(state) }) }
     }
@@ -175,19 +202,13 @@ impl MemoryStreams {
         self.shared.state().outcomes.trim(through, 1);
     }
 
-    /// The dead letters, oldest first; at most the newest 64 MiB of them.
-    #[must_use]
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        self.shared.state().dead_letters.iter().cloned().collect()
-    }
-
     fn check_size(&self, payload: &Bytes) -> Result<(), AppendError> {
         if payload.len() > self.shared.payload_bytes_max { Err(AppendError::TooLarge) } else { Ok(()) }
     }
 
     fn reader<T: Stored>(&self, from: u64, stream: fn(&State) -> &Stream<T>) -> MemoryReader<T> {
-        let last = stream(&self.shared.state()).last.subscribe();
-        MemoryReader { shared: Arc::clone(&self.shared), stream, last, from }
+        let appended = stream(&self.shared.state()).appended.clone();
+        MemoryReader { shared: Arc::clone(&self.shared), stream, appended, from }
     }
 }
 
@@ -256,15 +277,17 @@ impl Streams for MemoryStreams {
     }
 
     async fn append_dead_letter(&self, letter: DeadLetter) -> Result<(), AppendError> {
-        let size = |letter: &DeadLetter| letter.bytes.len() as u64 + MESSAGE_OVERHEAD_BYTES;
         let mut state = self.shared.state();
-        state.dead_letters_bytes += size(&letter);
-        state.dead_letters.push_back(letter);
-        while state.dead_letters_bytes > DEAD_LETTERS_BYTES_MAX {
-            let Some(oldest) = state.dead_letters.pop_front() else { break };
-            state.dead_letters_bytes -= size(&oldest);
-        }
-        Ok(())
+        let (sequence, bytes_all) = (state.dead_letters.next_sequence(), letter.bytes.len() as u64);
+        let stored_at_ns = self.shared.clock.wall_ns();
+        let letter = StoredLetter { sequence, stored_at_ns, letter, bytes_all };
+        let over = (state.dead_letters.state.bytes + letter.bytes()).saturating_sub(DEAD_LETTERS_BYTES_MAX);
+        state.dead_letters.drop_oldest(over);
+        state.dead_letters.append(letter).map(|_| ())
+    }
+
+    async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {
+        Ok(self.shared.state().dead_letters.read(from))
     }
 }
 
@@ -272,25 +295,14 @@ impl Streams for MemoryStreams {
 pub struct MemoryReader<T> {
     shared: Arc<Shared>,
     stream: fn(&State) -> &Stream<T>,
-    last: watch::Receiver<u64>,
+    appended: Arc<Notify>,
     from: u64,
 }
 
 #[expect(private_bounds, reason = "what a stream keeps is not for others to add to")]
 impl<T: Stored> MemoryReader<T> {
     fn take(&mut self) -> Vec<T> {
-        let state = self.shared.state();
-        let mut bytes = 0;
-        let taken: Vec<T> = (self.stream)(&state)
-            .from(self.from)
-            .take(READ_MESSAGES_MAX)
-            .take_while(|message| {
-                let room = bytes < READ_BYTES_MAX;
-                bytes += message.payload_len();
-                room
-            })
-            .cloned()
-            .collect();
+        let taken = (self.stream)(&self.shared.state()).read(self.from);
         if let Some(last) = taken.last() {
             self.from = last.sequence() + 1;
         }
@@ -301,16 +313,15 @@ impl<T: Stored> MemoryReader<T> {
 impl<T: Stored> Reader<T> for MemoryReader<T> {
     async fn next(&mut self) -> Result<Vec<T>, ReadError> {
         loop {
-            // Marked as seen before the look, so that what comes in between wakes this up again.
-            self.last.borrow_and_update();
+            let notify = self.appended.clone();
+            let mut appended = std::pin::pin!(notify.notified());
+            // Before the look, so that what comes in between wakes this up again.
+            appended.as_mut().enable();
             let taken = self.take();
             if !taken.is_empty() {
                 return Ok(taken);
             }
-            // The sender lives as long as the streams that this reader shares.
-            if self.last.changed().await.is_err() {
-                return Err(ReadError::Unavailable("the streams are gone".to_owned()));
-            }
+            appended.await;
         }
     }
 }

@@ -176,6 +176,7 @@ impl Inventory {
         }
         self.now = self.now.max(message.stored_at());
         let outcomes_start = output.bytes().len();
+        let letters_start = output.dead_letters.len();
         let mut index = 0;
         while count > 0 {
             self.look_ahead(&mut ahead, count);
@@ -186,6 +187,7 @@ impl Inventory {
             }
             count = read_ahead(&mut commands, &mut ahead);
         }
+        output.dead_letters[letters_start..].iter_mut().for_each(|letter| letter.format = message.format);
         let outcomes = hash(&output.bytes()[outcomes_start..]);
         self.last_message_hash = head;
         self.chain = Chain { sequence: message.sequence, hash: mix(mix(self.chain.hash, head), outcomes) };

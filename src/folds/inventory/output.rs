@@ -239,6 +239,7 @@ impl<'o> Turn<'o> {
         self.output.dead_letters.push(DeadLetter {
             sequence: self.sequence,
             index: self.index,
+            format: None,
             reason: reason.to_owned(),
             bytes: Bytes::copy_from_slice(bytes),
         });
