@@ -1,8 +1,14 @@
 //! Connecting: from a configuration to the streams of its shards.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
-use crate::edges::jetstream::{Connection, Connections, JetStreams, Names};
+use crate::edges::ShardEdges;
+use crate::edges::folder::FolderObjects;
+use crate::edges::jetstream::{
+    Connection, Connections, InJetStream, JetKeys, JetObjects, JetStreams, Names, Store,
+};
 use crate::words::config::{Config, Shard};
 
 use super::settings::Misconfigured;
@@ -30,6 +36,26 @@ impl Deployment {
     /// The streams of a shard.
     pub(super) fn streams(&self, shard: &str) -> anyhow::Result<JetStreams> {
         Ok(JetStreams::new(self.connections.clone(), self.names.shard(shard)?))
+    }
+
+    /// The edges of all shards, by name.
+    pub(super) fn edges(&self, config: &Config) -> anyhow::Result<Vec<(String, ShardEdges<InJetStream>)>> {
+        let pointers = JetKeys::new(&self.connections, &self.names.pointers_bucket());
+        let objects = if config.snapshots.folder.is_empty() {
+            Store::JetStream(JetObjects::new(self.connections.clone(), &self.names.snapshots_bucket()))
+        } else {
+            let folder = Path::new(&config.snapshots.folder);
+            let opened = FolderObjects::open(folder);
+            Store::Folder(opened.with_context(|| format!("snapshots.folder {}", folder.display()))?)
+        };
+        let all = self.all(config)?.into_iter();
+        let with = |streams| ShardEdges { streams, pointers: pointers.clone(), objects: objects.clone() };
+        Ok(all.map(|(shard, streams)| (shard, with(streams))).collect())
+    }
+
+    /// The table of leases.
+    pub(super) fn leases(&self) -> JetKeys {
+        JetKeys::new(&self.connections, &self.names.leases_bucket())
     }
 
     /// The streams of all shards, by name.

@@ -17,11 +17,13 @@ use crate::edges::clock::SystemClock;
 use crate::edges::jetstream::{SetupError, verify};
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::telemetry::Telemetry;
+use crate::motion::leases::LeaseOptions;
+use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
 use crate::process::admin::{Shown, bind, serve};
-use crate::process::engine::{Drained, Engine};
+use crate::process::engine::{Drained, Engine, SharingOptions};
 use crate::words::codec::Format;
-use crate::words::config::{Config, LogStyle};
+use crate::words::config::{Config, LogStyle, SnapshotSettings};
 
 /// How often a broker that cannot be reached at first is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -108,28 +110,25 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
             return Ok(Ended::Done);
         }
     }
-    let options = ShardOptions::new(&writer(&config), config.worker.outcomes);
-    let shards = deployment
-        .all(&config)?
-        .into_iter()
-        .map(|(name, streams)| {
-            let pointers = crate::edges::memory::MemoryKeys::default();
-            let objects = crate::edges::memory::MemoryObjects::new(8 << 30);
-            (
-                name,
-                crate::edges::ShardEdges::<crate::edges::jetstream::InJetStream> {
-                    streams,
-                    pointers,
-                    objects,
-                },
-            )
-        })
-        .collect();
-    let engine = Engine::alone(shards, &SystemClock::shared(), &options, &telemetry);
+    let SnapshotSettings { every_records, keep, .. } = config.snapshots;
+    let options = ShardOptions {
+        snapshots: SnapshotOptions { every_records, keep },
+        ..ShardOptions::new(&writer(&config), config.worker.outcomes)
+    };
+    let deadline = Duration::from_millis(config.worker.drain_deadline_ms);
+    let sharing = SharingOptions {
+        keys: deployment.leases(),
+        leases: LeaseOptions {
+            lease: Duration::from_millis(config.worker.lease_ms),
+            standbys: config.worker.standbys,
+        },
+        handover: deadline / 2,
+    };
+    let shards = deployment.edges(&config)?;
+    let engine = Engine::share(shards, &SystemClock::shared(), &options, &telemetry, sharing);
     shown.set_statuses(engine.statuses());
 
     signals.next().await;
-    let deadline = Duration::from_millis(config.worker.drain_deadline_ms);
     tracing::info!(deadline_ms = config.worker.drain_deadline_ms, "draining");
     shown.set_draining();
     let statuses = engine.statuses().to_vec();

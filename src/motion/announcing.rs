@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, watch};
 use super::folding::Applied;
 use super::publishing::{Action, Announced, Position, Publishing};
 use super::shard::{Folded, RETRY_PAUSE, Shard, Stop, weights};
+use super::ticking::Next;
 use crate::edges::Edges;
 use crate::edges::streams::{AppendError, ReadError, Reader as _, Streams as _};
-use crate::folds::inventory::Due;
 use crate::words::append::{DeadLetter, Headline};
 use crate::words::fault::Fault;
 
@@ -30,7 +30,7 @@ impl<E: Edges> Shard<E> {
         &self,
         mut publishing: Publishing,
         mut folded: mpsc::Receiver<Folded>,
-        due: watch::Sender<Due>,
+        next: watch::Sender<Next>,
         log_last: u64,
     ) -> Result<(), Stop> {
         let mut fault = None;
@@ -68,9 +68,9 @@ impl<E: Edges> Shard<E> {
                     publishing.read(&position)?;
                     self.note_announced(&publishing);
                 }
-                next = folded.recv(), if open && publishing.queued_bytes() < BYTES_QUEUED_MAX => match next {
+                folded = folded.recv(), if open && publishing.queued_bytes() < BYTES_QUEUED_MAX => match folded {
                     Some(Ok(applied)) => {
-                        self.note(&applied, &due, log_last);
+                        self.note(&applied, &next, log_last);
                         publishing.applied(applied)?;
                         self.note_announced(&publishing);
                     }
@@ -88,11 +88,15 @@ impl<E: Edges> Shard<E> {
         }
     }
 
-    fn note(&self, applied: &Applied, due: &watch::Sender<Due>, log_last: u64) {
+    fn note(&self, applied: &Applied, next: &watch::Sender<Next>, log_last: u64) {
         let Some(last) = applied.messages.last() else { return };
         // While the past is folded, nothing is due: the ticks of the past are in the log.
         if last.chain.sequence >= log_last {
-            due.send_if_modified(|current| std::mem::replace(current, applied.due) != applied.due);
+            let noted_at = self.clock.monotonic();
+            next.send_if_modified(|next| {
+                let known = Next { due: applied.due, log_time: applied.now, noted_at };
+                std::mem::replace(next, known).due != applied.due
+            });
         }
         self.status.update(|progress| {
             progress.applied = last.chain;

@@ -8,6 +8,7 @@ use crate::words::append::Chain;
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
 use crate::words::message::LogMessage;
+use crate::words::timestamp::Timestamp;
 
 /// A live record may be this far ahead of the worker's clock, in milliseconds.
 pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60 * 1000;
@@ -28,6 +29,8 @@ pub struct Applied {
     pub live: bool,
     /// What the fold has to do next.
     pub due: Due,
+    /// Log time after the batch.
+    pub now: Timestamp,
     /// Sums over the state after the batch.
     pub totals: Totals,
     /// What the batch takes in memory, roughly, in bytes.
@@ -169,11 +172,11 @@ impl Folding {
         output.truncate(applied.last().map_or(0, |message| message.outcomes_end));
         self.room = (output.len(), output.bytes().len());
         self.through = output.last().unwrap_or(self.through);
-        let (due, totals) = (self.inventory.due(), self.inventory.totals());
+        let (due, now, totals) = (self.inventory.due(), self.inventory.now(), self.inventory.totals());
         let commands: u64 = output.commands.iter().copied().map(u64::from).sum();
         let records = commands + output.dead_letters.len() as u64;
         let bytes = output.footprint() + applied.len() * size_of::<AppliedMessage>();
-        (Applied { output, messages: applied, records, live, due, totals, bytes }, done, fault)
+        (Applied { output, messages: applied, records, live, due, now, totals, bytes }, done, fault)
     }
 
     fn apply_one(&mut self, message: &LogMessage, wall_ns: i64, output: &mut Output) -> Result<(), Fault> {

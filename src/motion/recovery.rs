@@ -7,7 +7,7 @@ use super::folding::Start;
 use super::publishing::Position;
 use super::reading::Last;
 use super::shard::{RETRY_PAUSE, Shard};
-use super::snapshots::{RestoreError, Snapshots};
+use super::snapshots::{Kept, RestoreError, Snapshots};
 use crate::edges::Edges;
 use crate::edges::streams::{ReadError, StreamState, Streams as _};
 use crate::words::fault::Fault;
@@ -53,10 +53,15 @@ impl<E: Edges> Shard<E> {
         if position.through.sequence > log_last {
             return Ok(Err(Fault::OutcomesAhead { through: position.through, last: log_last }));
         }
-        let start = self.restore(&position).await?;
+        let snapshots = Snapshots::new(&self.status.shard, &self.edges);
+        let kept = snapshots.kept().await?;
+        let start = self.restore(&snapshots, &kept, &position).await?;
         let state = start.inventory.chain();
         let due = state.sequence + 1;
         if log.first_sequence > due {
+            if snapshots.kept().await? != kept {
+                return Err(ReadError::Unavailable("the log was trimmed behind newer snapshots".to_owned()));
+            }
             return Ok(Err(Fault::Gap { expected: due, found: log.first_sequence }));
         }
         tracing::info!(
@@ -74,13 +79,17 @@ impl<E: Edges> Shard<E> {
     }
 
     /// The newest state that is not ahead of what was announced; that before the first message where there is none.
-    async fn restore(&self, position: &Position) -> Result<Start, ReadError> {
-        let snapshots = Snapshots::new(&self.status.shard, &self.edges);
-        for kept in snapshots.kept().await? {
+    async fn restore(
+        &self,
+        snapshots: &Snapshots<E>,
+        kept: &[Kept],
+        position: &Position,
+    ) -> Result<Start, ReadError> {
+        for kept in kept {
             if kept.through().is_none_or(|through| through > position.through) {
                 continue;
             }
-            match snapshots.restore(&kept).await {
+            match snapshots.restore(kept).await {
                 Ok(start) => return Ok(start),
                 Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error),
                 Err(error) => {

@@ -21,7 +21,7 @@ use super::publishing::Publishing;
 use super::recovery::Recovered;
 use super::scribe::SnapshotOptions;
 use super::status::{LAG_SECONDS_MAX, Status};
-use super::ticking;
+use super::ticking::{self, Next};
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::{ReadError, Streams as _};
 use crate::edges::telemetry::{Gauges, ShardTelemetry};
@@ -153,7 +153,11 @@ impl<E: Edges> Shard<E> {
         });
         // Nothing more may come of the log that would tell.
         let is_whole = start.inventory.chain().sequence >= log_last;
-        let (due, due_now) = watch::channel(if is_whole { start.inventory.due() } else { Due::Never });
+        let (next, known) = watch::channel(Next {
+            due: if is_whole { start.inventory.due() } else { Due::Never },
+            log_time: start.inventory.now(),
+            noted_at: self.clock.monotonic(),
+        });
         let folding = Folding::new(start, position.through, log_last);
         let Fold { input, output, ended: thread } = self.start_fold(folding);
         self.status.set_inspector(input.downgrade());
@@ -162,7 +166,7 @@ impl<E: Edges> Shard<E> {
         let beside = tokio::spawn({
             let (shard, stop, fold) = (self.clone(), stop.clone(), input.downgrade());
             async move {
-                let tick = ticking::tick(&shard, due_now);
+                let tick = ticking::tick(&shard, known);
                 let all = async { tokio::join!(tick, shard.poll(), shard.scribe(last.sequence, fold)) };
                 stop.run_until_cancelled(all).await;
             }
@@ -180,7 +184,7 @@ impl<E: Edges> Shard<E> {
             stop.cancel();
             read.map_err(Stop::from)
         };
-        let ended = tokio::try_join!(read, self.publish(publishing, output, due, log_last));
+        let ended = tokio::try_join!(read, self.publish(publishing, output, next, log_last));
         stop.cancel();
         // The fold ends once its channels are closed. What panics beside the fold itself is no end to pass over.
         let well = thread.well().await;

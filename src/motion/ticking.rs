@@ -11,42 +11,63 @@ use crate::edges::streams::Streams as _;
 use crate::folds::inventory::Due;
 use crate::words::codec::{Format, encode_commands};
 use crate::words::command::{Command, Tick};
+use crate::words::timestamp::Timestamp;
 
 /// Ticks for one due time come no closer together than this: the broker's clock, which stamps them, may be behind.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The same for each further one: the pauses double up to here, so that a clock that is minutes behind does not fill the log.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Appends a tick whenever `due` says so and this worker leads, for ever. A tick is not followed by another before it was applied.
-pub(super) async fn tick<E: Edges>(shard: &Shard<E>, mut due: watch::Receiver<Due>) {
+/// What the fold has to do next, and when that was known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Next {
+    pub(super) due: Due,
+    /// Log time then.
+    pub(super) log_time: Timestamp,
+    /// The worker's monotonic time then.
+    pub(super) noted_at: Duration,
+}
+
+impl Next {
+    /// How long to wait, by whichever clock says that it is time first: this machine's, or the broker's as the log shows it. Too
+    /// early is a tick too many; too late, and nothing expires for as long as the clocks are apart.
+    fn wait(&self, wall_ns: i64, now: Duration) -> Duration {
+        let until = |time: Timestamp, from_ms: i64| {
+            Duration::from_millis(time.millis().saturating_sub(from_ms).try_into().unwrap_or(0))
+        };
+        match self.due {
+            Due::Now => Duration::ZERO,
+            Due::Never => Duration::MAX,
+            Due::At(time) => {
+                let by_log = until(time, self.log_time.millis());
+                until(time, wall_ns / 1_000_000).min(by_log.saturating_sub(now.saturating_sub(self.noted_at)))
+            }
+        }
+    }
+}
+
+/// Appends a tick whenever `next` says so and this worker leads, for ever. A tick is not followed by another before it was applied.
+pub(super) async fn tick<E: Edges>(shard: &Shard<E>, mut next: watch::Receiver<Next>) {
     let payload = Bytes::from(encode_commands(Format::Bincode, &[Command::Tick(Tick {})]));
     let (clock, status) = (&shard.clock, &shard.status);
     let (mut ticked_for, mut pause) = (Due::Never, PAUSE);
     loop {
-        let (now_due, assignment) = (*due.borrow_and_update(), shard.assigned.get());
-        let wait = match now_due {
-            _ if !shard.leads() => Duration::MAX,
-            Due::Now => Duration::ZERO,
-            Due::Never => Duration::MAX,
-            Due::At(time) => {
-                let millis = time.millis().saturating_sub(clock.wall_ns() / 1_000_000);
-                Duration::from_millis(millis.try_into().unwrap_or(0))
-            }
-        };
+        let (known, assignment) = (*next.borrow_and_update(), shard.assigned.get());
+        let wait = if shard.leads() { known.wait(clock.wall_ns(), clock.monotonic()) } else { Duration::MAX };
         tokio::select! {
             biased;
-            Ok(()) = due.changed() => continue,
+            Ok(()) = next.changed() => continue,
             _ = shard.assigned.until(|now| now != assignment) => continue,
             () = sleep(wait) => {}
         }
         match shard.edges.streams.append_log(Format::Bincode, payload.clone()).await {
             Ok(sequence) => {
                 status.wait_for(|progress| progress.applied.sequence >= sequence).await;
-                if matches!(*due.borrow(), Due::At(_)) {
-                    pause = if ticked_for == now_due { (pause * 2).min(PAUSE_MAX) } else { PAUSE };
+                if matches!(next.borrow().due, Due::At(_)) {
+                    pause = if ticked_for == known.due { (pause * 2).min(PAUSE_MAX) } else { PAUSE };
                     sleep(pause).await;
                 }
-                ticked_for = now_due;
+                ticked_for = known.due;
             }
             Err(error) => {
                 tracing::warn!(shard = status.shard, %error, "a tick was not stored; it will be tried again");

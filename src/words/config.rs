@@ -22,6 +22,8 @@ pub struct Config {
     pub worker: Worker,
     /// How streams are made.
     pub streams: StreamSettings,
+    /// When snapshots are taken, and where they are kept.
+    pub snapshots: SnapshotSettings,
     /// The shards, and the sites that they hold. Default: one shard `main` with one site `main`.
     pub shards: Shards,
 }
@@ -56,6 +58,12 @@ pub struct Worker {
     pub outcomes: Format,
     /// How long draining may take before the worker stops all the same, in milliseconds: 0 to 600,000.
     pub drain_deadline_ms: u64,
+    /// How long a lease on a shard holds without being renewed, in milliseconds: 500 to 60,000. When a worker dies, another one leads
+    /// its shards about this much later. The same for all workers.
+    pub lease_ms: u64,
+    /// How many workers should stand by for each shard this one leads, folding its log so that they can take over from memory: 0 to
+    /// 4.
+    pub standbys: usize,
     /// How the worker writes its own log lines.
     pub log: LogStyle,
     /// Whether decisions are counted and timed for `/metrics`. How far each shard is shows there all the same.
@@ -90,6 +98,25 @@ pub struct StreamSettings {
     /// The size limit of the snapshots of all shards, in bytes. A full store takes no more of them, so that logs are not
     /// trimmed. Where the broker has no room for so much, it is made smaller.
     pub snapshots_bytes_max: u64,
+}
+
+/// When snapshots are taken, and where they are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotSettings {
+    /// A snapshot is taken after so many records of a shard, and sooner while its log is half full: 1,000 and more.
+    pub every_records: u64,
+    /// How many are kept of each shard, 2 to 100. The log is trimmed behind the second-newest.
+    pub keep: usize,
+    /// A folder to keep them in, in place of the broker's object store: for a worker that is alone on its machine. Empty for the
+    /// object store.
+    pub folder: String,
+}
+
+impl Default for SnapshotSettings {
+    fn default() -> Self {
+        Self { every_records: 5_000_000, keep: 3, folder: String::new() }
+    }
 }
 
 /// Where the broker keeps a stream.
@@ -136,6 +163,8 @@ impl Default for Worker {
             name: String::new(),
             outcomes: Format::Json,
             drain_deadline_ms: 10_000,
+            lease_ms: 3_000,
+            standbys: 1,
             log: LogStyle::Text,
             metrics: true,
         }
@@ -221,6 +250,18 @@ impl Config {
         }
         if self.worker.drain_deadline_ms > 600_000 {
             return Err(wrong("worker.drain_deadline_ms: 0 to 600000"));
+        }
+        if !(500..=60_000).contains(&self.worker.lease_ms) {
+            return Err(wrong("worker.lease_ms: 500 to 60000"));
+        }
+        if self.worker.standbys > 4 {
+            return Err(wrong("worker.standbys: 0 to 4"));
+        }
+        if self.snapshots.every_records < 1_000 {
+            return Err(wrong("snapshots.every_records: 1000 and more"));
+        }
+        if !(2..=100).contains(&self.snapshots.keep) {
+            return Err(wrong("snapshots.keep: 2 to 100"));
         }
         if !(1..=5).contains(&self.streams.replicas) {
             return Err(wrong("streams.replicas: 1 to 5"));

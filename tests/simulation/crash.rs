@@ -45,7 +45,7 @@ async fn decide(crash_at: u64) -> u64 {
         () = &mut work => drop(engine),
     }
     let history = world.shards[0].history();
-    check::announced(&world, 0, &history, true).await;
+    check::announced(&world, 0, &history, history.len()).await;
     let kept = check::snapshots(&world, 0, &history).await;
     assert!(kept > 0, "no snapshot with a crash at step {crash_at}");
     first.steps.load(std::sync::atomic::Ordering::Relaxed)

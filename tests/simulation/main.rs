@@ -5,6 +5,8 @@
 //! conserved; every snapshot that is pointed to holds the state of its sequence. `WEIR_SEEDS` says how many seeds run, and
 //! `WEIR_SEED` names one to be replayed, with a trace of what happened to it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 mod check;
 mod crash;
 mod edges;

@@ -22,12 +22,16 @@ mod span;
 
 use async_nats::HeaderValue;
 use bytes::Bytes;
+use tokio::sync::mpsc;
 
 use self::append::append;
 use self::header::Incoming;
 use self::reader::Wanted;
 use self::request::Which;
 use self::span::Span;
+use super::Edges;
+use super::folder::{FolderObjects, FolderReader};
+use super::objects::{ObjectInfo, ObjectReader, Objects};
 use super::streams::{AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, StreamState, Streams};
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
@@ -189,12 +193,70 @@ impl Streams for JetStreams {
     }
 }
 
-/// All edges in JetStream.
+/// The edges of a worker: streams and tables in JetStream, snapshots there or in a folder.
 #[derive(Clone, Copy, Debug)]
 pub enum InJetStream {}
 
-impl super::Edges for InJetStream {
+impl Edges for InJetStream {
     type Streams = JetStreams;
-    type Keys = super::memory::MemoryKeys;
-    type Objects = super::memory::MemoryObjects;
+    type Keys = JetKeys;
+    type Objects = Store;
+}
+
+/// Where snapshots are kept.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// In the broker's object store.
+    JetStream(JetObjects),
+    /// In a folder of this machine.
+    Folder(FolderObjects),
+}
+
+/// Reads one object of a [`Store`].
+pub enum StoreReader {
+    /// From the broker.
+    JetStream(Box<JetObjectReader>),
+    /// From a file.
+    Folder(FolderReader),
+}
+
+impl Objects for Store {
+    type Reader = StoreReader;
+
+    async fn write(&self, name: &str, chunks: mpsc::Receiver<Bytes>) -> Result<u64, AppendError> {
+        match self {
+            Self::JetStream(objects) => objects.write(name, chunks).await,
+            Self::Folder(objects) => objects.write(name, chunks).await,
+        }
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<StoreReader>, ReadError> {
+        Ok(match self {
+            Self::JetStream(objects) => objects.read(name).await?.map(Box::new).map(StoreReader::JetStream),
+            Self::Folder(objects) => objects.read(name).await?.map(StoreReader::Folder),
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<ObjectInfo>, ReadError> {
+        match self {
+            Self::JetStream(objects) => objects.list().await,
+            Self::Folder(objects) => objects.list().await,
+        }
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), AppendError> {
+        match self {
+            Self::JetStream(objects) => objects.remove(name).await,
+            Self::Folder(objects) => objects.remove(name).await,
+        }
+    }
+}
+
+impl ObjectReader for StoreReader {
+    async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        match self {
+            Self::JetStream(reader) => reader.next().await,
+            Self::Folder(reader) => reader.next().await,
+        }
+    }
 }
