@@ -15,7 +15,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use weir::edges::clock::SystemClock;
 use weir::edges::telemetry::Telemetry;
 use weir::folds::inventory::{Counts, Output};
-use weir::motion::folding::Folding;
+use weir::motion::folding::{Folding, Start};
 use weir::words::codec::{
     Format, FrameWriter, commands, decode_outcome, encode_commands, write_json_outcome,
 };
@@ -104,7 +104,7 @@ fn replay(criterion: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("400 messages", |bencher| {
         bencher.iter_batched(
-            || Folding::new(State::with_open(0).inventory, last, last.sequence),
+            || Folding::new(Start { inventory: State::with_open(0).inventory, through: last }, last, last.sequence),
             |mut folding| {
                 folding.step(&log, 0, |applied| !black_box(applied).messages.is_empty()).expect("a good log");
                 folding
