@@ -104,7 +104,13 @@ fn replay(criterion: &mut Criterion) {
     group.sample_size(10);
     group.bench_function("400 messages", |bencher| {
         bencher.iter_batched(
-            || Folding::new(Start { inventory: State::with_open(0).inventory, through: last }, last, last.sequence),
+            || {
+                Folding::new(
+                    Start { inventory: State::with_open(0).inventory, through: last },
+                    last,
+                    last.sequence,
+                )
+            },
             |mut folding| {
                 folding.step(&log, 0, |applied| !black_box(applied).messages.is_empty()).expect("a good log");
                 folding

@@ -54,7 +54,7 @@ pub trait Keys: Clone + Send + Sync + 'static {
     /// The value of `key`; none where it was never put, or was removed.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Entry>, ReadError>> + Send;
 
-    /// All values, ascending by key; [`ReadError::Unreadable`] where there are more than [`KEYS_MAX`].
+    /// All values, ascending by key; [`ReadError::Unreadable`] where there are more than [`KEYS_MAX`]. Costs a request a key.
     fn all(&self) -> impl Future<Output = Result<Vec<(String, Entry)>, ReadError>> + Send;
 
     /// Puts a value, if the key's revision is `expected` (0: it is not there), and gives the new revision. A value larger

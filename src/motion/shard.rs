@@ -203,7 +203,12 @@ impl<E: Edges> Shard<E> {
 
     /// Whether the log begins behind `sequence`: then snapshots hold what is missing, or else recovery will say so.
     async fn is_trimmed(&self, sequence: u64) -> bool {
-        self.edges.streams.log_state().await.is_ok_and(|log| log.first_sequence > sequence)
+        loop {
+            match self.edges.streams.log_state().await {
+                Ok(log) => return log.first_sequence > sequence,
+                Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+            }
+        }
     }
 
     fn start_fold(&self, folding: Folding) -> Fold {

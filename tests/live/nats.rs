@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use async_nats::jetstream::stream::Config;
 use serde_json::Value;
 use weir::edges::jetstream::{Connection, Connections};
 
@@ -41,7 +42,7 @@ impl Server {
         server
     }
 
-    /// Starts three servers of one cluster and waits until they have chosen a leader.
+    /// Starts three servers of one cluster and waits until they can keep three copies.
     pub(crate) async fn start_three() -> [Self; 3] {
         // Each must know the others' ports beforehand.
         let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
@@ -58,6 +59,13 @@ impl Server {
         for server in &servers {
             server.wait_until_ready().await;
         }
+        let context = async_nats::jetstream::new(async_nats::connect(servers[0].url()).await.unwrap());
+        until("three copies of a stream", async || {
+            let probe = Config { name: "PROBE".to_owned(), num_replicas: 3, ..Config::default() };
+            context.create_stream(probe).await.ok()
+        })
+        .await;
+        context.delete_stream("PROBE").await.unwrap();
         servers
     }
 

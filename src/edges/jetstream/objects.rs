@@ -98,7 +98,7 @@ impl JetObjects {
     pub async fn sweep(&self, idle: Duration) -> Result<(), AppendError> {
         let unread = |error: ReadError| AppendError::Unavailable(error.to_string());
         let (context, StoreNames { stream, chunks, .. }) = (self.context(), &*self.names);
-        let Some(now) = request::info(&context, stream).await.map_err(unread)?.at else { return Ok(()) };
+        let Some(now) = request::info(&context, stream).await.map_err(unread)?.at() else { return Ok(()) };
         // The chunks first: those of an object that is made meanwhile are not among them, or are its own by then.
         let filter = format!("{chunks}>");
         let mut subjects: BTreeSet<String> = request::subjects(&context, stream, &filter, OBJECTS_MAX)

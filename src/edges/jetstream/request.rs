@@ -30,9 +30,7 @@ const REQUESTS_MAX: usize = 64;
 pub(super) struct StreamInfo {
     pub(super) config: StreamConfig,
     state: State,
-    /// The server's time.
-    #[serde(rename = "ts")]
-    pub(super) at: Option<Timestamp>,
+    ts: Option<String>,
 }
 
 /// A stream's settings by the names that the server gives them. What is absent is off or unlimited.
@@ -73,6 +71,11 @@ struct State {
 }
 
 impl StreamInfo {
+    /// The server's time.
+    pub(super) fn at(&self) -> Option<Timestamp> {
+        self.ts.as_deref()?.parse().ok()
+    }
+
     pub(super) fn state(&self) -> StreamState {
         let State { messages, bytes, first_seq, last_seq } = self.state;
         StreamState {

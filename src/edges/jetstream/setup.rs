@@ -246,13 +246,14 @@ async fn create(context: &Context, wanted: Wanted, settings: &StreamSettings) ->
 
 /// Whether a stream was not made because its limit is larger than what the server, the cluster or the account has left.
 fn lacks_room(answer: &async_nats::jetstream::Error) -> bool {
-    matches!(
-        answer.error_code(),
+    match answer.error_code() {
         ErrorCode::STORAGE_RESOURCES_EXCEEDED
-            | ErrorCode::MEMORY_RESOURCES_EXCEEDED
-            | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
-            | ErrorCode::INSUFFICIENT_RESOURCES
-            | ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED
-            | ErrorCode::CLUSTER_NO_PEERS
-    )
+        | ErrorCode::MEMORY_RESOURCES_EXCEEDED
+        | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED
+        | ErrorCode::INSUFFICIENT_RESOURCES
+        | ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED => true,
+        // One code for whatever keeps a cluster from finding places: also servers that are away.
+        ErrorCode::CLUSTER_NO_PEERS => answer.to_string().contains("insufficient storage"),
+        _ => false,
+    }
 }
