@@ -51,7 +51,7 @@ pub(super) async fn audit(args: Args) -> anyhow::Result<Ended> {
     shards.retain(|(shard, _)| args.shard.is_empty() || args.shard.contains(shard));
     let (mut views, mut agree) = (Vec::new(), true);
     for (shard, edges) in shards {
-        let ended = audit::audit(&shard, &edges, from, &pace).await;
+        let ended = Box::pin(audit::audit(&shard, &edges, from, &pace)).await;
         agree &= ended.as_ref().is_ok_and(Findings::agrees);
         let view = match ended {
             Ok(findings) => view(&shard, &findings),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
+mod audit;
+mod auditing;
 mod bench;
 mod cli;
 mod contract;

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use weir::edges::ShardEdges;
+use weir::edges::clock::SystemClock;
 use weir::edges::memory::InMemory;
 use weir::folds::inventory::{Digests, Due, Inventory, Output};
+use weir::motion::audit::{From, Pace, audit};
+use weir::motion::fold::FoldOn;
 use weir::motion::snapshots::Snapshots;
 use weir::words::append::Chain;
 use weir::words::codec::{decode_outcome, outcomes};
@@ -79,7 +82,7 @@ pub(crate) async fn announced(world: &World, shard: usize, history: &[LogMessage
 }
 
 /// Every snapshot that is pointed to and has not rotted holds the state of its sequence; nothing of it was not announced; and the
-/// log still holds what comes after the older of them.
+/// log still holds what comes after the older of them. The audit agrees.
 pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage]) -> usize {
     let seed = world.seed;
     let truth = &world.shards[shard];
@@ -113,6 +116,10 @@ pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage
     if kept.len() < 2 {
         assert_eq!(first, 1, "seed {seed}: trimmed behind the newest snapshot");
     }
+    let pace = Pace { fold_on: FoldOn::Task, clock: SystemClock::shared(), rests: 0 };
+    let findings = audit(&format!("s{shard}"), &edges, From::Farthest, &pace).await;
+    let findings = findings.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    assert_eq!(findings.first, None, "seed {seed}: shard {shard}");
     kept.len()
 }
 

@@ -27,15 +27,15 @@ impl Audits {
     }
 
     pub(super) fn new(telemetry: &Telemetry, shard: &str) -> Self {
-        let own = ("shard", shard.to_owned());
+        let own = [("shard", shard.to_owned())];
         let ended =
-            |end: &str| telemetry.counter("weir_audits_total", &[own.clone(), ("end", end.to_owned())]);
+            |end: &str| telemetry.counter("weir_audits_total", &[own[0].clone(), ("end", end.to_owned())]);
         Self {
             agrees: ended("agrees"),
             disagrees: ended("disagrees"),
             failed: ended("failed"),
-            disagreements: telemetry.counter("weir_audit_disagreements_total", &[own.clone()]),
-            last_success: telemetry.gauge("weir_audit_last_success_timestamp_seconds", &[own.clone()]),
+            disagreements: telemetry.counter("weir_audit_disagreements_total", &own),
+            last_success: telemetry.gauge("weir_audit_last_success_timestamp_seconds", &own),
         }
     }
 
