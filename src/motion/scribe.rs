@@ -156,7 +156,12 @@ impl<E: Edges> Shard<E> {
         }
         let all = snapshots.point(&kept, self.options.snapshots.keep.max(KEEP_LEAST)).await?;
         if let [_, second, ..] = all.as_slice() {
-            self.edges.streams.trim_log(second.sequence).await?;
+            // Never past what is announced, by the stream's own word: it may have lost some.
+            let asked = self.ask().await;
+            let (position, _) = asked.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+            if second.through().is_some_and(|through| through <= position.through) {
+                self.edges.streams.trim_log(second.sequence).await?;
+            }
         }
         snapshots.prune(&all).await?;
         Ok(Some(kept))
