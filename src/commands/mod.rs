@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 stored but not decided in time, 78 wrong configuration.
 
 mod answers;
+mod audit;
 mod bench;
 mod check;
 mod connect;
@@ -58,6 +59,8 @@ enum Command {
     Policy(policy::Command),
     /// Show the shards: how far each is, how far behind, its digests
     Status(status::Args),
+    /// Fold the logs again and compare all that was announced, and the snapshots; exit code 1 where they disagree
+    Audit(audit::Args),
     /// List what was no command, show it, send it again
     #[command(subcommand)]
     Dead(dead::Command),
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
             Command::Stock(command) => stock::stock(command).await,
             Command::Policy(command) => policy::policy(command).await,
             Command::Status(args) => status::status(args).await,
+            Command::Audit(args) => audit::audit(args).await,
             Command::Dead(command) => dead::dead(command).await,
             Command::Bench(args) => bench::bench(args).await,
             Command::BenchPart(part) => bench::part(part).await,

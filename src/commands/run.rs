@@ -17,6 +17,7 @@ use crate::edges::clock::SystemClock;
 use crate::edges::jetstream::{SetupError, verify};
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::telemetry::Telemetry;
+use crate::motion::audit::AuditOptions;
 use crate::motion::leases::LeaseOptions;
 use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
@@ -113,6 +114,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let SnapshotSettings { every_records, keep, .. } = config.snapshots;
     let options = ShardOptions {
         snapshots: SnapshotOptions { every_records, keep },
+        audits: AuditOptions::every(Duration::from_mins(config.worker.audit_every_minutes)),
         ..ShardOptions::new(&writer(&config), config.worker.outcomes)
     };
     let deadline = Duration::from_millis(config.worker.drain_deadline_ms);

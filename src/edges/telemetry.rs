@@ -4,6 +4,8 @@
 //! histograms, recorded once a message with its number of outcomes, and rendered here as classic buckets: the
 //! exporter's own histograms would keep every sample until a scrape.
 
+mod audits;
+
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use metrics::{Counter, Gauge, Key, KeyName, Label, Level, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+pub use audits::Audits;
 
 use super::streams::{AppendError, StreamState};
 use crate::folds::inventory::{Counts, Totals};
@@ -116,6 +120,7 @@ impl Telemetry {
         gauge("weir_skus_out_of_stock", "SKUs with nothing available.");
         gauge("weir_stream_bytes", "Bytes that the stream holds.");
         gauge("weir_stream_limit_bytes", "Bytes that the stream may hold; 0 where there is no limit.");
+        Audits::describe(counter, gauge);
     }
 
     fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
@@ -165,6 +170,7 @@ impl Telemetry {
                 .map(|end| self.counter("weir_snapshots_total", &[own.clone(), label("end", end)])),
             snapshot_sequence: gauge("weir_snapshot_sequence"),
             snapshot_bytes: gauge("weir_snapshot_bytes"),
+            audits: Audits::new(self, shard),
             roles: ROLES.map(|role| gauge_of("weir_role", "role", role)),
             append_failures: ["conflict", "full", "too_large", "timed_out", "unavailable"]
                 .map(|why| self.counter("weir_append_failures_total", &[own.clone(), label("why", why)])),
@@ -250,6 +256,8 @@ pub struct ShardTelemetry {
     snapshots: [Counter; 3],
     snapshot_sequence: Gauge,
     snapshot_bytes: Gauge,
+    /// What its audits came to.
+    pub audits: Audits,
     roles: [Gauge; ROLES.len()],
     append_failures: [Counter; 5],
     lag_messages: Gauge,

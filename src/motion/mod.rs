@@ -5,6 +5,7 @@
 
 mod announcing;
 pub mod assigned;
+pub mod audit;
 pub mod fold;
 pub mod folding;
 pub mod leases;

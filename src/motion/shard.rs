@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::assigned::Assigned;
+use super::audit::AuditOptions;
 use super::fold::{self, Fold, FoldOn};
 use super::folding::{Applied, AppliedMessage, Folding};
 use super::leases::Role;
@@ -49,6 +50,8 @@ pub struct ShardOptions {
     pub format: Format,
     /// When snapshots are taken.
     pub snapshots: SnapshotOptions,
+    /// When standbys audit.
+    pub audits: AuditOptions,
     /// Where the folds run.
     pub fold_on: FoldOn,
 }
@@ -61,6 +64,7 @@ impl ShardOptions {
             writer: writer.to_owned(),
             format,
             snapshots: SnapshotOptions::default(),
+            audits: AuditOptions::default(),
             fold_on: FoldOn::default(),
         }
     }
@@ -167,7 +171,8 @@ impl<E: Edges> Shard<E> {
             let (shard, stop, fold) = (self.clone(), stop.clone(), input.downgrade());
             async move {
                 let tick = ticking::tick(&shard, known);
-                let all = async { tokio::join!(tick, shard.poll(), shard.scribe(last.sequence, fold)) };
+                let scribe = shard.scribe(last.sequence, fold);
+                let all = async { tokio::join!(tick, shard.poll(), scribe, shard.watch()) };
                 stop.run_until_cancelled(all).await;
             }
         });

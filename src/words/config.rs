@@ -64,6 +64,9 @@ pub struct Worker {
     /// How many workers should stand by for each shard this one leads, folding its log so that they can take over from memory: 0 to
     /// 4.
     pub standbys: usize,
+    /// How often a standby audits each of its shards by itself, in minutes: 0 (never) to 100,000. Once a day finds what is wrong
+    /// while log, outcomes and snapshots still show how it came about, and costs little.
+    pub audit_every_minutes: u64,
     /// How the worker writes its own log lines.
     pub log: LogStyle,
     /// Whether decisions are counted and timed for `/metrics`. How far each shard is shows there all the same.
@@ -165,6 +168,7 @@ impl Default for Worker {
             drain_deadline_ms: 10_000,
             lease_ms: 3_000,
             standbys: 1,
+            audit_every_minutes: 1_440,
             log: LogStyle::Text,
             metrics: true,
         }
@@ -256,6 +260,9 @@ impl Config {
         }
         if self.worker.standbys > 4 {
             return Err(wrong("worker.standbys: 0 to 4"));
+        }
+        if self.worker.audit_every_minutes > 100_000 {
+            return Err(wrong("worker.audit_every_minutes: 0 to 100000"));
         }
         if self.snapshots.every_records < 1_000 {
             return Err(wrong("snapshots.every_records: 1000 and more"));
