@@ -97,9 +97,7 @@ pub(crate) async fn kept(world: &World, shard: usize) -> Vec<Kept> {
 pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage]) -> usize {
     let seed = world.seed;
     let truth = &world.shards[shard];
-    let edges: ShardEdges<InMemory> =
-        ShardEdges { streams: truth.streams(), pointers: world.keys.clone(), objects: world.objects.clone() };
-    let snapshots = Snapshots::new(&format!("s{shard}"), &edges);
+    let snapshots = store(world, shard);
     let kept = snapshots.kept().await.unwrap();
     let announced = truth.appends().await.last().map_or(Identity::START, |last| last.append.header.through);
     for kept in &kept {

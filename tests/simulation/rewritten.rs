@@ -54,7 +54,7 @@ async fn rewrite(seed: u64) {
     if late {
         workers.push(start(setting.workers));
     }
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     end.send(true).unwrap();
     for (number, worker) in workers.into_iter().enumerate() {
         let faults = worker.await.unwrap();

@@ -20,7 +20,7 @@ const SEEDS: u64 = 2_000;
 /// Of so many seeds one runs twice.
 const TWICE: u64 = 40;
 /// How long, in virtual time, workers have to come to an end once nothing goes wrong any more.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// How many messages a shard is sent at most.
 const MESSAGES_MAX: usize = 90;
 
