@@ -17,6 +17,10 @@
 //!            (stored first)            (task)   (thread)    (task, behind a fence)
 //! ```
 //!
+//! Workers share the shards by [leases](motion::leases): each has a leader, which publishes, and standbys, which fold the same log,
+//! compare, and take over from memory. A lease is a hint; only the fence of the outcome stream is safety. Standbys take
+//! [snapshots](motion::snapshots) (a lone leader has a second fold take them beside it), and the log is trimmed behind them.
+//!
 //! # Invariants
 //!
 //! - **Nothing else changes state**: not the configuration, not a clock, not an operator. What the fold is told comes as
@@ -26,6 +30,8 @@
 //! - **One outcome per identity** (sequence, index, place), in ascending order: each append to the outcome stream says
 //!   `from` where it goes on and `through` where it ends, and is accepted only behind the one that its writer saw. Two
 //!   workers on one shard are harmless ([`motion::publishing`]).
+//! - **A snapshot never swallows an outcome**: it is used only where all that it holds was announced, by the outcome stream's own
+//!   word, and the log is trimmed only behind the second-newest that was read back ([`motion::scribe`]).
 //! - **Two folds of one log agree**, to the byte: the *chain*, a hash over all that was applied and decided, is in the
 //!   header of every append, and a fold that disagrees with what was announced halts.
 //! - **Stock is conserved**: for every SKU, received + adjusted by counts + restocked = on hand + shipped, and reserved is
@@ -43,8 +49,8 @@
 //! | 0 | [`words`] | commands, outcomes, policy, faults, configuration, codecs: plain data |
 //! | 1 | [`folds`] | the inventory, which decides: no async, no clock, no IO |
 //! | 2 | [`edges`] | clock, telemetry; streams, tables and objects in JetStream and in memory, each under one contract |
-//! | 3 | [`motion`] | how a shard moves: recovering, folding, publishing, ticking |
-//! | 4 | [`process`] | the engine, which wires and drains shards; the admin server |
+//! | 3 | [`motion`] | how a shard moves: recovering, folding, publishing, ticking, snapshots, leases |
+//! | 4 | [`process`] | the engine, which wires, shares and drains shards; the admin server |
 //! | 5 | [`commands`] | the command line |
 
 pub mod commands;

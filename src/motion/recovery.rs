@@ -53,13 +53,16 @@ impl<E: Edges> Shard<E> {
         if position.through.sequence > log_last {
             return Ok(Err(Fault::OutcomesAhead { through: position.through, last: log_last }));
         }
+        let announced = position.through;
         let snapshots = Snapshots::new(&self.status.shard, &self.edges);
         let kept = snapshots.kept().await?;
         let start = self.restore(&snapshots, &kept, &position).await?;
         let state = start.inventory.chain();
         let due = state.sequence + 1;
         if log.first_sequence > due {
-            if snapshots.kept().await? != kept {
+            // What was asked one after the other may belong to different moments.
+            let moved = self.ask().await?.0.through != announced || snapshots.kept().await? != kept;
+            if moved {
                 return Err(ReadError::Unavailable("the log was trimmed behind newer snapshots".to_owned()));
             }
             return Ok(Err(Fault::Gap { expected: due, found: log.first_sequence }));

@@ -73,7 +73,7 @@ impl<E: Edges> Shard<E> {
             tokio::time::sleep(LOOK_INTERVAL).await;
             let progress = self.status.progress();
             let records = distance.note(progress.applied.sequence, progress.records);
-            if !self.is_due(records, progress.log) || !self.assigned.get().scribe {
+            if !self.is_due(records, distance.newest, progress.log) || !self.assigned.get().scribe {
                 continue;
             }
             // Another may have taken one.
@@ -116,11 +116,13 @@ impl<E: Edges> Shard<E> {
         }
     }
 
-    /// A snapshot is due after its many records; sooner where the log is half full, which only trimming helps.
-    fn is_due(&self, records: u64, log: StreamState) -> bool {
+    /// A snapshot is due after its many records; sooner where the log is half full, which only trimming helps. Where nothing came
+    /// since the newest one (a full log takes nothing), a second one of the same state lets the log be trimmed behind both.
+    fn is_due(&self, records: u64, newest: u64, log: StreamState) -> bool {
         let every = self.options.snapshots.every_records;
         let half_full = log.bytes_max > 0 && log.bytes > log.bytes_max / 2;
-        records >= if half_full { (every / 16).max(1) } else { every }
+        let nothing_came = records == 0 && log.first_sequence <= newest;
+        records >= every || (half_full && (records >= (every / 16).max(1) || nothing_came))
     }
 
     /// Takes a snapshot, points to it, trims behind the one before; none where there was nothing to take.
@@ -154,7 +156,12 @@ impl<E: Edges> Shard<E> {
         }
         let all = snapshots.point(&kept, self.options.snapshots.keep.max(KEEP_LEAST)).await?;
         if let [_, second, ..] = all.as_slice() {
-            self.edges.streams.trim_log(second.sequence).await?;
+            // Never past what is announced, by the stream's own word: it may have lost some.
+            let asked = self.ask().await;
+            let (position, _) = asked.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+            if second.through().is_some_and(|through| through <= position.through) {
+                self.edges.streams.trim_log(second.sequence).await?;
+            }
         }
         snapshots.prune(&all).await?;
         Ok(Some(kept))
@@ -176,7 +183,7 @@ impl<E: Edges> Shard<E> {
             }
         }
         let last = Last::of_state(&start.inventory);
-        if last.sequence >= target {
+        if last.sequence > target || target == 0 {
             return Ok(None);
         }
         let over = |what: String| ReadError::Unreadable(format!("the fold beside: {what}"));

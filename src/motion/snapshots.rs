@@ -178,15 +178,19 @@ impl<E: Edges> Snapshots<E> {
         Ok(bytes == kept.bytes && format!("{:016x}", hash.digest()) == kept.hash)
     }
 
-    /// Points to a snapshot, as the newest or where it belongs, keeps the newest `keep`, and gives those, newest first.
+    /// Points to a snapshot as the newest one, keeps the newest `keep`, and gives those, newest first. One that is older than
+    /// the newest comes too late and is not pointed to: what is older than all that is kept may be removed at any time.
     pub(super) async fn point(&self, kept: &Kept, keep: usize) -> Result<Vec<Kept>, AppendError> {
         for _ in 0..POINTING_TRIES {
             let read = self.read_pointers().await;
             let (mut pointers, revision) =
                 read.map_err(|error| AppendError::Unavailable(error.to_string()))?;
-            pointers.snapshots.retain(|known| known.name != kept.name);
-            let place = pointers.snapshots.partition_point(|known| known.sequence >= kept.sequence);
-            pointers.snapshots.insert(place, kept.clone());
+            let newest = pointers.snapshots.first();
+            // A change that timed out may have been made.
+            if newest.is_some_and(|newest| newest.sequence > kept.sequence || newest.name == kept.name) {
+                return Ok(pointers.snapshots);
+            }
+            pointers.snapshots.insert(0, kept.clone());
             pointers.snapshots.truncate(keep);
             let value = serde_json::to_vec(&pointers).expect("plain texts and numbers");
             match self.pointers.put(&self.key(), value.into(), revision).await {
@@ -206,7 +210,7 @@ impl<E: Edges> Snapshots<E> {
         let oldest = kept.iter().map(|kept| kept.sequence).min().unwrap_or(0);
         for object in listed {
             let sequence = sequence_of(&self.shard, &object.name);
-            if sequence.is_some_and(|sequence| sequence <= oldest)
+            if sequence.is_some_and(|sequence| sequence < oldest)
                 && !kept.iter().any(|kept| kept.name == object.name)
             {
                 self.objects.remove(&object.name).await?;

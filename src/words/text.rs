@@ -14,9 +14,12 @@ pub const ID_BYTES_MAX: usize = 64;
 #[must_use]
 pub fn is_id(text: &str) -> bool {
     let length = text.len();
-    if length == 0 || length > ID_BYTES_MAX {
-        return false;
-    }
+    length > 0 && length <= ID_BYTES_MAX && has_no_control(text)
+}
+
+/// Whether a text has no control characters, as no id has.
+#[must_use]
+pub fn has_no_control(text: &str) -> bool {
     is_printable_ascii(text.as_bytes()) || !text.chars().any(char::is_control)
 }
 

@@ -103,7 +103,7 @@ fn snapshot_v1() {
     };
     assert_eq!(restored.snapshot_head(), head);
     let digests = restored.digests();
-    assert_eq!((digests.state, digests.ledger), (0xd85f_5512_2346_784f, 0x08e8_59c3_1833_1b32));
+    assert_eq!((digests.state, digests.ledger), (0xe3e3_735f_92cd_80d6, 0x17c4_c6b1_51df_35aa));
     assert_eq!(digests, shard.inventory.digests());
     assert_eq!(restored.totals(), shard.inventory.totals());
     assert_eq!(restored.check_books(), Ok(()));

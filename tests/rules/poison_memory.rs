@@ -5,7 +5,7 @@ use weir::words::codec::Format;
 
 use crate::golden::golden;
 use crate::poison::MIB;
-use crate::snapshot_poison::{Chunks, ORDERS, PREFIX};
+use crate::snapshot_poison::{Chunks, HEAD, ORDERS, PREFIX};
 use crate::support::{Shard, snapshot};
 
 /// Peak memory of this process in KiB, as the kernel counted it.
@@ -82,9 +82,10 @@ fn snapshots_take_memory_in_proportion() {
             }
             // Orders without number, by the head.
             1 => {
-                let head = &mut chunks.0[0].1;
-                head.truncate(head.len() - 3);
-                head.extend_from_slice(&[253, 255, 255, 255, 255, 255, 255, 255, 255]);
+                chunks.records(HEAD, |head| {
+                    head.truncate(head.len() - 3);
+                    head.extend_from_slice(&[253, 255, 255, 255, 255, 255, 255, 255, 255]);
+                });
                 let (restoring, fed) = fed(&chunks.framed());
                 assert_eq!(restoring.head().unwrap().orders, u64::MAX);
                 assert!(fed.unwrap_err().to_string().ends_with("the head says another number of orders"));
@@ -92,7 +93,7 @@ fn snapshots_take_memory_in_proportion() {
             }
             // A MiB of slots that are not used: nothing is smaller, and larger when it is read.
             _ => {
-                *chunks.payload(ORDERS) = vec![7; MIB];
+                chunks.records(ORDERS, |records| *records = vec![7; MIB - 5_000]);
                 let (restoring, fed) = fed(&chunks.framed());
                 assert!(matches!(fed, Err(SnapshotError::Malformed { .. })));
                 vec![restoring]

@@ -15,7 +15,7 @@ use crate::wire::bincode_of;
 pub(crate) const PREFIX: [u8; 12] = *b"WEIRSNAP\x01\0\0\0";
 const HEADER_BYTES: usize = 13;
 
-const HEAD: u8 = 1;
+pub(crate) const HEAD: u8 = 1;
 const BASICS: u8 = 2;
 const STOCK: u8 = 3;
 pub(crate) const ORDERS: u8 = 4;
@@ -72,15 +72,12 @@ impl Chunks {
             it.held_orders,
         );
         let totals = bincode_of(&(stock.skus, stock.out_of_stock, stock.on_hand, stock.reserved, orders));
-        let end = self.payload(END);
-        end.splice(..end.len() - 16, totals);
+        self.records(END, |records| drop(records.splice(..records.len() - 16, totals)));
     }
 
     fn set_digests(&mut self, digests: Digests) {
-        let end = self.payload(END);
-        end.truncate(end.len() - 16);
-        end.extend_from_slice(&digests.state.to_le_bytes());
-        end.extend_from_slice(&digests.ledger.to_le_bytes());
+        let digests = [digests.state.to_le_bytes(), digests.ledger.to_le_bytes()].concat();
+        self.records(END, |records| drop(records.splice(records.len() - 16.., digests)));
     }
 
     /// As somebody writes it who wants it to be taken: with good checksums, totals and digests. The bytes, and what comes of
@@ -104,8 +101,25 @@ impl Chunks {
         panic!("what was mended is still not what was found");
     }
 
-    pub(crate) fn payload(&mut self, kind: u8) -> &mut Vec<u8> {
+    fn payload(&mut self, kind: u8) -> &mut Vec<u8> {
         &mut self.0.iter_mut().find(|(other, _)| *other == kind).unwrap().1
+    }
+
+    /// Changes the records of a kind, and leaves their texts as they are.
+    pub(crate) fn records(&mut self, kind: u8, change: impl FnOnce(&mut Vec<u8>)) {
+        let payload = self.payload(kind);
+        let (length, rest) = payload.split_at(4);
+        let (records, texts) = rest.split_at(u32::from_le_bytes(length.try_into().unwrap()) as usize);
+        let mut records = records.to_vec();
+        change(&mut records);
+        let length = u32::try_from(records.len()).unwrap().to_le_bytes();
+        *payload = [&length[..], &records, texts].concat();
+    }
+
+    fn with(&self, kind: u8, change: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut chunks = self.clone();
+        chunks.records(kind, change);
+        chunks
     }
 
     /// With other bytes in the place of some.
@@ -295,53 +309,46 @@ fn says(chunks: &Chunks, expected: &str) {
 #[test]
 fn what_is_wrong_is_said() {
     let chunks = golden_chunks();
-    says(&chunks.patched(ORDERS, b"\x03100", b"\x03101"), ": an order is there twice");
-    says(&chunks.patched(CLOSED, b"\x03F-5", b"\x03H-2"), ": an order is there twice");
-    says(&chunks.patched(STOCK, b"\x01B\0", b"\x01A\0"), ": a SKU is there twice");
-    says(&chunks.patched(FACTS, b"\x03S-2", b"\x03S-1"), ": a fact is there twice");
-    says(&chunks.patched(BASICS, b"\x04west", b"\x04main"), ": a site is there twice");
-    says(&chunks.patched(ORDERS, b"\x03100", b"\x031\n0"), "is empty, too long, or has control characters");
-    says(&chunks.patched(ORDERS, b"\x03100", b"\x031\xff0"), ": an id is not UTF-8");
-    says(&chunks.patched(ORDERS, b"\x03100", b"\x001"), "is empty, too long, or has control characters");
-    says(&chunks.patched(FACTS, b"\x03S-2", b"\xfb\x03\0S-2"), ": a number is not at its shortest");
-    says(
-        &chunks.patched(FACTS, b"\x03S-2", b"\xfd\xff\xff\xff\xff\xff\xff\xff\xff"),
-        ": a record ends too soon",
-    );
-    says(&chunks.patched(FACTS, b"\x03S-2", b"\xff"), ": a record ends too soon");
+    says(&chunks.patched(ORDERS, b"100101", b"101101"), ": an order is there twice");
+    says(&chunks.patched(CLOSED, b"F-5", b"H-2"), ": an order is there twice");
+    says(&chunks.patched(STOCK, b"ABC", b"AAC"), ": a SKU is there twice");
+    says(&chunks.patched(FACTS, b"S-1S-2", b"S-1S-1"), ": a fact is there twice");
+    says(&chunks.patched(BASICS, b"mainwest", b"mainmain"), ": a site is there twice");
+    says(&chunks.patched(ORDERS, b"100101", b"1\n0101"), ": an id has control characters");
+    says(&chunks.patched(ORDERS, b"100101", b"1\xff0101"), ": an id is not UTF-8");
+    says(&chunks.patched(ORDERS, b"100101", b"1001012"), ": a record ends too soon");
+    says(&chunks.with(STOCK, |records| records[0] = 0), ": an id is empty or too long");
+    says(&chunks.with(STOCK, |records| records[0] = 65), ": an id is empty or too long");
+    says(&chunks.with(STOCK, |records| records[0] = 2), ": an id ends too soon, or within a character");
+    says(&chunks.with(RELEASES, |records| *records = vec![251, 2, 0]), ": a number is not at its shortest");
+    says(&chunks.with(RELEASES, |records| *records = vec![253, 2, 0]), ": a record ends too soon");
+    says(&chunks.with(RELEASES, |records| records[0] = 255), ": a record ends too soon");
+    says(&chunks.with(RELEASES, |records| records[0] = 200), ": a SKU that there is not");
+    says(&chunks.with(RELEASES, |records| records.push(records[0])), ": a SKU is released twice");
+    says(&chunks.with(SEARCHES, |records| records.extend_from_within(..)), ": a SKU is searched for twice");
+    says(&chunks.with(SEARCHES, |records| records[0] = 77), ": a SKU that there is not");
+    let unknown = ": something was found by a search that there is not";
+    says(&chunks.with(FOUND, |records| records[0] = 1), unknown);
+    says(&chunks.with(FOUND, |records| records[7] = 0), ": what searches found is out of order");
+    says(&chunks.with(SETTLED, |records| records[0] = 250), ": an order is settled, and in no queue");
+    says(&chunks.with(BASICS, |records| records.push(0)), ": bytes behind the last field");
+    let last = |records: &mut Vec<u8>| *records.iter_mut().nth_back(1).unwrap() ^= 1;
+    says(&chunks.with(HEAD, last), ": the head says another number of orders");
+    let mut longer = chunks.clone();
+    longer.payload(RELEASES)[0] = 2;
+    says(&longer, ": a chunk is shorter than its records");
 
-    let with = |kind: u8, change: &dyn Fn(&mut Vec<u8>)| {
-        let mut chunks = chunks.clone();
-        change(chunks.payload(kind));
-        chunks
-    };
-    let unused = &chunks.clone().payload(UNUSED).clone();
+    let mut unused = Vec::new();
+    chunks.with(UNUSED, |records| unused.clone_from(records));
     assert!(unused.len() == 4 && !unused.contains(&0), "{unused:?}");
-    let twice = |payload: &mut Vec<u8>| payload[1] = payload[0];
-    says(&with(UNUSED, &twice), ": a slot is named unused that is used, or was named before");
-    says(
-        &with(UNUSED, &|payload| payload[0] = 0),
-        ": a slot is named unused that is used, or was named before",
-    );
-    says(&with(UNUSED, &|payload| payload.truncate(1)), ": a slot is not used, and not named so");
-    says(
-        &with(UNUSED, &|payload| payload.splice(0..1, [251, 255, 255]).for_each(drop)),
-        ": a slot that there is not",
-    );
-    says(&with(RELEASES, &|payload| payload[0] = 200), ": a SKU that there is not");
-    says(&with(RELEASES, &|payload| payload.push(payload[0])), ": a SKU is released twice");
-    says(&with(SEARCHES, &|payload| payload.extend_from_within(..)), ": a SKU is searched for twice");
-    says(&with(SEARCHES, &|payload| payload[0] = 77), ": a SKU that there is not");
-    says(&with(FOUND, &|payload| payload[0] = 1), ": something was found by a search that there is not");
-    says(&with(FOUND, &|payload| payload[7] = 0), ": what searches found is out of order");
-    says(&with(SETTLED, &|payload| payload[0] = 250), ": an order is settled, and in no queue");
-    says(
-        &with(HEAD, &|payload| *payload.iter_mut().nth_back(1).unwrap() ^= 1),
-        ": the head says another number of orders",
-    );
-    says(&with(BASICS, &|payload| payload.push(0)), ": bytes behind the last field");
+    let twice = ": a slot is named unused that is used, or was named before";
+    says(&chunks.with(UNUSED, |records| records[1] = records[0]), twice);
+    says(&chunks.with(UNUSED, |records| records[0] = 0), twice);
+    says(&chunks.with(UNUSED, |records| records.truncate(3)), ": a slot is not used, and not named so");
+    let beyond = |records: &mut Vec<u8>| drop(records.splice(0..1, [251, 255, 255]));
+    says(&chunks.with(UNUSED, beyond), ": a slot that there is not");
 
-    let newer = with(HEAD, &|payload| payload[0] = 2);
+    let newer = chunks.with(HEAD, |records| records[0] = 2);
     assert_eq!(survives(&newer), Some(SnapshotError::UnknownRules { rules: 2, newest: 1 }));
     let mut bytes = chunks.framed();
     bytes[8] = 2;
@@ -350,10 +357,10 @@ fn what_is_wrong_is_said() {
     assert_eq!(restore(&bytes).unwrap_err(), SnapshotError::NotASnapshot);
 
     // A chunk that ends before its time has no business to go on in another.
-    let mut split = chunks.clone();
+    let mut split = chunks.with(UNUSED, |records| records.truncate(1));
     let number = split.0.iter().position(|(kind, _)| *kind == UNUSED).unwrap();
-    split.0[number].1.truncate(1);
-    split.0.insert(number + 1, (UNUSED, unused[1..].to_vec()));
+    let rest = chunks.with(UNUSED, |records| *records = unused[1..].to_vec());
+    split.0.insert(number + 1, rest.0[number].clone());
     says(&split, ": the chunk before ended too soon");
     // The sifted queue stands before the settled one, and is of the same kind.
     let mut sifted = chunks.clone();
@@ -370,13 +377,12 @@ fn the_state_digest_covers_what_decides_later() {
     let chunks = golden_chunks();
     let mut digests = vec![golden().0.inventory.digests()];
     for (kind, at, to) in
-        [(UNUSED, 0, None), (SEARCHES, 2, Some(7)), (FOUND, 4, Some(2)), (FACTS, 20, Some(7))]
+        [(UNUSED, 0, None), (SEARCHES, 2, Some(7)), (FOUND, 4, Some(2)), (FACTS, 12, Some(7))]
     {
-        let mut other = chunks.clone();
-        match to {
-            Some(to) => other.payload(kind)[at] = to,
-            None => other.payload(kind).swap(0, 1),
-        }
+        let other = chunks.with(kind, |records| match to {
+            Some(to) => records[at] = to,
+            None => records.swap(0, 1),
+        });
         digests.push(other.mended().1.unwrap().digests());
     }
     for (number, one) in digests.iter().enumerate() {
@@ -389,14 +395,14 @@ fn the_state_digest_covers_what_decides_later() {
 fn absurd_lengths_and_kinds() {
     let header = |kind: u8, length: u32| [&PREFIX[..], &[kind], &length.to_le_bytes(), &[0; 8]].concat();
     for (kind, length, expected) in [
-        (HEAD, 0, "chunk 0: a chunk's length is 0 or more than 2 MiB"),
-        (HEAD, (2 << 20) + 1, "chunk 0: a chunk's length is 0 or more than 2 MiB"),
-        (HEAD, u32::MAX, "chunk 0: a chunk's length is 0 or more than 2 MiB"),
-        (0, 1, "chunk 0: a kind of chunk that there is not"),
-        (END + 1, 1, "chunk 0: a kind of chunk that there is not"),
-        (255, 1, "chunk 0: a kind of chunk that there is not"),
-        (BASICS, 1, "chunk 0: the first chunk is not the head"),
-        (END, 1, "chunk 0: the first chunk is not the head"),
+        (HEAD, 4, "chunk 0: a chunk is shorter than 5 bytes or longer than 2 MiB"),
+        (HEAD, (2 << 20) + 1, "chunk 0: a chunk is shorter than 5 bytes or longer than 2 MiB"),
+        (HEAD, u32::MAX, "chunk 0: a chunk is shorter than 5 bytes or longer than 2 MiB"),
+        (0, 5, "chunk 0: a kind of chunk that there is not"),
+        (END + 1, 5, "chunk 0: a kind of chunk that there is not"),
+        (255, 5, "chunk 0: a kind of chunk that there is not"),
+        (BASICS, 5, "chunk 0: the first chunk is not the head"),
+        (END, 5, "chunk 0: the first chunk is not the head"),
     ] {
         let mut restoring = Restoring::new();
         let error = restoring.feed(&header(kind, length)).unwrap_err();

@@ -17,7 +17,6 @@ use weir::words::append::{AppendHeader, Chain};
 use weir::words::codec::Format;
 use weir::words::identity::Identity;
 
-use crate::check;
 use crate::seeds::in_virtual_time;
 use crate::workers::client;
 use crate::workload::messages;
@@ -68,14 +67,6 @@ impl Worker {
     }
 }
 
-async fn decided(world: &World) {
-    for shard in 0..world.shards.len() {
-        while !check::is_done(world, shard).await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-}
-
 async fn watch() {
     let world = World::new(11, 2, MemoryLimits::default(), Faults::default());
     let workers = [("one", EVERY), ("two", EVERY)].map(|(name, every)| Worker::start(&world, name, every));
@@ -83,7 +74,6 @@ async fn watch() {
     for shard in 0..2 {
         client(world.clone(), shard, messages(&mut Rng::with_seed(3), 60)).await;
     }
-    decided(&world).await;
     tokio::time::sleep(3 * EVERY + EVERY / 2).await;
     let agreed: f64 = counted("weir_audits_total", "end=\"agrees\"");
     assert!((4.0..=8.0).contains(&agreed), "{agreed} audits of two shards in three times the interval");
@@ -123,7 +113,6 @@ async fn never() {
         let world = World::new(12, 1, MemoryLimits::default(), Faults::default());
         let workers: Vec<_> = names.iter().map(|name| Worker::start(&world, name, every)).collect();
         client(world.clone(), 0, messages(&mut Rng::with_seed(4), 20)).await;
-        decided(&world).await;
         tokio::time::sleep(3 * EVERY).await;
         for worker in workers {
             assert_eq!(worker.counted("weir_audits_total", "end="), 0.0);

@@ -8,7 +8,7 @@ use weir::edges::memory::InMemory;
 use weir::folds::inventory::{Digests, Due, Inventory, Output};
 use weir::motion::audit::{From, Pace, audit};
 use weir::motion::fold::FoldOn;
-use weir::motion::snapshots::Snapshots;
+use weir::motion::snapshots::{Kept, Snapshots};
 use weir::words::append::Chain;
 use weir::words::codec::{decode_outcome, outcomes};
 use weir::words::hash::Hasher;
@@ -81,14 +81,26 @@ pub(crate) async fn announced(world: &World, shard: usize, history: &[LogMessage
     assert_eq!(reference.inventory.check_books(), Ok(()), "seed {seed}: shard {shard}");
 }
 
+fn store(world: &World, shard: usize) -> Snapshots<InMemory> {
+    let edges: ShardEdges<InMemory> = ShardEdges {
+        streams: world.shards[shard].streams(),
+        pointers: world.keys.clone(),
+        objects: world.objects.clone(),
+    };
+    Snapshots::new(&format!("s{shard}"), &edges)
+}
+
+/// The snapshots that are pointed to, newest first.
+pub(crate) async fn kept(world: &World, shard: usize) -> Vec<Kept> {
+    store(world, shard).kept().await.unwrap()
+}
+
 /// Every snapshot that is pointed to and has not rotted holds the state of its sequence; nothing of it was not announced; and the
 /// log still holds what comes after the older of them. The audit agrees.
 pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage]) -> usize {
     let seed = world.seed;
     let truth = &world.shards[shard];
-    let edges: ShardEdges<InMemory> =
-        ShardEdges { streams: truth.streams(), pointers: world.keys.clone(), objects: world.objects.clone() };
-    let snapshots = Snapshots::new(&format!("s{shard}"), &edges);
+    let snapshots = store(world, shard);
     let kept = snapshots.kept().await.unwrap();
     let announced = truth.appends().await.last().map_or(Identity::START, |last| last.append.header.through);
     for kept in &kept {
@@ -107,7 +119,7 @@ pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage
         let Digests { state, ledger } = reference.digests();
         assert_eq!(inventory.digests(), Digests { state, ledger }, "seed {seed}: {}", kept.name);
     }
-    let first = weir::edges::streams::Streams::log_state(&edges.streams).await.unwrap().first_sequence;
+    let first = weir::edges::streams::Streams::log_state(&truth.streams()).await.unwrap().first_sequence;
     let oldest = kept.last().map_or(0, |kept| kept.sequence);
     assert!(
         first <= oldest + 1,

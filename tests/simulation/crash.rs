@@ -37,7 +37,7 @@ async fn decide(crash_at: u64) -> u64 {
             drop(engine);
             let second = Life::new(&world, "second".to_owned(), world.worker_clock(), u64::MAX);
             let engine = start(&second, &SETTING);
-            tokio::time::timeout(Duration::from_secs(120), &mut work)
+            tokio::time::timeout(Duration::from_mins(2), &mut work)
                 .await
                 .unwrap_or_else(|_| panic!("stuck after a crash at step {crash_at}"));
             drop(engine);

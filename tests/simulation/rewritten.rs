@@ -1,13 +1,10 @@
 //! A broker that lost what it had acknowledged: its log is shorter, or was filled again with something else.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 use tokio::sync::watch;
-use weir::edges::clock::{Clock, SharedClock};
-use weir::edges::memory::{MemoryLimits, MemoryStreams};
-use weir::edges::streams::Streams as _;
+use weir::edges::memory::MemoryLimits;
 use weir::words::codec::Format;
 use weir::words::identity::Identity;
 use weir::words::message::LogMessage;
@@ -19,35 +16,6 @@ use crate::workload::messages;
 use crate::world::{Faults, World};
 
 const SEEDS: u64 = 150;
-
-/// Stamps what it is told.
-struct Stamp(std::sync::atomic::AtomicI64);
-
-impl Clock for Stamp {
-    fn wall_ns(&self) -> i64 {
-        self.0.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
-/// Streams with these messages and these appends.
-async fn streams_of(world: &World, shard: usize, log: &[LogMessage]) -> MemoryStreams {
-    let stamp = Arc::new(Stamp(0.into()));
-    let streams = MemoryStreams::new(stamp.clone() as SharedClock, MemoryLimits::default());
-    for message in log {
-        stamp.0.store(message.stored_at_ns, std::sync::atomic::Ordering::Relaxed);
-        let format = message.format.unwrap();
-        assert_eq!(streams.append_log(format, message.payload.clone()).await, Ok(message.sequence));
-    }
-    for stored in world.shards[shard].appends().await {
-        streams.append_outcomes(stored.append, stored.sequence - 1).await.unwrap();
-    }
-    stamp.0.store(world.broker_clock.wall_ns(), std::sync::atomic::Ordering::Relaxed);
-    streams
-}
 
 async fn rewrite(seed: u64) {
     let mut rng = Rng::with_seed(seed ^ 0xbad);
@@ -81,13 +49,12 @@ async fn rewrite(seed: u64) {
         let stored_at_ns = log.last().unwrap().stored_at_ns + 1_000;
         log.push(LogMessage { sequence, stored_at_ns, format: Some(Format::Json), payload });
     }
-    let streams = streams_of(&world, 0, &log).await;
-    world.shards[0].replace(streams, log);
+    world.shards[0].turn_into(&log, 1, &before).await;
     let late = rng.bool();
     if late {
         workers.push(start(setting.workers));
     }
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     end.send(true).unwrap();
     for (number, worker) in workers.into_iter().enumerate() {
         let faults = worker.await.unwrap();

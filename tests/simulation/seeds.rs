@@ -20,7 +20,7 @@ const SEEDS: u64 = 2_000;
 /// Of so many seeds one runs twice.
 const TWICE: u64 = 40;
 /// How long, in virtual time, workers have to come to an end once nothing goes wrong any more.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// How many messages a shard is sent at most.
 const MESSAGES_MAX: usize = 90;
 
@@ -63,6 +63,8 @@ async fn simulate(seed: u64) -> Outcome {
         .map(|shard| tokio::spawn(client(world.clone(), shard, messages(&mut rng, MESSAGES_MAX))))
         .collect();
     let clock = tokio::spawn(turn_the_brokers_clock(world.clone()));
+    let losing = (limits.log_bytes_max > 1 << 20 && rng.u32(..3) == 0)
+        .then(|| tokio::spawn(lose_outcomes(world.clone())));
     let told = async {
         for client in clients {
             client.await.unwrap();
@@ -76,6 +78,9 @@ async fn simulate(seed: u64) -> Outcome {
     world.calm_down();
     world.tell(&format_args!("calm"));
     clock.abort();
+    if let Some(losing) = losing {
+        losing.abort();
+    }
     // A tick that was on its way may still come after that.
     let mut complete = vec![0; shards];
     let finish = async {
@@ -121,6 +126,31 @@ async fn turn_the_brokers_clock(world: Arc<World>) {
         };
         tokio::time::sleep(Duration::from_millis(pause)).await;
         world.broker_clock.set_offset_ms(offset);
+    }
+}
+
+/// The broker loses the last outcomes that it had acknowledged, once; no more of them than a snapshot can make up for.
+async fn lose_outcomes(world: Arc<World>) {
+    let (pause, most) = {
+        let mut rng = world.rng();
+        (rng.u64(3_000..30_000), rng.usize(1..12))
+    };
+    tokio::time::sleep(Duration::from_millis(pause)).await;
+    for shard in 0..world.shards.len() {
+        let truth = &world.shards[shard];
+        let (log, appends) = (truth.history(), truth.appends().await);
+        let first = truth.streams().log_state().await.unwrap().first_sequence;
+        let oldest = check::kept(&world, shard).await.last().and_then(|kept| kept.through());
+        let needed = if first > 1 { oldest } else { None };
+        let left = appends.len().saturating_sub(most);
+        let left =
+            left.max(needed.map_or(0, |needed| {
+                appends.partition_point(|stored| stored.append.header.through < needed) + 1
+            }));
+        if left < appends.len() {
+            world.tell(&format_args!("shard {shard} loses its last outcomes, behind {left}"));
+            truth.turn_into(&log, first, &appends[..left]).await;
+        }
     }
 }
 

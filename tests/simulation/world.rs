@@ -80,8 +80,28 @@ impl Faults {
     }
 }
 
+/// Tells the time that it was told, and once that is over the broker's.
+struct Stamp {
+    at_ns: AtomicI64,
+    then: Arc<SimClock>,
+}
+
+impl Clock for Stamp {
+    fn wall_ns(&self) -> i64 {
+        match self.at_ns.load(Relaxed) {
+            i64::MIN => self.then.wall_ns(),
+            told => told,
+        }
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.then.monotonic()
+    }
+}
+
 /// The true streams of a shard.
 pub(crate) struct Truth {
+    clock: Arc<SimClock>,
     streams: Mutex<MemoryStreams>,
     /// Every message that was ever stored, trimmed ones too.
     history: Mutex<Vec<LogMessage>>,
@@ -122,10 +142,26 @@ impl Truth {
         all
     }
 
-    /// Puts other streams in place of these.
-    pub(crate) fn replace(&self, streams: MemoryStreams, history: Vec<LogMessage>) {
+    /// Puts other streams in place of these: with this log, trimmed to its `first`, and these appends.
+    pub(crate) async fn turn_into(&self, log: &[LogMessage], first: u64, appends: &[StoredAppend]) {
+        let limits =
+            MemoryLimits { payload_bytes_max: self.streams().payload_bytes_max(), ..MemoryLimits::default() };
+        let stamp = Arc::new(Stamp { at_ns: AtomicI64::new(0), then: self.clock.clone() });
+        let streams = MemoryStreams::new(stamp.clone(), limits);
+        for message in log {
+            stamp.at_ns.store(message.stored_at_ns, Relaxed);
+            let format = message.format.unwrap();
+            assert_eq!(streams.append_log(format, message.payload.clone()).await, Ok(message.sequence));
+        }
+        if first > 1 {
+            streams.trim_log(first - 1).await.unwrap();
+        }
+        for stored in appends {
+            streams.append_outcomes(stored.append.clone(), stored.sequence - 1).await.unwrap();
+        }
+        stamp.at_ns.store(i64::MIN, Relaxed);
         *self.streams.lock().unwrap() = streams;
-        *self.history.lock().unwrap() = history;
+        *self.history.lock().unwrap() = log.to_vec();
         self.generation.fetch_add(1, Relaxed);
     }
 }
@@ -153,6 +189,7 @@ impl World {
         let start = Instant::now();
         let broker_clock = SimClock::new(start);
         let truth = || Truth {
+            clock: broker_clock.clone(),
             streams: Mutex::new(MemoryStreams::new(broker_clock.clone(), limits)),
             history: Mutex::default(),
             generation: AtomicU64::new(0),

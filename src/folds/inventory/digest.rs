@@ -7,7 +7,7 @@
 use super::order::{Order, Part};
 use super::orders::{Closed, FirstOutcome};
 use super::stock::{Sites, StockTable};
-use crate::words::hash::hash;
+use crate::words::hash::{fold, hash};
 
 /// The state in two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +29,21 @@ pub(super) fn part_units(part: &Part) -> u64 {
 /// The sums that the ledger's digest is made of.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
+    /// The hashes of the sites' names, by their numbers.
+    sites: Vec<u64>,
     stock: u64,
     orders: u64,
     closed: u64,
-    /// The entry that is being hashed.
-    entry: Vec<u8>,
 }
 
 impl Ledger {
-    pub(super) fn add_stock(&mut self, sites: &Sites, stock: &StockTable) {
+    pub(super) fn new(sites: &Sites) -> Self {
+        Self { sites: sites.all().map(|(name, _)| text(name)).collect(), ..Self::default() }
+    }
+
+    pub(super) fn add_stock(&mut self, stock: &StockTable) {
         for (item, flows) in stock.with_flows() {
-            self.text(sites.name(item.site)).text(&item.sku);
-            for value in [
+            let figures = [
                 item.on_hand,
                 item.reserved,
                 item.safety.map_or(-1, i64::from),
@@ -48,34 +51,32 @@ impl Ledger {
                 flows.adjusted,
                 flows.restocked,
                 flows.shipped,
-            ] {
-                self.entry.extend_from_slice(&value.to_le_bytes());
-            }
-            self.stock = self.stock.wrapping_add(self.take());
+            ];
+            let name = fold(self.sites[usize::from(item.site.0)], text(&item.sku));
+            let entry = figures.map(i64::cast_unsigned).into_iter().fold(name, fold);
+            self.stock = self.stock.wrapping_add(entry);
         }
     }
 
-    pub(super) fn add_order(&mut self, sites: &Sites, stock: &StockTable, order: &Order) {
-        self.text(&order.id).text(sites.name(stock.site_of(order)));
-        let flags = [order.state() as u8, order.paid.into(), order.expired.into(), order.waited.into()];
-        self.entry.extend_from_slice(&flags);
+    pub(super) fn add_order(&mut self, stock: &StockTable, order: &Order) {
+        let whole = order.whole();
+        // Orders whose lines are not all in one stage have a number of their own in its place.
+        let flags = [
+            order.paid.into(),
+            order.expired.into(),
+            order.waited.into(),
+            whole.map_or(u8::MAX, |it| it as u8),
+        ];
+        let site = self.sites[usize::from(stock.site_of(order).0)];
+        let mut entry = fold(fold(text(&order.id), site), u32::from_le_bytes(flags).into());
         for (number, line) in order.lines().iter().enumerate() {
-            self.text(&stock.get(line.stock).sku);
-            let part = order.part(number);
-            for units in [
-                part.waiting,
-                part.reserved,
-                part.cancelled,
-                part.shipped,
-                part.delivered,
-                part.returned,
-                part.shipping_due,
-                part.delivery_due,
-            ] {
-                self.entry.extend_from_slice(&units.to_le_bytes());
-            }
+            entry = fold(entry, text(&stock.get(line.stock).sku));
+            entry = match whole {
+                Some(_) => fold(entry, line.quantity.into()),
+                None => units(&order.part(number)).into_iter().fold(entry, fold),
+            };
         }
-        self.orders = self.orders.wrapping_add(self.take());
+        self.orders = self.orders.wrapping_add(entry);
     }
 
     pub(super) fn add_closed(&mut self, closed: &Closed) {
@@ -84,25 +85,24 @@ impl Ledger {
             FirstOutcome::Waiting => (1, 0),
             FirstOutcome::Refused(reason) => (2, reason as u8),
         };
-        self.text(&closed.id).entry.extend_from_slice(&[first, reason, closed.state as u8]);
-        self.closed = self.closed.wrapping_add(self.take());
+        let outcome = u32::from_le_bytes([first, reason, closed.state as u8, 0]);
+        self.closed = self.closed.wrapping_add(fold(text(&closed.id), outcome.into()));
     }
 
     pub(super) fn finish(&self) -> u64 {
         hash([self.stock, self.orders, self.closed].map(u64::to_le_bytes).as_flattened())
     }
+}
 
-    /// A text behind its length: ids have at most 64 bytes.
-    fn text(&mut self, text: &str) -> &mut Self {
-        self.entry.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
-        self.entry.extend_from_slice(text.as_bytes());
-        self
-    }
+fn text(text: &str) -> u64 {
+    hash(text.as_bytes())
+}
 
-    /// The hash of the entry, which is done.
-    fn take(&mut self) -> u64 {
-        let hash = hash(&self.entry);
-        self.entry.clear();
-        hash
-    }
+/// A part in four numbers.
+fn units(part: &Part) -> [u64; 4] {
+    let Part { waiting, reserved, cancelled, shipped, delivered, returned, shipping_due, delivery_due } =
+        *part;
+    let pairs =
+        [(waiting, reserved), (cancelled, shipped), (delivered, returned), (shipping_due, delivery_due)];
+    pairs.map(|(one, other)| u64::from(one) << 32 | u64::from(other))
 }

@@ -207,6 +207,52 @@ impl Segment {
     }
 }
 
+/// Entries for an index that is made of all of them at once.
+#[derive(Debug, Default)]
+pub(super) struct Entries(Vec<Entry>);
+
+impl Entries {
+    /// Adds a number.
+    #[inline]
+    pub(super) fn push(&mut self, hash: u64, number: u32) {
+        self.0.push(entry(kept(hash), number));
+    }
+
+    /// The index; none where two numbers under one hash are the `same`. Sorted by their segments first, entries meet memory
+    /// that is at hand; inserted one after the other, each would wait for its own.
+    pub(super) fn into_index(self, same: impl Fn(u32, u32) -> bool) -> Option<Index> {
+        let len = self.0.len();
+        let count = (len / ENTRIES_PER_SEGMENT + 1).next_power_of_two();
+        let segment = |found: Entry| hash_of(found) as usize & (count - 1);
+        let mut places = vec![0; count + 1];
+        for found in &self.0 {
+            places[segment(*found) + 1] += 1;
+        }
+        for number in 0..count {
+            places[number + 1] += places[number];
+        }
+        let starts = places.clone();
+        let mut sorted = vec![EMPTY; len];
+        for found in self.0 {
+            let place = &mut places[segment(found)];
+            sorted[*place] = found;
+            *place += 1;
+        }
+        let segments = starts.windows(2).map(|border| {
+            let entries = &sorted[border[0]..border[1]];
+            let mut segment = Segment::with_room(entries.len());
+            segment.len = entries.len();
+            for new in entries {
+                let is = |other| same(other, number_of(*new));
+                let place = segment.find(hash_of(*new), is).err()?;
+                segment.places[place] = *new;
+            }
+            Some(segment)
+        });
+        Some(Index { segments: segments.collect::<Option<_>>()?, len })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,6 +301,41 @@ mod tests {
         assert!(longest.max(most) < 3 * ENTRIES_PER_SEGMENT, "{longest}, {most}");
         let places: usize = index.segments.iter().map(|segment| segment.places.len()).sum();
         assert!(places < 2_500_000, "{places}");
+    }
+
+    #[test]
+    fn made_of_all_at_once_it_goes_on_as_one_that_grew() {
+        for count in [0, 1, 10, 700, 5_000, 100_000_u32] {
+            let mut entries = Entries::default();
+            for number in 0..count {
+                entries.push(hash_of(number), number);
+            }
+            let mut index = entries.into_index(|one, other| one == other).unwrap();
+            for number in 0..count {
+                assert_eq!(find(&index, number), Some(number));
+            }
+            for number in count..2 * count + 100 {
+                assert_eq!(find(&index, number), None);
+                index.insert(hash_of(number), number);
+            }
+            for number in (0..2 * count + 100).step_by(2) {
+                index.remove(hash_of(number), number);
+            }
+            for number in 0..2 * count + 100 {
+                assert_eq!(find(&index, number), (number % 2 == 1).then_some(number));
+            }
+        }
+        let mut entries = Entries::default();
+        for number in [1, 2, 1] {
+            entries.push(hash_of(number), number);
+        }
+        assert!(entries.into_index(|one, other| one == other).is_none());
+        let mut entries = Entries::default();
+        for number in [1, 2, 3] {
+            entries.push(7, number);
+        }
+        let index = entries.into_index(|_, _| false).unwrap();
+        assert_eq!(index.find(7, |number| number == 3), Some(3));
     }
 
     /// Removal in a crowd: hashes that share a home, and such as wrap around.

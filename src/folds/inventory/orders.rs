@@ -6,7 +6,7 @@
 
 use compact_str::CompactString;
 
-use super::index::Index;
+use super::index::{Entries, Index};
 use super::order::{Order, Ticket};
 use super::queue::Queue;
 pub(super) use super::slots::Slot;
@@ -323,13 +323,19 @@ impl Orders {
         Self { closed_front, forgotten_until, forgotten_count, seed, ..Self::default() }
     }
 
-    /// Adds a slot, and gives what its order's id is to be indexed by; none where there are too many.
+    /// Adds a slot that is not used; none where there are too many.
+    pub(super) fn restore_empty(&mut self) -> Option<Slot> {
+        self.slots.push(None)
+    }
+
+    /// Adds a slot with an order; none where there are too many.
     #[inline]
-    pub(super) fn restore_slot(&mut self, order: Option<Order>) -> Option<(Slot, Indexed)> {
-        let hash = order.as_ref().map_or(0, |order| self.hash(&order.id));
-        self.settled_count += usize::from(order.as_ref().is_some_and(Order::is_settled));
-        let slot = self.slots.push(order)?;
-        Some((slot, Indexed { hash, handle: Handle(slot.0) }))
+    pub(super) fn restore_order(&mut self, order: Order, ids: &mut Entries) -> Option<Slot> {
+        let hash = self.hash(&order.id);
+        self.settled_count += usize::from(order.is_settled());
+        let slot = self.slots.push(Some(order))?;
+        ids.push(hash, slot.0);
+        Some(slot)
     }
 
     pub(super) fn restore_unused(&mut self, slot: Slot) {
@@ -343,36 +349,22 @@ impl Orders {
         self.is_current(&entry)
     }
 
-    /// Adds a closed order, and gives what its id is to be indexed by; none where there are too many.
-    pub(super) fn restore_closed(&mut self, closed: Closed) -> Option<Indexed> {
+    /// Adds a closed order; false where there are too many.
+    pub(super) fn restore_closed(&mut self, closed: Closed, ids: &mut Entries) -> bool {
         if self.closed.len() as u64 >= u64::from(NUMBERS) {
-            return None;
+            return false;
         }
         let hash = self.hash(&closed.id);
-        Some(Indexed { hash, handle: self.push_closed(closed) })
+        ids.push(hash, self.push_closed(closed).0);
+        true
     }
 
-    /// Adds ids to the index, which are looked up together; false where one of them is there already.
-    pub(super) fn restore_index(&mut self, ids: &[Indexed]) -> bool {
-        let read = ids.iter().fold(0, |read, id| read ^ self.index.touch(id.hash));
-        // As in `look_ahead`: what was read is used for nothing.
-        std::hint::black_box(read);
-        ids.iter().all(|Indexed { hash, handle }| {
-            let id = self.id_at(*handle);
-            let known = self.index.find(*hash, |other| self.id_at(Handle(other)) == id);
-            if known.is_none() {
-                self.index.insert(*hash, handle.0);
-            }
-            known.is_none()
-        })
+    /// Makes the index of all ids; false where an id is there twice.
+    pub(super) fn restore_index(&mut self, ids: Entries) -> bool {
+        let id_at = |handle| self.id_at(Handle(handle));
+        let index = ids.into_index(|one, other| id_at(one) == id_at(other));
+        index.map(|index| self.index = index).is_some()
     }
-}
-
-/// An id's hash, and where the index is to point under it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Indexed {
-    hash: u64,
-    handle: Handle,
 }
 
 /// The part of policy that [`Orders::forget`] goes by.

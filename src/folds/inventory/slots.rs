@@ -63,6 +63,7 @@ impl Slots {
 
     /// Adds a place, and gives it; none where there are as many as there can be. Whoever restores a state frees those that
     /// are not used afterwards.
+    #[inline]
     pub(super) fn push(&mut self, order: Option<Order>) -> Option<Slot> {
         let slot = u32::try_from(self.len()).ok().filter(|slot| *slot < SLOTS_MAX)?;
         if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use compact_str::CompactString;
 
 use super::index::Index;
-use super::order::Order;
+use super::order::{Order, Stage};
 use super::refusal::Refusal;
 use crate::words::hash::{hash_seeded, mix};
 use crate::words::outcome::Reason;
@@ -198,12 +198,19 @@ impl StockTable {
         true
     }
 
-    /// Promises an item to an order that a snapshot has, and gives its site; none where there is no such item.
+    /// Promises what an order that a snapshot has holds; none where it names an item that is not there, or items of two sites.
     #[inline]
-    pub(super) fn restore_reserved(&mut self, index: StockIndex, quantity: u32) -> Option<SiteIndex> {
-        let item = self.items.get_mut(index.0 as usize)?;
-        item.reserved += i64::from(quantity);
-        Some(item.site)
+    pub(super) fn restore_order(&mut self, order: &Order) -> Option<()> {
+        let site = self.items.get(order.lines()[0].stock.0 as usize)?.site;
+        for (number, line) in order.lines().iter().enumerate() {
+            let item = self.items.get_mut(line.stock.0 as usize).filter(|item| item.site == site)?;
+            item.reserved += i64::from(match order.whole() {
+                Some(Stage::Reserved) => line.quantity,
+                Some(_) => 0,
+                None => order.part(number).reserved,
+            });
+        }
+        Some(())
     }
 
     /// Rebuilds the sums; false where they would be beyond all bounds.

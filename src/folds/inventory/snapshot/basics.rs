@@ -47,7 +47,7 @@ pub(super) fn write_basics(payload: &mut Payload, inventory: &Inventory) {
     let sites = inventory.sites.all();
     payload.count(sites.len());
     for (name, listed) in sites {
-        payload.text(name);
+        payload.id(name);
         payload.byte(listed.into());
     }
     payload.hash(inventory.stock.seed());
@@ -138,7 +138,7 @@ pub(super) fn read_basics(fields: &mut Fields<'_>, inventory: &mut Inventory) ->
 }
 
 pub(super) fn write_stock(payload: &mut Payload, item: &Stock, flows: &Flows) {
-    payload.text(&item.sku);
+    payload.id(&item.sku);
     payload.number(item.site.0);
     payload.number(item.safety.map_or(0, |safety| u64::from(safety) + 1));
     // What is on hand follows from what came and went; what is reserved, from the orders.

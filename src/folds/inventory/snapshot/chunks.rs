@@ -1,7 +1,7 @@
 //! Chunks: the frames that a snapshot's records go in. Here are their borders and checksums; nothing of what is in them.
 
 use super::SnapshotError;
-use super::fields::Payload;
+use super::fields::{PAYLOAD_BYTES_MIN, Payload};
 use crate::words::hash::{hash, hash_seeded, mix};
 
 /// What a snapshot begins with.
@@ -74,8 +74,6 @@ fn checksum(before: u64, kind: u8, payload: &[u8]) -> u64 {
 /// Cuts records into chunks and hands these on.
 pub(super) struct Chunks<'e, E> {
     payload: Payload,
-    /// Where the chunk's header begins: the first chunk stands behind the prefix.
-    start: usize,
     kind: Kind,
     checksum: u64,
     each: &'e mut dyn FnMut(&[u8]) -> Result<(), E>,
@@ -84,9 +82,8 @@ pub(super) struct Chunks<'e, E> {
 impl<'e, E> Chunks<'e, E> {
     pub(super) fn new(each: &'e mut dyn FnMut(&[u8]) -> Result<(), E>) -> Self {
         let mut payload = Payload::default();
-        payload.bytes.extend_from_slice(&prefix());
-        payload.bytes.extend_from_slice(&[0; HEADER_BYTES]);
-        Self { payload, start: PREFIX_BYTES, kind: Kind::Head, checksum: hash(&prefix()), each }
+        payload.begin(&[&prefix()[..], &[0; HEADER_BYTES]].concat());
+        Self { payload, kind: Kind::Head, checksum: hash(&prefix()), each }
     }
 
     /// The checksum of the last chunk that was ended: it stands for all of them.
@@ -102,24 +99,23 @@ impl<'e, E> Chunks<'e, E> {
             self.kind = kind;
         }
         write(&mut self.payload);
-        if self.payload.bytes.len() - self.start - HEADER_BYTES >= CHUNK_BYTES { self.end() } else { Ok(()) }
+        if self.payload.len() >= CHUNK_BYTES { self.end() } else { Ok(()) }
     }
 
     /// Ends the chunk, if there is something in it.
     pub(super) fn end(&mut self) -> Result<(), E> {
-        let (header, payload) = self.payload.bytes[self.start..].split_at_mut(HEADER_BYTES);
-        if payload.is_empty() {
+        if self.payload.len() < PAYLOAD_BYTES_MIN {
             return Ok(());
         }
+        let (before, payload) = self.payload.end();
         let length = u32::try_from(payload.len()).expect("it ends soon after CHUNK_BYTES");
         self.checksum = checksum(self.checksum, self.kind as u8, payload);
-        header[0] = self.kind as u8;
-        header[1..5].copy_from_slice(&length.to_le_bytes());
-        header[5..].copy_from_slice(&self.checksum.to_le_bytes());
-        (self.each)(&self.payload.bytes)?;
-        self.payload.clear();
-        self.payload.bytes.extend_from_slice(&[0; HEADER_BYTES]);
-        self.start = 0;
+        let header = before.len() - HEADER_BYTES;
+        before[header] = self.kind as u8;
+        before[header + 1..header + 5].copy_from_slice(&length.to_le_bytes());
+        before[header + 5..].copy_from_slice(&self.checksum.to_le_bytes());
+        (self.each)(self.payload.bytes())?;
+        self.payload.begin(&[0; HEADER_BYTES]);
         Ok(())
     }
 }
@@ -248,8 +244,10 @@ impl Unframe {
         let kind = Kind::ALL.into_iter().find(|kind| *kind as u8 == bytes[0]);
         let kind = kind.ok_or(malformed("a kind of chunk that there is not"))?;
         let length = number(&bytes[1..5]);
-        let length = usize::try_from(length).ok().filter(|length| (1..=PAYLOAD_BYTES_MAX).contains(length));
-        let length = length.ok_or(malformed("a chunk's length is 0 or more than 2 MiB"))?;
+        let length = usize::try_from(length)
+            .ok()
+            .filter(|length| (PAYLOAD_BYTES_MIN..=PAYLOAD_BYTES_MAX).contains(length));
+        let length = length.ok_or(malformed("a chunk is shorter than 5 bytes or longer than 2 MiB"))?;
         match self.last {
             None if kind != Kind::Head => return Err(malformed("the first chunk is not the head")),
             Some((Kind::Head, _)) if kind != Kind::Basics => {

@@ -2,10 +2,11 @@
 //!
 //! Each value has exactly one form, and reading takes no other: numbers are bincode's variable-length integers at their
 //! shortest, signed ones in zigzag. Sequences and times stand as differences to those of the record before, and the first of
-//! a chunk to 0: most of them take a byte.
+//! a chunk to 0: most of them take a byte. A text leaves its length in its record; all texts of a chunk stand together behind
+//! its records, so that they are checked together.
 
 use crate::words::codec::{read_varint, write_varint, zigzag};
-use crate::words::text::is_id;
+use crate::words::text::{ID_BYTES_MAX, has_no_control};
 use crate::words::timestamp::Timestamp;
 
 /// What is wrong with a record.
@@ -22,18 +23,51 @@ struct Before {
     at: i64,
 }
 
-/// A chunk's payload that is being written, behind room for the chunk's header.
+/// The length of a chunk's records, before them.
+const LENGTH_BYTES: usize = 4;
+/// No payload is shorter: a record takes a byte at least.
+pub(super) const PAYLOAD_BYTES_MIN: usize = LENGTH_BYTES + 1;
+
+/// A chunk's payload that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Payload {
-    pub(super) bytes: Vec<u8>,
+    /// What stands before it, and its records behind room for their length.
+    bytes: Vec<u8>,
+    /// Where it begins.
+    start: usize,
+    texts: Vec<u8>,
     before: Before,
 }
 
 impl Payload {
-    /// Takes away what was written; a new chunk begins.
-    pub(super) fn clear(&mut self) {
+    /// Begins a new one behind some bytes.
+    pub(super) fn begin(&mut self, before: &[u8]) {
         self.bytes.clear();
+        self.bytes.extend_from_slice(before);
+        self.start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; LENGTH_BYTES]);
+        self.texts.clear();
         self.before = Before::default();
+    }
+
+    /// How many bytes it has by now.
+    pub(super) const fn len(&self) -> usize {
+        self.bytes.len() - self.start + self.texts.len()
+    }
+
+    /// Ends it, and gives what stands before it, and itself.
+    pub(super) fn end(&mut self) -> (&mut [u8], &[u8]) {
+        let (start, records) = (self.start, self.bytes.len() - self.start - LENGTH_BYTES);
+        let records = u32::try_from(records).expect("a chunk ends soon after CHUNK_BYTES");
+        self.bytes[start..start + LENGTH_BYTES].copy_from_slice(&records.to_le_bytes());
+        self.bytes.append(&mut self.texts);
+        let (before, payload) = self.bytes.split_at_mut(start);
+        (before, payload)
+    }
+
+    /// What stands before it and itself, once it was ended.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     pub(super) fn byte(&mut self, byte: u8) {
@@ -41,8 +75,13 @@ impl Payload {
     }
 
     /// A number, at its shortest.
+    #[inline]
     pub(super) fn number(&mut self, number: impl Into<u64>) {
-        write_varint(&mut self.bytes, number.into());
+        match number.into() {
+            // Nearly every number is one of these.
+            small @ 0..=250 => self.bytes.push(small.to_le_bytes()[0]),
+            number => write_varint(&mut self.bytes, number),
+        }
     }
 
     /// How many there are of something.
@@ -59,10 +98,11 @@ impl Payload {
         self.bytes.extend_from_slice(&hash.to_le_bytes());
     }
 
-    /// A text of at most 250 bytes.
-    pub(super) fn text(&mut self, text: &str) {
-        self.count(text.len());
-        self.bytes.extend_from_slice(text.as_bytes());
+    /// A text that is an id.
+    #[inline]
+    pub(super) fn id(&mut self, id: &str) {
+        self.count(id.len());
+        self.texts.extend_from_slice(id.as_bytes());
     }
 
     pub(super) fn sequence(&mut self, sequence: u64) {
@@ -79,7 +119,12 @@ impl Payload {
 /// A chunk's payload that is being read.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
+    /// The length of the payload.
+    length: usize,
+    /// What is left of its records.
     rest: &'a [u8],
+    /// What is left of its texts.
+    texts: &'a str,
     before: Before,
     /// The newest sequence that there may be.
     newest: u64,
@@ -89,24 +134,30 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// A payload of a state at a sequence and a log time.
-    pub(super) const fn new(payload: &'a [u8], newest: u64, now: Timestamp) -> Self {
-        Self { rest: payload, before: Before { sequence: 0, at: 0 }, newest, now }
+    pub(super) fn new(payload: &'a [u8], newest: u64, now: Timestamp) -> Read<Self> {
+        let (length, rest) = payload.split_first_chunk().ok_or(ENDS)?;
+        let records = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| ENDS)?;
+        let (rest, texts) = rest.split_at_checked(records).ok_or("a chunk is shorter than its records")?;
+        let texts = str::from_utf8(texts).map_err(|_| "an id is not UTF-8")?;
+        if !has_no_control(texts) {
+            return Err("an id has control characters");
+        }
+        Ok(Self { length: payload.len(), rest, texts, before: Before::default(), newest, now })
     }
 
-    /// How many bytes are left.
-    pub(super) const fn left(&self) -> usize {
-        self.rest.len()
+    /// How many bytes were taken by now.
+    pub(super) const fn taken(&self) -> usize {
+        self.length - self.rest.len() - self.texts.len()
+    }
+
+    /// Whether nothing is left.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rest.is_empty() && self.texts.is_empty()
     }
 
     /// Nothing must be left.
-    pub(super) fn end(&self) -> Read<()> {
-        if self.rest.is_empty() { Ok(()) } else { Err("bytes behind the last field") }
-    }
-
-    fn bytes(&mut self, count: usize) -> Read<&'a [u8]> {
-        let (bytes, rest) = self.rest.split_at_checked(count).ok_or(ENDS)?;
-        self.rest = rest;
-        Ok(bytes)
+    pub(super) const fn end(&self) -> Read<()> {
+        if self.is_empty() { Ok(()) } else { Err("bytes behind the last field") }
     }
 
     pub(super) fn byte(&mut self) -> Read<u8> {
@@ -117,6 +168,21 @@ impl<'a> Fields<'a> {
 
     #[inline]
     pub(super) fn number(&mut self) -> Read<u64> {
+        match self.rest {
+            // Nearly every number is one of these.
+            [small @ 0..=250, rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(*small))
+            }
+            [251, low, high, rest @ ..] if *low > 250 || *high > 0 => {
+                self.rest = rest;
+                Ok(u64::from(u16::from_le_bytes([*low, *high])))
+            }
+            _ => self.wide_number(),
+        }
+    }
+
+    fn wide_number(&mut self) -> Read<u64> {
         let left = self.rest.len();
         let number = read_varint(&mut self.rest).ok_or(ENDS)?;
         let shortest = match number {
@@ -160,39 +226,42 @@ impl<'a> Fields<'a> {
     /// A text that is an id.
     #[inline]
     pub(super) fn id(&mut self) -> Read<&'a str> {
-        let length = self.number()?;
-        let bytes = self.bytes(usize::try_from(length).map_err(|_| ENDS)?)?;
-        let text = str::from_utf8(bytes).map_err(|_| "an id is not UTF-8")?;
-        if is_id(text) { Ok(text) } else { Err("an id is empty, too long, or has control characters") }
+        let length = usize::from(self.byte()?);
+        if length == 0 || length > ID_BYTES_MAX {
+            return Err("an id is empty or too long");
+        }
+        let (id, texts) =
+            self.texts.split_at_checked(length).ok_or("an id ends too soon, or within a character")?;
+        self.texts = texts;
+        Ok(id)
     }
 
     /// A sequence that the state has applied.
     #[inline]
     pub(super) fn sequence(&mut self) -> Read<u64> {
-        let sequence = self.before.sequence.checked_add_signed(self.signed()?);
-        let sequence = sequence.filter(|sequence| (1..=self.newest).contains(sequence));
-        self.before.sequence = sequence.ok_or("a sequence that the state has not applied")?;
-        Ok(self.before.sequence)
+        let sequence = self.before.sequence.wrapping_add(self.signed()?.cast_unsigned());
+        if sequence == 0 || sequence > self.newest {
+            return Err("a sequence that the state has not applied");
+        }
+        self.before.sequence = sequence;
+        Ok(sequence)
     }
 
     /// A time that is over.
     #[inline]
     pub(super) fn time(&mut self) -> Read<Timestamp> {
-        let time = plus(Timestamp::from_millis(self.before.at), self.signed()?);
-        let time =
-            time.filter(|time| *time <= self.now).ok_or("a time that lies before 1970 or after log time")?;
-        self.before.at = time.millis();
-        Ok(time)
+        let at = self.before.at.wrapping_add(self.signed()?);
+        if at < 0 || at > self.now.millis() {
+            return Err("a time that lies before 1970 or after log time");
+        }
+        self.before.at = at;
+        Ok(Timestamp::from_millis(at))
     }
 
     /// A time told from another one.
     pub(super) fn time_from(&mut self, from: Timestamp) -> Read<Timestamp> {
-        plus(from, self.signed()?).ok_or("a time that does not lie between 1970 and 9998")
+        let at = from.millis().wrapping_add(self.signed()?);
+        let time = Timestamp::from_millis(at);
+        if time.millis() == at { Ok(time) } else { Err("a time that does not lie between 1970 and 9998") }
     }
-}
-
-/// A time moved by so many milliseconds, if that is a time.
-fn plus(time: Timestamp, millis: i64) -> Option<Timestamp> {
-    let millis = time.millis().checked_add(millis)?;
-    Some(Timestamp::from_millis(millis)).filter(|time| time.millis() == millis)
 }

@@ -15,7 +15,8 @@
 //! Numbers of fixed width are little endian. The checksum is XXH3-64 of the payload, seeded with `mix(before, length << 8 |
 //! kind)`, where `before` is the checksum of the chunk before, and for the first chunk XXH3-64 of the prefix.
 //!
-//! A payload is records, one after the other, of what its kind says. A chunk ends with the record that takes its payload to
+//! A payload is the length of its records (4), its records one after the other, of what its kind says, and their texts one after
+//! the other. A chunk ends with the record that takes its payload to
 //! 1 MiB or beyond, or with the last record of its kind; a kind without records has no chunk. Kinds come in this order:
 //!
 //! | kind | records |

@@ -3,9 +3,9 @@
 use compact_str::CompactString;
 
 use super::fields::{Fields, Payload, Read, Wrong};
-use crate::folds::inventory::order::{Order, OrderLine, OrderLines, Part, Parts, Stage, Ticket};
+use crate::folds::inventory::order::{Order, OrderLine, Part, Parts, Stage, Ticket};
 use crate::folds::inventory::orders::{Closed, FirstOutcome, Settled, Slot};
-use crate::folds::inventory::stock::{StockIndex, StockTable};
+use crate::folds::inventory::stock::StockIndex;
 use crate::words::command::COMMANDS_MAX;
 use crate::words::outcome::{Reason, State};
 use crate::words::policy::{LINES_LIMIT_MAX, QUANTITY_LIMIT_MAX};
@@ -35,7 +35,7 @@ pub(super) fn write_slot(payload: &mut Payload, order: Option<&Order>) {
             | flag(order.expired, EXPIRED)
             | flag(order.pay_by().is_some(), HELD),
     );
-    payload.text(&order.id);
+    payload.id(&order.id);
     payload.hash(order.content);
     write_ticket(payload, order.ticket());
     payload.time(order.since);
@@ -67,9 +67,9 @@ fn write_part(payload: &mut Payload, part: &Part) {
     }
 }
 
-/// Reads a slot: its order, whose units are reserved in stock, if it is used.
+/// Reads a slot: its order, if it is used. What its lines say of stock is for the table of stock to check.
 #[inline]
-pub(super) fn read_slot(fields: &mut Fields<'_>, stock: &mut StockTable) -> Read<Option<Order>> {
+pub(super) fn read_slot(fields: &mut Fields<'_>) -> Read<Option<Order>> {
     let first = fields.byte()?;
     if first == UNUSED {
         return Ok(None);
@@ -82,18 +82,27 @@ pub(super) fn read_slot(fields: &mut Fields<'_>, stock: &mut StockTable) -> Read
     if first > STAGE | PAID | WAITED | EXPIRED | HELD {
         return Err("a flag that there is not");
     }
-    let id = CompactString::from(fields.id()?);
+    let id = fields.id()?;
     let content = fields.hash()?;
     let ticket = read_ticket(fields)?;
     let since = fields.time()?;
     let pay_by = if first & HELD == 0 { None } else { Some(fields.time_from(since)?) };
     let count: usize = fields.at_most(LINES_LIMIT_MAX.unsigned_abs(), "more lines than an order may have")?;
-    let (mut lines, mut parts) = (OrderLines::new(), Parts::new());
-    for _ in 0..count {
-        lines.push(read_line(fields, whole, &mut parts, stock)?);
-    }
-    check_lines(&lines, stock)?;
-    let mut order = Order::new(id, content, ticket, &lines, whole.unwrap_or(Stage::Reserved), since);
+    let (mut few, mut many, mut parts) = ([OrderLine::default(); 2], Vec::new(), Parts::new());
+    let lines = if let Some(few) = few.get_mut(..count) {
+        for line in &mut *few {
+            *line = read_line(fields, whole.is_some(), &mut parts)?;
+        }
+        &*few
+    } else {
+        for _ in 0..count {
+            many.push(read_line(fields, whole.is_some(), &mut parts)?);
+        }
+        &many
+    };
+    check_lines(lines)?;
+    let id = CompactString::from(id);
+    let mut order = Order::new(id, content, ticket, lines, whole.unwrap_or(Stage::Reserved), since);
     if whole.is_none() {
         order.set_parts(&parts);
         if order.whole().is_some() {
@@ -119,26 +128,16 @@ pub(super) fn read_slot(fields: &mut Fields<'_>, stock: &mut StockTable) -> Read
 }
 
 #[inline]
-fn read_line(
-    fields: &mut Fields<'_>,
-    whole: Option<Stage>,
-    parts: &mut Parts,
-    stock: &mut StockTable,
-) -> Read<OrderLine> {
-    let index = StockIndex(fields.at_most(u32::MAX.into(), "a SKU that there is not")?);
-    let (quantity, reserved) = if let Some(stage) = whole {
-        let quantity: u32 = fields.at_most(QUANTITY_LIMIT_MAX.unsigned_abs(), QUANTITY)?;
-        (quantity, if stage == Stage::Reserved { quantity } else { 0 })
+fn read_line(fields: &mut Fields<'_>, is_whole: bool, parts: &mut Parts) -> Read<OrderLine> {
+    let stock = StockIndex(fields.at_most(u32::MAX.into(), "a SKU that there is not")?);
+    let quantity = if is_whole {
+        fields.at_most(QUANTITY_LIMIT_MAX.unsigned_abs(), QUANTITY)?
     } else {
         let (part, quantity) = read_part(fields)?;
         parts.push(part);
-        (quantity, part.reserved)
+        quantity
     };
-    if quantity == 0 {
-        return Err(QUANTITY);
-    }
-    stock.restore_reserved(index, reserved).ok_or("a SKU that there is not")?;
-    Ok(OrderLine { stock: index, quantity })
+    if quantity == 0 { Err(QUANTITY) } else { Ok(OrderLine { stock, quantity }) }
 }
 
 /// Reads a part, and gives the line's quantity.
@@ -165,15 +164,11 @@ fn read_part(fields: &mut Fields<'_>) -> Read<(Part, u32)> {
     Ok((part, u32::try_from(sum).map_err(|_| QUANTITY)?))
 }
 
-/// An order has a line at least, names each SKU once, and has one site.
+/// An order has a line at least, and names each SKU once.
 #[inline]
-fn check_lines(lines: &[OrderLine], stock: &StockTable) -> Read<()> {
-    let Some((first, others)) = lines.split_first() else { return Err("an order without lines") };
-    if !others.is_empty() {
-        let site = stock.get(first.stock).site;
-        if others.iter().any(|line| stock.get(line.stock).site != site) {
-            return Err("an order with SKUs of two sites");
-        }
+fn check_lines(lines: &[OrderLine]) -> Read<()> {
+    if lines.is_empty() {
+        return Err("an order without lines");
     }
     let twice = if lines.len() <= LINEAR_MAX {
         (1..lines.len()).any(|line| lines[..line].iter().any(|other| other.stock == lines[line].stock))
@@ -232,7 +227,7 @@ pub(super) fn write_closed(payload: &mut Payload, closed: &Closed) {
             payload.byte(reason as u8);
         }
     }
-    payload.text(&closed.id);
+    payload.id(&closed.id);
     payload.hash(closed.content);
     payload.sequence(closed.first_sequence);
     payload.time(closed.at);

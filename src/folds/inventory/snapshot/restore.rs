@@ -12,14 +12,15 @@ use crate::folds::inventory::Inventory;
 use crate::folds::inventory::digest::{Digests, Ledger};
 use crate::folds::inventory::facts::FactKind;
 use crate::folds::inventory::holds::Holds;
+use crate::folds::inventory::index::Entries;
 use crate::folds::inventory::order::Ticket;
-use crate::folds::inventory::orders::{Indexed, Slot};
+use crate::folds::inventory::orders::Slot;
 use crate::folds::inventory::stock::StockIndex;
 use crate::folds::inventory::waiting::Parked;
 use crate::words::policy::RULES_NEWEST;
 use crate::words::timestamp::Timestamp;
 
-/// How many ids are looked up together.
+/// How many orders' SKUs are looked up together.
 const AHEAD: usize = 32;
 
 /// A state that is being restored from the bytes of a snapshot, which may come cut anyhow.
@@ -39,8 +40,10 @@ pub struct Restoring {
 struct State {
     inventory: Inventory,
     ledger: Ledger,
-    /// Ids that are not in the index yet.
-    ahead: Vec<Indexed>,
+    /// What the index of order ids is to be made of.
+    ids: Entries,
+    /// Orders whose SKUs have not been looked at yet.
+    ahead: Vec<Slot>,
     holds: Vec<((Timestamp, Ticket), Slot)>,
     parked: Vec<Parked>,
     /// Slots that are not used, and have not been named as such yet.
@@ -69,6 +72,7 @@ impl Restoring {
         let state = State {
             inventory: Inventory::new(),
             ledger: Ledger::default(),
+            ids: Entries::default(),
             ahead: Vec::with_capacity(AHEAD),
             holds: Vec::new(),
             parked: Vec::new(),
@@ -126,7 +130,7 @@ impl Restoring {
 impl State {
     fn head(&mut self, chunk: &Chunk<'_>) -> Result<SnapshotHead, SnapshotError> {
         let malformed = |what| SnapshotError::Malformed { chunk: chunk.number, what };
-        let mut fields = Fields::new(chunk.payload, 0, Timestamp::ZERO);
+        let mut fields = Fields::new(chunk.payload, 0, Timestamp::ZERO).map_err(malformed)?;
         let head = read_head(&mut fields).map_err(malformed)?;
         if head.rules > RULES_NEWEST {
             return Err(SnapshotError::UnknownRules { rules: head.rules, newest: RULES_NEWEST });
@@ -140,21 +144,25 @@ impl State {
     }
 
     fn chunk(&mut self, head: &SnapshotHead, chunk: &Chunk<'_>) -> Result<(), SnapshotError> {
-        let mut fields = Fields::new(chunk.payload, head.chain.sequence, head.now);
+        let malformed = |what| SnapshotError::Malformed { chunk: chunk.number, what };
+        let mut fields = Fields::new(chunk.payload, head.chain.sequence, head.now).map_err(malformed)?;
         if chunk.kind == Kind::End {
             return self.end(head, chunk, &mut fields);
         }
-        let read = self.records(chunk.kind, &mut fields);
-        read.map_err(|what| SnapshotError::Malformed { chunk: chunk.number, what })
+        self.records(chunk.kind, &mut fields).map_err(malformed)
     }
 
     fn records(&mut self, kind: Kind, fields: &mut Fields<'_>) -> Read<()> {
         match kind {
             Kind::Basics => {
                 read_basics(fields, &mut self.inventory)?;
+                self.ledger = Ledger::new(&self.inventory.sites);
                 fields.end()
             }
-            Kind::Orders => self.each(fields, Self::slot),
+            Kind::Orders => {
+                self.each(fields, Self::slot)?;
+                self.look_up()
+            }
             Kind::Closed => self.each(fields, Self::closed),
             kind => self.each(fields, |state, fields| state.record(kind, fields)),
         }
@@ -165,43 +173,28 @@ impl State {
     fn each(
         &mut self,
         fields: &mut Fields<'_>,
-        mut read: impl FnMut(&mut Self, &mut Fields<'_>) -> Read<()>,
+        read: impl Fn(&mut Self, &mut Fields<'_>) -> Read<()>,
     ) -> Read<()> {
-        let length = fields.left();
-        while fields.left() > 0 {
-            if length - fields.left() >= CHUNK_BYTES {
+        while !fields.is_empty() {
+            if fields.taken() >= CHUNK_BYTES {
                 return Err("the chunk ends too late");
             }
             read(self, fields)?;
         }
-        self.index()
-    }
-
-    /// Adds the ids that are left to the index.
-    fn index(&mut self) -> Read<()> {
-        let distinct = self.inventory.orders.restore_index(&self.ahead);
-        self.ahead.clear();
-        if distinct { Ok(()) } else { Err("an order is there twice") }
-    }
-
-    fn index_later(&mut self, id: Indexed) -> Read<()> {
-        self.ahead.push(id);
-        if self.ahead.len() < AHEAD { Ok(()) } else { self.index() }
+        Ok(())
     }
 
     #[inline]
     fn slot(&mut self, fields: &mut Fields<'_>) -> Read<()> {
         const FULL: &str = "more slots than there can be";
-        let Inventory { sites, stock, orders, .. } = &mut self.inventory;
-        let Some(order) = read_slot(fields, stock)? else {
-            let (slot, _) = orders.restore_slot(None).ok_or(FULL)?;
-            self.unused.insert(slot);
+        let orders = &mut self.inventory.orders;
+        let Some(order) = read_slot(fields)? else {
+            self.unused.insert(orders.restore_empty().ok_or(FULL)?);
             return Ok(());
         };
-        self.ledger.add_order(sites, stock, &order);
         let (ticket, pay_by, parked_at) = (order.ticket(), order.pay_by(), order.parked_at());
         let is_settled = order.is_settled();
-        let (slot, id) = orders.restore_slot(Some(order)).ok_or(FULL)?;
+        let slot = orders.restore_order(order, &mut self.ids).ok_or(FULL)?;
         if let Some(pay_by) = pay_by {
             self.holds.push(((pay_by, ticket), slot));
         }
@@ -211,16 +204,35 @@ impl State {
         if is_settled {
             self.settled.insert(slot);
         }
-        self.index_later(id)
+        self.ahead.push(slot);
+        if self.ahead.len() < AHEAD { Ok(()) } else { self.look_up() }
     }
 
-    #[inline]
+    /// Looks up the SKUs of some orders together, which [`super::super::ahead`] explains, and promises what the orders hold.
+    fn look_up(&mut self) -> Read<()> {
+        let Inventory { stock, orders, .. } = &mut self.inventory;
+        let mut read = 0;
+        for slot in &self.ahead {
+            for line in orders.get(*slot).lines() {
+                read ^= stock.touch_item(line.stock);
+            }
+        }
+        // As in `look_ahead`: what was read is used for nothing.
+        std::hint::black_box(read);
+        for slot in self.ahead.drain(..) {
+            let order = orders.get(slot);
+            let promised = stock.restore_order(order);
+            promised.ok_or("an order names a SKU that there is not, or SKUs of two sites")?;
+            self.ledger.add_order(stock, order);
+        }
+        Ok(())
+    }
+
     fn closed(&mut self, fields: &mut Fields<'_>) -> Read<()> {
         let closed = read_closed(fields)?;
         self.ledger.add_closed(&closed);
-        let id =
-            self.inventory.orders.restore_closed(closed).ok_or("more closed orders than there can be")?;
-        self.index_later(id)
+        let fits = self.inventory.orders.restore_closed(closed, &mut self.ids);
+        if fits { Ok(()) } else { Err("more closed orders than there can be") }
     }
 
     fn record(&mut self, kind: Kind, fields: &mut Fields<'_>) -> Read<()> {
@@ -287,7 +299,7 @@ impl State {
         if said_totals != totals {
             return Err(SnapshotError::Totals { said: said_totals.into(), found: totals.into() });
         }
-        self.ledger.add_stock(&inventory.sites, &inventory.stock);
+        self.ledger.add_stock(&inventory.stock);
         let digests = Digests { state: chunk.before, ledger: self.ledger.finish() };
         if said_digests != digests {
             return Err(SnapshotError::Digests { said: said_digests, found: digests });
@@ -301,6 +313,8 @@ impl State {
         check(self.unused.is_empty(), "a slot is not used, and not named so")?;
         check(self.settled.is_empty(), "an order is settled, and in no queue")?;
         let inventory = &mut self.inventory;
+        let distinct = inventory.orders.restore_index(std::mem::take(&mut self.ids));
+        check(distinct, "an order is there twice")?;
         let count = self.holds.len();
         inventory.holds = Holds::from_iter(std::mem::take(&mut self.holds));
         check(inventory.holds.len() == count, "two orders with one ticket are held")?;

@@ -22,7 +22,7 @@ pub(super) type Fact = (Timestamp, CompactString, Told);
 pub(super) fn write_fact(payload: &mut Payload, kind: usize, at: Timestamp, id: &str, told: Told) {
     payload.count(kind);
     payload.time(at);
-    payload.text(id);
+    payload.id(id);
     payload.hash(told.content);
     payload.sequence(told.first_sequence);
 }

@@ -46,17 +46,17 @@ impl Inventory {
 
     fn walk<E>(&self, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<Digests, E> {
         let mut chunks = Chunks::new(each);
-        let mut ledger = Ledger::default();
+        let mut ledger = Ledger::new(&self.sites);
         chunks.record(Kind::Head, |payload| write_head(payload, &self.snapshot_head()))?;
         chunks.record(Kind::Basics, |payload| write_basics(payload, self))?;
         for (item, flows) in self.stock.with_flows() {
             chunks.record(Kind::Stock, |payload| write_stock(payload, item, flows))?;
         }
-        ledger.add_stock(&self.sites, &self.stock);
+        ledger.add_stock(&self.stock);
         for order in self.orders.slots().places() {
             chunks.record(Kind::Orders, |payload| write_slot(payload, order))?;
             if let Some(order) = order {
-                ledger.add_order(&self.sites, &self.stock, order);
+                ledger.add_order(&self.stock, order);
             }
         }
         for slot in self.orders.slots().unused() {
