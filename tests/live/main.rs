@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod bench;
+mod chaos;
 mod cli;
 mod contract;
 mod contract_keys;
@@ -10,10 +11,13 @@ mod contract_objects;
 mod dead;
 mod jetstream;
 mod nats;
+mod orders;
 mod poison;
 mod publishing;
 mod real_data;
+mod restore;
 mod retail_model;
 mod tidy;
 mod weir;
 mod worker;
+mod workers;

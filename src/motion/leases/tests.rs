@@ -72,7 +72,8 @@ impl Cluster {
         let entries: Vec<_> = self.table.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
         let worker = &mut self.workers[number];
         let ready = worker.ready();
-        let writes = worker.leases.look(self.now, self.now, &entries, &ready, &BTreeSet::new());
+        let report = WorkerRecord { ready, ..WorkerRecord::default() };
+        let writes = worker.leases.look(self.now, self.now, &entries, report);
         for write in writes {
             let revision = self.store(&write);
             self.workers[number].leases.wrote(&write, self.now, revision);
