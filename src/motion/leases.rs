@@ -431,15 +431,14 @@ impl Leases {
             .iter()
             .filter(|(_, (record, _, _))| {
                 let named = |name: &String| *name == self.me;
-                record.standbys.iter().any(named) || record.next.as_ref().is_some_and(named)
+                let called = record.standbys.iter().any(named) || record.next.as_ref().is_some_and(named);
+                // What was written over to it is taken from memory, and what has run out is taken again.
+                named(&record.leader) || called && !self.draining
             })
             .map(|(shard, _)| shard.clone())
             .collect();
         let is_next = |shard: &&String| table.shards[*shard].0.next.as_ref() == Some(&self.me);
         self.next = self.shards.iter().filter(is_next).cloned().collect();
-        if self.draining {
-            self.standing_by.clear();
-        }
         let is_scribe = |shard: &&String| {
             let (record, _, _) = &table.shards[*shard];
             let mut standbys = record.standbys.iter().filter(|name| table.is_ready(name, shard));

@@ -3,10 +3,10 @@
 //! The long test kills workers and servers of a cluster under load, for as many seconds as `WEIR_CHAOS_SECONDS` says; without it, it
 //! says that it is skipped. `WEIR_CHAOS_SEED` repeats the faults of a run.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fastrand::Rng;
+use weir::edges::clock::SystemClock;
 use weir::edges::jetstream::{Connection, Connections, JetKeys, Names};
 use weir::edges::keys::Keys as _;
 use weir::edges::streams::Streams as _;
@@ -14,7 +14,8 @@ use weir::motion::leases::list;
 
 use crate::nats::{Server, until, within};
 use crate::orders::{Orders, announcements, configuration, longest_silence};
-use crate::weir::{Weir, appends, publish, place, plain, receive, streams, streams_of};
+use crate::weir::{Weir, appends, place, plain, publish, receive, streams, streams_of};
+use crate::worker::copy;
 
 /// How long all must have become calm after the last fault.
 const CALM_WITHIN: Duration = Duration::from_secs(90);
@@ -140,9 +141,8 @@ impl Cluster {
                     let kind = self.rng.choice(["LOG", "OUTCOMES"]).unwrap();
                     let stream = format!("WEIR_{kind}_{shard}");
                     // A stream that has no leader at the moment has none to step down.
-                    let _ = client
-                        .request(format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}"), "".into())
-                        .await;
+                    let _ =
+                        client.request(format!("$JS.API.STREAM.LEADER.STEPDOWN.{stream}"), "".into()).await;
                 }
                 let _ = client.request("$JS.API.STREAM.LEADER.STEPDOWN.KV_WEIR_LEASES", "".into()).await;
             }
@@ -161,13 +161,15 @@ async fn nothing_acknowledged_is_lost_or_decided_twice() {
         return;
     };
     let lasting = Duration::from_secs(seconds.parse().unwrap());
-    let seed = std::env::var("WEIR_CHAOS_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    let seed =
+        std::env::var("WEIR_CHAOS_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("WEIR_CHAOS_SEED={seed}");
     let mut cluster = Cluster::start(8, 3, seed).await;
     let orders = Orders::start(&cluster.urls(), &cluster.shards, PAUSE).await;
-    let ends = Instant::now() + lasting;
+    let clock = SystemClock::shared();
+    let ends = clock.monotonic() + lasting;
     let mut due = Vec::new();
-    while Instant::now() < ends {
+    while clock.monotonic() < ends {
         if due.is_empty() {
             due = ALL.to_vec();
             cluster.rng.shuffle(&mut due);
@@ -205,7 +207,10 @@ async fn nothing_acknowledged_is_lost_or_decided_twice() {
         sent.check(&streams).await;
         let silence = longest_silence(&announcements(&context, &sent.shard).await);
         let count = sent.acked.len();
-        println!("{}: {count} acknowledged, each decided once; at most {silence:.1?} without an outcome", sent.shard);
+        println!(
+            "{}: {count} acknowledged, each decided once; at most {silence:.1?} without an outcome",
+            sent.shard
+        );
     }
     for worker in cluster.workers {
         let ended = worker.stop().await;
@@ -213,26 +218,13 @@ async fn nothing_acknowledged_is_lost_or_decided_twice() {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 /// The only server loses what it has acknowledged, under workers that have applied and announced it. Orders go on all the while, if
-/// so wanted, and fill the log again.
-async fn rolled_back(under_load: bool) {
+/// so wanted, and fill the log again; workers that are held still see it only when that is done.
+async fn rolled_back(names: &[&str], under_load: bool, held_still: bool) {
     let mut server = Server::start().await;
     Weir::setup(&server).await;
     let mut workers = Vec::new();
-    for name in ["one", "two"] {
+    for name in names {
         workers.push(Weir::ready(&server, &["--name", name]).await);
     }
     publish(&plain(&server).await, receive("R-1", 1_000).to_string()).await;
@@ -255,10 +247,22 @@ async fn rolled_back(under_load: bool) {
         .await;
     }
 
+    if held_still {
+        for worker in &workers {
+            worker.signal("STOP");
+        }
+    }
     server.kill();
     std::fs::remove_dir_all(server.store()).unwrap();
     copy(&backup, &server.store());
     server.restart().await;
+    if held_still {
+        let before = orders.acked();
+        until("other orders", async || (orders.acked()[0] > before[0] + 100).then_some(())).await;
+        for worker in &workers {
+            worker.signal("CONT");
+        }
+    }
     for worker in &workers {
         until("the shard to stand still", async || {
             worker.log().contains("the shard stands still").then_some(())
@@ -287,10 +291,16 @@ async fn rolled_back(under_load: bool) {
 
 #[tokio::test]
 async fn workers_stand_still_when_their_server_has_lost_orders() {
-    rolled_back(false).await;
+    rolled_back(&["one", "two"], false, false).await;
 }
 
 #[tokio::test]
 async fn workers_stand_still_when_their_server_has_others_in_place_of_those_lost() {
-    rolled_back(true).await;
+    rolled_back(&["one", "two"], true, false).await;
+}
+
+/// Its own append was under way: it learns that outcomes are lost before it learns that the log is.
+#[tokio::test]
+async fn a_worker_stands_still_when_log_and_outcomes_were_lost_together() {
+    rolled_back(&["one"], true, true).await;
 }

@@ -155,8 +155,10 @@ impl Sent {
 
 /// A configuration with these shards, each with a site of its name, and small streams; `more` goes before that.
 pub(crate) fn configuration(shards: &[String], replicas: usize, more: &str) -> String {
-    let sizes = ["log", "outcomes", "dead_letters", "snapshots"].map(|what| format!("{what}_bytes_max = 67108864\n"));
-    let shards = shards.iter().map(|shard| format!("[[shards]]\nname = \"{shard}\"\nsites = [\"{shard}\"]\n"));
+    let sizes =
+        ["log", "outcomes", "dead_letters", "snapshots"].map(|what| format!("{what}_bytes_max = 67108864\n"));
+    let shards =
+        shards.iter().map(|shard| format!("[[shards]]\nname = \"{shard}\"\nsites = [\"{shard}\"]\n"));
     let (sizes, shards) = (sizes.concat(), shards.collect::<String>());
     format!("{more}\n[streams]\nreplicas = {replicas}\n{sizes}{shards}")
 }

@@ -76,7 +76,7 @@ async fn restored_streams_are_gone_on_with_and_nothing_is_announced_twice() {
     for round in 0..2 {
         for batch in 0..11 {
             let order = |number| place(&format!("O-{round}-{batch}-{number}"));
-            last = publish(&context, Value::from_iter((0..100).map(order)).to_string()).await;
+            last = publish(&context, (0..100).map(order).collect::<Value>().to_string()).await;
         }
         until("a snapshot", async || {
             let taken = worker.metric("weir_snapshots_total{shard=\"main\",end=\"taken\"}");
@@ -99,7 +99,7 @@ async fn restored_streams_are_gone_on_with_and_nothing_is_announced_twice() {
         backups.push(back_up(&client, stream).await);
     }
     let before = announced(&streams_before).await;
-    let lost = publish(&context, place("behind the backup").to_string()).await;
+    let unsaved = publish(&context, place("behind the backup").to_string()).await;
     drop(server);
 
     let server = Server::start().await;
@@ -117,15 +117,16 @@ async fn restored_streams_are_gone_on_with_and_nothing_is_announced_twice() {
     let worker = Weir::ready(&server, &["--config", config.to_str().unwrap()]).await;
     let context = plain(&server).await;
     // What was stored behind the backup is lost: its sequence is another order's now.
-    assert_eq!(publish(&context, place("after").to_string()).await, lost);
+    assert_eq!(publish(&context, place("after").to_string()).await, unsaved);
     let streams = streams(&server).await;
     until("the last outcome", async || {
-        (streams.last_outcomes().await.unwrap()?.append.header.through.sequence == lost).then_some(())
+        (streams.last_outcomes().await.unwrap()?.append.header.through.sequence == unsaved).then_some(())
     })
     .await;
     let after = announced(&streams).await;
     assert_eq!(after[..before.len()], before);
-    let added: Vec<_> = after[before.len()..].iter().map(|outcome| outcome["order_id"].as_str().unwrap()).collect();
+    let added: Vec<_> =
+        after[before.len()..].iter().map(|outcome| outcome["order_id"].as_str().unwrap()).collect();
     assert_eq!(added, ["while nobody decides", "after"]);
     let log = worker.log();
     assert!(!log.contains("recovering shard=\"main\" snapshot=0 "), "{log}");
