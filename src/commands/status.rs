@@ -1,5 +1,7 @@
-//! `weir status`: how far each shard is, from the streams alone, whether or not a worker runs.
+//! `weir status`: how far each shard is and who does what for it, from the streams and the table of leases alone, whether or not a
+//! worker runs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,10 +10,13 @@ use super::Ended;
 use super::connect::Deployment;
 use super::run::Signals;
 use super::settings::Common;
+use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
-use crate::edges::jetstream::JetStreams;
-use crate::edges::streams::Streams;
+use crate::edges::jetstream::InJetStream;
+use crate::edges::streams::{StreamState, Streams};
+use crate::motion::leases::{Listing, list, shard_key, worker_key};
 use crate::motion::replay::replay;
+use crate::motion::snapshots::Snapshots;
 use crate::words::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -55,11 +60,12 @@ pub(super) async fn status(args: Args) -> anyhow::Result<Ended> {
 }
 
 async fn look(deployment: &Deployment, config: &Config, digests: bool) -> anyhow::Result<Vec<Value>> {
+    let leases = Leases::read(deployment, config).await?;
     let mut shards = Vec::new();
-    for (shard, streams) in deployment.all(config)? {
-        let mut view = look_at(&shard, &streams).await?;
+    for (shard, edges) in deployment.edges(config)? {
+        let mut view = look_at(&shard, &edges, &leases).await?;
         if digests {
-            let inventory = replay(&streams, |_| {}).await?;
+            let inventory = replay(&edges.streams, |_| {}).await?;
             let digests = inventory.digests();
             view["replayed"] = json!(inventory.chain().to_string());
             view["state"] = json!(format!("{:016x}", digests.state));
@@ -70,7 +76,67 @@ async fn look(deployment: &Deployment, config: &Config, digests: bool) -> anyhow
     Ok(shards)
 }
 
-async fn look_at(shard: &str, streams: &JetStreams) -> anyhow::Result<Value> {
+/// The table of leases, and how old each record is.
+struct Leases {
+    listing: Listing,
+    ages: BTreeMap<String, Duration>,
+    /// How long a record holds without being written again.
+    lease: Duration,
+}
+
+impl Leases {
+    async fn read(deployment: &Deployment, config: &Config) -> anyhow::Result<Self> {
+        let (mut entries, mut ages) = (Vec::new(), BTreeMap::new());
+        for (key, entry, age) in deployment.leases().with_ages().await? {
+            ages.insert(key.clone(), age);
+            entries.push((key, entry));
+        }
+        let lease = Duration::from_millis(config.worker.lease_ms);
+        Ok(Self { listing: list(&entries), ages, lease })
+    }
+
+    fn is_fresh(&self, key: &str) -> bool {
+        self.ages.get(key).is_some_and(|age| *age < self.lease)
+    }
+
+    /// Who leads a shard, while the lease holds.
+    fn leader(&self, shard: &str) -> Option<&str> {
+        let leader = self.listing.shards.get(shard)?.leader.as_str();
+        (!leader.is_empty() && self.is_fresh(&shard_key(shard))).then_some(leader)
+    }
+
+    /// Who is to lead a shard next.
+    fn next(&self, shard: &str) -> Option<&str> {
+        self.listing.shards.get(shard)?.next.as_deref()
+    }
+
+    /// What each live worker does for a shard, and how far it is.
+    fn workers(&self, shard: &str, log: StreamState) -> Vec<Value> {
+        let live = self.listing.workers.iter().filter(|(name, _)| self.is_fresh(&worker_key(name)));
+        live.filter_map(|(name, worker)| {
+            let leads = self.leader(shard) == Some(name);
+            // It says so itself: it folds the log, or stands still at it.
+            let applied = worker.applied.get(shard).copied();
+            let halted = worker.unfit.contains(shard);
+            if !leads && !halted && applied.is_none() {
+                return None;
+            }
+            let applied = applied.unwrap_or(0);
+            Some(json!({
+                "worker": name,
+                "role": if leads { "leader" } else if halted { "halted" } else { "standby" },
+                "ready": !halted && (leads || worker.ready.contains(shard)),
+                "applied": applied,
+                "lag_messages": log.last_sequence.saturating_sub(applied),
+                "draining": worker.draining,
+            }))
+        })
+        .collect()
+    }
+}
+
+async fn look_at(shard: &str, edges: &ShardEdges<InJetStream>, leases: &Leases) -> anyhow::Result<Value> {
+    let streams = &edges.streams;
     let log = streams.log_state().await?;
     let outcomes = streams.outcomes_state().await?;
     let last = streams.last_outcomes().await?.map(|stored| stored.append.header);
@@ -83,8 +149,15 @@ async fn look_at(shard: &str, streams: &JetStreams) -> anyhow::Result<Value> {
         let age_ns = SystemClock::shared().wall_ns().saturating_sub(oldest.stored_at_ns).max(0);
         lag_seconds = Duration::from_nanos(age_ns.unsigned_abs()).as_secs_f64();
     }
+    let snapshots = Snapshots::new(shard, edges).kept().await?;
+    let snapshot = snapshots.first();
     Ok(json!({
         "shard": shard,
+        "leader": leases.leader(shard),
+        "next_leader": leases.next(shard),
+        "workers": leases.workers(shard, log),
+        "snapshot": snapshot.map(|newest| newest.sequence),
+        "snapshot_bytes": snapshot.map(|newest| newest.bytes),
         "log_first": log.first_sequence,
         "log_last": log.last_sequence,
         "log_bytes": log.bytes,
@@ -111,8 +184,25 @@ fn print(shards: &[Value], as_json: bool) {
             match value {
                 Value::Null => println!("  {name:<15} -"),
                 Value::String(text) => println!("  {name:<15} {text}"),
+                Value::Array(workers) => workers.iter().for_each(print_worker),
                 other => println!("  {name:<15} {other}"),
             }
         }
     }
+}
+
+fn print_worker(worker: &Value) {
+    let text = |name: &str| worker[name].as_str().unwrap_or_default();
+    let ready = match worker["ready"].as_bool() {
+        Some(true) => "ready",
+        _ => "not ready",
+    };
+    let draining = if worker["draining"] == true { ", draining" } else { "" };
+    println!(
+        "  {:<15} {}: {ready}, at {}, {} behind{draining}",
+        text("role"),
+        text("worker"),
+        worker["applied"],
+        worker["lag_messages"]
+    );
 }

@@ -79,6 +79,8 @@ pub struct ShardRecord {
 pub struct WorkerRecord {
     /// The shards that it stands by for and has caught up with.
     pub ready: BTreeSet<String>,
+    /// The last message that it has applied of each shard that it leads or stands by for.
+    pub applied: BTreeMap<String, u64>,
     /// The shards that it cannot lead: they stand still at it.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unfit: BTreeSet<String>,
@@ -130,6 +132,29 @@ pub fn shard_key(shard: &str) -> String {
 #[must_use]
 pub fn worker_key(worker: &str) -> String {
     format!("worker.{worker}")
+}
+
+/// The table as anyone can read it, alive or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The shards' records, by shard.
+    pub shards: BTreeMap<String, ShardRecord>,
+    /// The workers' records, by their names in the table.
+    pub workers: BTreeMap<String, WorkerRecord>,
+}
+
+/// Takes a table apart.
+#[must_use]
+pub fn list(entries: &[(String, Entry)]) -> Listing {
+    let mut listing = Listing::default();
+    for (key, entry) in entries {
+        if let Some(shard) = key.strip_prefix("shard.") {
+            listing.shards.insert(shard.to_owned(), parse(&entry.value));
+        } else if let Some(worker) = key.strip_prefix("worker.") {
+            listing.workers.insert(worker.to_owned(), parse(&entry.value));
+        }
+    }
+    listing
 }
 
 /// When a record was seen to change.
@@ -287,19 +312,16 @@ impl Leases {
         }
     }
 
-    /// Takes the table, as read between `asked` and `now` (both monotonic), with the shards that this worker could lead from
-    /// memory (`ready`) and those that it cannot lead at all, and gives what to write. Each write's end is to be told to
-    /// [`Self::wrote`].
+    /// Takes the table, as read between `asked` and `now` (both monotonic), with what this worker says of itself, and gives what to
+    /// write. Each write's end is to be told to [`Self::wrote`].
     pub fn look(
         &mut self,
         asked: Duration,
         now: Duration,
         entries: &[(String, Entry)],
-        ready: &BTreeSet<String>,
-        unfit: &BTreeSet<String>,
+        report: WorkerRecord,
     ) -> Vec<Write> {
-        let (ready, unfit) = (ready.clone(), unfit.clone());
-        let own = WorkerRecord { ready, unfit, draining: self.draining };
+        let own = WorkerRecord { draining: self.draining, ..report };
         let table = self.read(asked, now, entries, &own);
         self.follow(now, &table);
         let mut writes =
@@ -409,15 +431,14 @@ impl Leases {
             .iter()
             .filter(|(_, (record, _, _))| {
                 let named = |name: &String| *name == self.me;
-                record.standbys.iter().any(named) || record.next.as_ref().is_some_and(named)
+                let called = record.standbys.iter().any(named) || record.next.as_ref().is_some_and(named);
+                // What was written over to it is taken from memory, and what has run out is taken again.
+                named(&record.leader) || called && !self.draining
             })
             .map(|(shard, _)| shard.clone())
             .collect();
         let is_next = |shard: &&String| table.shards[*shard].0.next.as_ref() == Some(&self.me);
         self.next = self.shards.iter().filter(is_next).cloned().collect();
-        if self.draining {
-            self.standing_by.clear();
-        }
         let is_scribe = |shard: &&String| {
             let (record, _, _) = &table.shards[*shard];
             let mut standbys = record.standbys.iter().filter(|name| table.is_ready(name, shard));

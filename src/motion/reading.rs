@@ -1,5 +1,6 @@
 //! Reading: carries the log to the fold, and sees to it that what comes next belongs to what was applied.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -15,7 +16,7 @@ use crate::words::message::LogMessage;
 const STALL: Duration = Duration::from_secs(2);
 
 /// The last message that was read, or restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Last {
     /// Its sequence; 0 before the first.
     pub(super) sequence: u64,
@@ -86,6 +87,7 @@ impl<E: Edges> Shard<E> {
             messages.retain(|message| message.sequence > last.sequence);
             let Some(newest) = messages.last() else { continue };
             *last = Last::of(newest);
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = *last;
             if input.send(Input::Messages(messages)).await.is_err() {
                 // The fold has ended: publishing knows why.
                 return Ok(None);

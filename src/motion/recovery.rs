@@ -3,6 +3,8 @@
 //!
 //! A snapshot that is ahead would swallow the outcomes between: what was folded into it was never announced.
 
+use std::sync::PoisonError;
+
 use super::folding::Start;
 use super::publishing::Position;
 use super::reading::Last;
@@ -52,6 +54,13 @@ impl<E: Edges> Shard<E> {
         }
         if position.through.sequence > log_last {
             return Ok(Err(Fault::OutcomesAhead { through: position.through, last: log_last }));
+        }
+        // Log and outcomes that were rolled back together look whole to whoever has read nothing yet.
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.verify(seen).await? {
+            // It may have been trimmed since: the snapshots tell.
+            None | Some(Fault::Gap { .. }) => {}
+            Some(fault) => return Ok(Err(fault)),
         }
         let announced = position.through;
         let snapshots = Snapshots::new(&self.status.shard, &self.edges);

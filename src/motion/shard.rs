@@ -7,7 +7,7 @@
 //! A standby runs the same way, but publishes nothing: it reads what the leader announces, and drops that from its queue. When it
 //! is to lead, it goes on with what is left: nothing is recovered, nothing is read again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use super::fold::{self, Fold, FoldOn};
 use super::folding::{Applied, AppliedMessage, Folding};
 use super::leases::Role;
 use super::publishing::Publishing;
+use super::reading::Last;
 use super::recovery::Recovered;
 use super::scribe::SnapshotOptions;
 use super::status::{LAG_SECONDS_MAX, Status};
@@ -93,6 +94,8 @@ pub(super) struct Shard<E: Edges> {
     pub(super) status: Arc<Status>,
     pub(super) telemetry: Arc<ShardTelemetry>,
     pub(super) assigned: Arc<Assigned>,
+    /// The last message that this worker has read, also before it was away or recovered.
+    pub(super) seen: Arc<Mutex<Last>>,
     /// Ends the reading; what was read is worked off.
     pub(super) drain: CancellationToken,
 }
@@ -109,6 +112,7 @@ pub async fn hold<E: Edges>(
     drain: CancellationToken,
 ) {
     let parts = (edges, clock, options, status.clone(), telemetry);
+    let seen = Arc::new(Mutex::default());
     loop {
         let wanted = assigned.until(|assignment| assignment.role != Role::Away);
         if drain.run_until_cancelled(wanted).await.is_none() {
@@ -116,8 +120,8 @@ pub async fn hold<E: Edges>(
         }
         let halt = drain.child_token();
         let (edges, clock, options, status, telemetry) = parts.clone();
-        let assigned = assigned.clone();
-        let shard = Shard { edges, clock, options, status, telemetry, assigned, drain: halt.clone() };
+        let (assigned, seen) = (assigned.clone(), seen.clone());
+        let shard = Shard { edges, clock, options, status, telemetry, assigned, seen, drain: halt.clone() };
         let ended = tokio::select! {
             biased;
             ended = shard.run() => Some(ended),

@@ -1,13 +1,12 @@
 //! Sharing: carries the table of leases between this worker and the others, beat by beat, as [`super::leases`] says.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::assigned::Assigned;
-use super::leases::{LeaseOptions, Leases, Role, Write};
+use super::leases::{LeaseOptions, Leases, Role, WorkerRecord, Write};
 use super::status::Status;
 use crate::edges::clock::SharedClock;
 use crate::edges::keys::Keys;
@@ -108,8 +107,7 @@ impl<K: Keys> Sharing<K> {
     async fn beat(&mut self) -> Result<(), ReadError> {
         let asked = self.clock.monotonic();
         let entries = self.within(self.keys.all()).await.ok_or_else(too_late)??;
-        let (ready, unfit) = self.report();
-        let writes = self.leases.look(asked, self.clock.monotonic(), &entries, &ready, &unfit);
+        let writes = self.leases.look(asked, self.clock.monotonic(), &entries, self.report());
         self.assign();
         for write in writes {
             let asked = self.clock.monotonic();
@@ -120,17 +118,21 @@ impl<K: Keys> Sharing<K> {
         Ok(())
     }
 
-    /// The shards that could be led from memory, and those that cannot be led at all.
-    fn report(&self) -> (BTreeSet<String>, BTreeSet<String>) {
-        let (mut ready, mut unfit) = (BTreeSet::new(), BTreeSet::new());
+    /// What this worker says of itself.
+    fn report(&self) -> WorkerRecord {
+        let mut report = WorkerRecord::default();
         for Shared { status, .. } in &self.shards {
+            let role = self.leases.role(&status.shard);
+            if role != Role::Away {
+                report.applied.insert(status.shard.clone(), status.applied());
+            }
             if status.progress().fault.is_some() {
-                unfit.insert(status.shard.clone());
-            } else if self.leases.role(&status.shard) == Role::Standby && status.is_ready() {
-                ready.insert(status.shard.clone());
+                report.unfit.insert(status.shard.clone());
+            } else if role == Role::Standby && status.is_ready() {
+                report.ready.insert(status.shard.clone());
             }
         }
-        (ready, unfit)
+        report
     }
 
     fn assign(&self) {

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::edges::telemetry::Telemetry;
+use crate::motion::leases::Role;
 use crate::motion::status::Status;
 
 /// What the admin server shows.
@@ -122,6 +123,7 @@ fn view(status: &Status) -> Value {
     let totals = progress.totals;
     json!({
         "shard": status.shard,
+        "role": status.role().map(Role::name),
         "ready": status.is_ready(),
         "fault": progress.fault.as_ref().map(ToString::to_string),
         "applied": progress.applied.sequence,

@@ -304,6 +304,17 @@ async fn status_tells_with_and_without_a_worker() {
     let orders = json!([receive("R-1", 2), place("O-1"), place("O-2")]).to_string();
     Weir::on(&server, &["submit", &orders]).await;
     let status: Value = serde_json::from_str(&worker.get("/status?digests").1).unwrap();
+    until("the leader to say how far it is", async || {
+        let led = lines(&Weir::on(&server, &["status", "--json"]).await).remove(0)[0].take();
+        let leader = led["leader"].as_str()?;
+        let known = &led["workers"][0];
+        assert_eq!(
+            (&known["worker"], &known["role"], &known["ready"]),
+            (&json!(leader), &json!("leader"), &json!(true))
+        );
+        (known["applied"] == 2 && known["lag_messages"] == 0).then_some(())
+    })
+    .await;
     worker.stop().await;
     let plain = Weir::on(&server, &["status"]).await;
     assert_eq!(plain.code, Some(0), "{plain:?}");
@@ -317,6 +328,8 @@ async fn status_tells_with_and_without_a_worker() {
     let ended = Weir::on(&server, &["status", "--json", "--digests"]).await;
     let shards = lines(&ended).remove(0);
     let shard = &shards[0];
+    assert_eq!((&shard["leader"], &shard["workers"]), (&Value::Null, &json!([])));
+    assert_eq!((&shard["snapshot"], &shard["log_first"]), (&Value::Null, &json!(1)));
     let inspected = &status["shards"][0]["inspected"];
     assert_eq!(shard["announced"], "2.2.0");
     assert_eq!((&shard["lag_messages"], &shard["rules"]), (&json!(0), &json!(1)));

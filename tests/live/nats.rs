@@ -149,8 +149,15 @@ impl Server {
     /// Starts it again on the same port and store, after stopping it if it runs, and waits until it answers.
     pub(crate) async fn restart(&mut self) {
         self.stop();
-        self.process = Some(self.spawn(&self.port.to_string()));
+        self.resume();
         self.wait_until_ready().await;
+    }
+
+    /// Starts it again on the same port and store, after it was killed, and does not wait: it may be one of a cluster that
+    /// cannot answer yet.
+    pub(crate) fn resume(&mut self) {
+        assert!(self.process.is_none());
+        self.process = Some(self.spawn(&self.port.to_string()));
     }
 
     fn spawn(&self, port: &str) -> Child {
@@ -208,7 +215,16 @@ pub(crate) fn binary() -> PathBuf {
 }
 
 /// Tries again and again until `attempt` gives something, for at most [`PATIENCE`].
-pub(crate) async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, attempt).await
+}
+
+/// The same, for what may take longer.
+pub(crate) async fn within<T>(
+    patience: Duration,
+    what: &str,
+    mut attempt: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let tries = async {
         loop {
             if let Some(found) = attempt().await {
@@ -217,7 +233,7 @@ pub(crate) async fn until<T>(what: &str, mut attempt: impl AsyncFnMut() -> Optio
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, tries).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
+    tokio::time::timeout(patience, tries).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
 /// Waits for `future`, for at most [`PATIENCE`].

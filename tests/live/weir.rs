@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use serde_json::{Value, json};
-use weir::edges::jetstream::{JetStreams, Names};
+use weir::edges::jetstream::{Connections, JetStreams, Names};
 use weir::edges::streams::{Reader as _, Streams as _};
 use weir::motion::replay::replay;
 use weir::words::append::StoredAppend;
@@ -223,7 +223,12 @@ pub(crate) fn value(text: &str, series: &str) -> Option<f64> {
 
 /// The streams of the only shard.
 pub(crate) async fn streams(server: &Server) -> JetStreams {
-    JetStreams::new(server.connect().await, Names::default().shard("main").unwrap())
+    streams_of(&server.connect().await, "main")
+}
+
+/// The streams of one shard of several.
+pub(crate) fn streams_of(connections: &Connections, shard: &str) -> JetStreams {
+    JetStreams::new(connections.clone(), Names::default().shard(shard).unwrap())
 }
 
 /// A JetStream context of a client that knows nothing of Weir.
@@ -286,10 +291,14 @@ impl Load {
 /// Waits until all that the log decides is announced, and checks that it is announced without a gap or a repeat. Gives
 /// the outcomes, as JSON.
 pub(crate) async fn audit(server: &Server) -> Vec<Value> {
-    let streams = streams(server).await;
+    audit_shard(&streams(server).await).await
+}
+
+/// The same, for one shard of several.
+pub(crate) async fn audit_shard(streams: &JetStreams) -> Vec<Value> {
     let mut folded: Vec<Value> = Vec::new();
     let mut end = Identity::START;
-    replay(&streams, |output| {
+    replay(streams, |output| {
         end = output.last().unwrap_or(end);
         for (_, bytes) in output.outcomes() {
             folded.push(serde_json::to_value(decode_outcome(bytes).unwrap()).unwrap());
@@ -302,13 +311,13 @@ pub(crate) async fn audit(server: &Server) -> Vec<Value> {
         (last.append.header.through >= end).then_some(())
     })
     .await;
-    let announced = announced(&streams).await;
+    let announced = announced(streams).await;
     assert!(announced == folded, "{} announced, {} folded", announced.len(), folded.len());
     announced
 }
 
 /// The outcomes that the stream holds, after a check that its appends follow each other.
-async fn announced(streams: &JetStreams) -> Vec<Value> {
+pub(crate) async fn announced(streams: &JetStreams) -> Vec<Value> {
     let mut announced: Vec<Value> = Vec::new();
     let mut through = Identity::START;
     for StoredAppend { append, .. } in appends(streams).await {

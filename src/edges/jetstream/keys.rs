@@ -5,6 +5,7 @@
 //! that mark is purged: keys that come and go would fill the server's memory with their marks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use async_nats::{HeaderMap, HeaderValue};
@@ -35,6 +36,30 @@ impl JetKeys {
     #[must_use]
     pub fn new(connections: &Connections, bucket: &str) -> Self {
         Self { link: connections.publishing.clone(), names: Arc::new(TableNames::new(bucket)) }
+    }
+
+    /// All values as [`Keys::all`] gives them, each with how long ago it was put, by the server's clock.
+    pub async fn with_ages(&self) -> Result<Vec<(String, Entry, Duration)>, ReadError> {
+        let now = request::info(&self.link.context(), &self.names.stream).await?.at();
+        let aged = |(key, entry, stored_at_ns): (String, Entry, i64)| {
+            let age_ms = now.map_or(0, |now| now.millis() - stored_at_ns / 1_000_000);
+            (key, entry, Duration::from_millis(age_ms.max(0).unsigned_abs()))
+        };
+        Ok(self.stored().await?.into_iter().map(aged).collect())
+    }
+
+    /// All values, each with when it was put, in nanoseconds since 1970.
+    async fn stored(&self) -> Result<Vec<(String, Entry, i64)>, ReadError> {
+        let TableNames { stream, keys } = &*self.names;
+        let lasts = request::lasts(&self.link.context(), stream, &format!("{keys}>"), KEYS_MAX).await?;
+        let mut all = Vec::with_capacity(lasts.len());
+        for (subject, message) in lasts {
+            let stored_at_ns = message.stored_at_ns;
+            if let (Some(key), Some(entry)) = (subject.strip_prefix(keys), entry(message)?) {
+                all.push((key.to_owned(), entry, stored_at_ns));
+            }
+        }
+        Ok(all)
     }
 
     fn subject(&self, key: &str) -> String {
@@ -76,15 +101,7 @@ impl Keys for JetKeys {
     }
 
     async fn all(&self) -> Result<Vec<(String, Entry)>, ReadError> {
-        let TableNames { stream, keys } = &*self.names;
-        let lasts = request::lasts(&self.link.context(), stream, &format!("{keys}>"), KEYS_MAX).await?;
-        let mut all = Vec::with_capacity(lasts.len());
-        for (subject, message) in lasts {
-            if let (Some(key), Some(entry)) = (subject.strip_prefix(keys), entry(message)?) {
-                all.push((key.to_owned(), entry));
-            }
-        }
-        Ok(all)
+        Ok(self.stored().await?.into_iter().map(|(key, entry, _)| (key, entry)).collect())
     }
 
     async fn put(&self, key: &str, value: Bytes, expected: u64) -> Result<u64, AppendError> {

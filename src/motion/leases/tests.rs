@@ -72,13 +72,22 @@ impl Cluster {
         let entries: Vec<_> = self.table.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
         let worker = &mut self.workers[number];
         let ready = worker.ready();
-        let writes = worker.leases.look(self.now, self.now, &entries, &ready, &BTreeSet::new());
+        let report = WorkerRecord { ready, ..WorkerRecord::default() };
+        let before: Vec<_> = self.shards.iter().map(|shard| worker.leases.role(shard)).collect();
+        let writes = worker.leases.look(self.now, self.now, &entries, report);
+        let between: Vec<_> = self.shards.iter().map(|shard| worker.leases.role(shard)).collect();
         for write in writes {
             let revision = self.store(&write);
             self.workers[number].leases.wrote(&write, self.now, revision);
         }
         let worker = &mut self.workers[number];
-        for shard in &self.shards {
+        for (shard, (before, between)) in self.shards.iter().zip(before.into_iter().zip(between)) {
+            // What it has folded would be gone, and with it what it knows of the log.
+            let dropped = before != Role::Away && between == Role::Away;
+            assert!(
+                !dropped || worker.leases.role(shard) == Role::Away,
+                "{shard} was dropped and taken again"
+            );
             if worker.leases.role(shard) == Role::Away {
                 worker.folded.remove(shard);
             } else {

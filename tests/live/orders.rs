@@ -1,0 +1,192 @@
+//! Orders for several shards, sent all the time, with what was acknowledged kept: afterwards it shows whether each has exactly
+//! one outcome, who announced it, and for how long nothing was announced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use weir::edges::jetstream::JetStreams;
+use weir::edges::streams::{Reader as _, Streams as _};
+
+use crate::nats::soon;
+use crate::weir::{audit_shard, place, receive};
+
+/// How long an append to a log may take before it is sent again.
+const ACK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Orders under way, one after the other on each shard.
+pub(crate) struct Orders {
+    stop: CancellationToken,
+    shards: Vec<Sending>,
+}
+
+struct Sending {
+    shard: String,
+    acked: Arc<AtomicU64>,
+    task: JoinHandle<BTreeMap<u64, String>>,
+}
+
+/// What one shard's log has acknowledged.
+pub(crate) struct Sent {
+    pub(crate) shard: String,
+    /// The payloads, by their sequences.
+    pub(crate) acked: BTreeMap<u64, String>,
+}
+
+impl Orders {
+    /// Starts sending to the servers at these URLs, with a pause after each order.
+    pub(crate) async fn start(urls: &[String], shards: &[String], pause: Duration) -> Self {
+        let stop = CancellationToken::new();
+        let mut sending = Vec::new();
+        for shard in shards {
+            let client = async_nats::connect(urls).await.unwrap();
+            let mut context = async_nats::jetstream::new(client);
+            context.set_timeout(ACK_PATIENCE);
+            let (acked, stop, shard) = (Arc::new(AtomicU64::new(0)), stop.clone(), shard.clone());
+            let task = tokio::spawn(send(context, shard.clone(), pause, acked.clone(), stop));
+            sending.push(Sending { shard, acked, task });
+        }
+        Self { stop, shards: sending }
+    }
+
+    /// How many messages each shard's log has acknowledged so far.
+    pub(crate) fn acked(&self) -> Vec<u64> {
+        self.shards.iter().map(|sending| sending.acked.load(Relaxed)).collect()
+    }
+
+    /// Ends it, once each shard's last order is acknowledged.
+    pub(crate) async fn stop(self) -> Vec<Sent> {
+        self.stop.cancel();
+        let mut sent = Vec::new();
+        for Sending { shard, task, .. } in self.shards {
+            let acked = soon("the end of the orders", task).await.unwrap();
+            sent.push(Sent { shard, acked });
+        }
+        sent
+    }
+}
+
+async fn send(
+    context: Context,
+    shard: String,
+    pause: Duration,
+    acked: Arc<AtomicU64>,
+    stop: CancellationToken,
+) -> BTreeMap<u64, String> {
+    let subject = format!("weir.log.{shard}");
+    let mut stored = BTreeMap::new();
+    for number in 0.. {
+        if stop.is_cancelled() {
+            break;
+        }
+        let (kind, mut command) = match number {
+            0 => ("receive", receive("for the load", 1_000_000)),
+            _ => ("place", place(&format!("{shard}-{number}"))),
+        };
+        command[kind]["site"] = Value::from(shard.as_str());
+        let payload = command.to_string();
+        // What was not acknowledged may be stored all the same: the id tells.
+        let sequence = loop {
+            if let Ok(ack) = context.publish(subject.clone(), payload.clone().into()).await
+                && let Ok(ack) = ack.await
+            {
+                break ack.sequence;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        stored.insert(sequence, payload);
+        acked.fetch_add(1, Relaxed);
+        tokio::time::sleep(pause).await;
+    }
+    stored
+}
+
+impl Sent {
+    /// Checks that the log holds all that was acknowledged, that what was announced is what it decides, and that each order has
+    /// exactly one outcome.
+    pub(crate) async fn check(&self, streams: &JetStreams) {
+        let log = streams.log_state().await.unwrap();
+        let mut missing: BTreeSet<u64> = self.acked.keys().copied().collect();
+        let mut reader = streams.read_log(1).await.unwrap();
+        let mut last = 0;
+        while last < log.last_sequence {
+            for message in soon("the log", reader.next()).await.unwrap() {
+                last = message.sequence;
+                if let Some(payload) = self.acked.get(&last) {
+                    assert_eq!(message.payload, payload.as_bytes(), "shard {}, {last}", self.shard);
+                    missing.remove(&last);
+                }
+            }
+        }
+        assert!(missing.is_empty(), "shard {}: acknowledged and lost: {missing:?}", self.shard);
+        self.check_outcomes(&audit_shard(streams).await);
+    }
+
+    /// Checks that each order has exactly one outcome.
+    pub(crate) fn check_outcomes(&self, outcomes: &[Value]) {
+        let mut answers: BTreeMap<u64, u64> = BTreeMap::new();
+        for outcome in outcomes {
+            *answers.entry(outcome["sequence"].as_u64().unwrap()).or_default() += 1;
+        }
+        for (sequence, payload) in &self.acked {
+            assert_eq!(answers.get(sequence), Some(&1), "shard {}, {sequence}: {payload}", self.shard);
+        }
+        let own = format!("{}-", self.shard);
+        let mut confirmed: Vec<_> = outcomes
+            .iter()
+            .filter(|outcome| outcome["outcome"] == "confirmed" && outcome.get("duplicate").is_none())
+            .filter_map(|outcome| outcome["order_id"].as_str())
+            .filter(|order| order.starts_with(&own))
+            .collect();
+        let count = confirmed.len();
+        confirmed.sort_unstable();
+        confirmed.dedup();
+        let orders = self.acked.values().filter(|payload| payload.contains("\"place\"")).count();
+        assert_eq!((count, confirmed.len()), (orders, orders), "shard {}", self.shard);
+    }
+}
+
+/// A configuration with these shards, each with a site of its name, and small streams; `more` goes before that.
+pub(crate) fn configuration(shards: &[String], replicas: usize, more: &str) -> String {
+    let sizes =
+        ["log", "outcomes", "dead_letters", "snapshots"].map(|what| format!("{what}_bytes_max = 67108864\n"));
+    let shards =
+        shards.iter().map(|shard| format!("[[shards]]\nname = \"{shard}\"\nsites = [\"{shard}\"]\n"));
+    let (sizes, shards) = (sizes.concat(), shards.collect::<String>());
+    format!("{more}\n[streams]\nreplicas = {replicas}\n{sizes}{shards}")
+}
+
+/// An append, as its stream holds it.
+pub(crate) struct Announced {
+    /// When it was stored, since 1970, by the server's clock, which is that of this machine.
+    pub(crate) at: Duration,
+    pub(crate) writer: String,
+}
+
+/// When a shard's appends were stored, and by whom.
+pub(crate) async fn announcements(context: &Context, shard: &str) -> Vec<Announced> {
+    let mut stream = context.get_stream(format!("WEIR_OUTCOMES_{shard}")).await.unwrap();
+    let count = usize::try_from(stream.info().await.unwrap().state.messages).unwrap();
+    let config = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
+    let consumer = stream.create_consumer(config).await.unwrap();
+    let messages = consumer.messages().await.unwrap().take(count);
+    let read = messages.map(|message| {
+        let message = message.unwrap();
+        let at = message.info().unwrap().published.unix_timestamp_nanos();
+        let writer = message.headers.as_ref().unwrap().get("Weir-Writer").unwrap().to_string();
+        Announced { at: Duration::from_nanos(u64::try_from(at).unwrap()), writer }
+    });
+    soon("the announcements", read.collect()).await
+}
+
+/// The longest time between two announcements.
+pub(crate) fn longest_silence(announced: &[Announced]) -> Duration {
+    announced.windows(2).map(|pair| pair[1].at.saturating_sub(pair[0].at)).max().unwrap_or_default()
+}
