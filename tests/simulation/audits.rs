@@ -115,7 +115,7 @@ async fn never() {
         client(world.clone(), 0, messages(&mut Rng::with_seed(4), 20)).await;
         tokio::time::sleep(3 * EVERY).await;
         for worker in workers {
-            assert_eq!(worker.counted("weir_audits_total", "end="), 0.0);
+            assert!(worker.counted("weir_audits_total", "end=") < 1.0);
             worker.engine.drain(Duration::from_secs(10)).await;
         }
     }

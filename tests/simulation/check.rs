@@ -81,13 +81,13 @@ pub(crate) async fn announced(world: &World, shard: usize, history: &[LogMessage
     assert_eq!(reference.inventory.check_books(), Ok(()), "seed {seed}: shard {shard}");
 }
 
+fn edges(world: &World, shard: usize) -> ShardEdges<InMemory> {
+    let streams = world.shards[shard].streams();
+    ShardEdges { streams, pointers: world.keys.clone(), objects: world.objects.clone() }
+}
+
 fn store(world: &World, shard: usize) -> Snapshots<InMemory> {
-    let edges: ShardEdges<InMemory> = ShardEdges {
-        streams: world.shards[shard].streams(),
-        pointers: world.keys.clone(),
-        objects: world.objects.clone(),
-    };
-    Snapshots::new(&format!("s{shard}"), &edges)
+    Snapshots::new(&format!("s{shard}"), &edges(world, shard))
 }
 
 /// The snapshots that are pointed to, newest first.
@@ -129,7 +129,7 @@ pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage
         assert_eq!(first, 1, "seed {seed}: trimmed behind the newest snapshot");
     }
     let pace = Pace { fold_on: FoldOn::Task, clock: SystemClock::shared(), rests: 0 };
-    let findings = audit(&format!("s{shard}"), &edges, From::Farthest, &pace).await;
+    let findings = audit(&format!("s{shard}"), &edges(world, shard), From::Farthest, &pace).await;
     let findings = findings.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     assert_eq!(findings.first, None, "seed {seed}: shard {shard}");
     kept.len()

@@ -8,6 +8,7 @@ use fastrand::Rng;
 use tokio::sync::watch;
 use weir::edges::memory::MemoryLimits;
 use weir::edges::streams::Streams as _;
+use weir::motion::snapshots::Kept;
 use weir::words::codec::Format;
 
 use crate::check;
@@ -140,7 +141,7 @@ async fn lose_outcomes(world: Arc<World>) {
         let truth = &world.shards[shard];
         let (log, appends) = (truth.history(), truth.appends().await);
         let first = truth.streams().log_state().await.unwrap().first_sequence;
-        let oldest = check::kept(&world, shard).await.last().and_then(|kept| kept.through());
+        let oldest = check::kept(&world, shard).await.last().and_then(Kept::through);
         let needed = if first > 1 { oldest } else { None };
         let left = appends.len().saturating_sub(most);
         let left =
