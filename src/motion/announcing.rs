@@ -64,6 +64,7 @@ impl<E: Edges> Shard<E> {
                     self.finished(&mut publishing, finished, &mut complained_at)?;
                 }
                 () = async { following.as_mut().expect("guarded").await }, if following.is_some() => {}
+                () = self.outcomes_lost.notified() => publishing.doubt(),
                 Some(position) = announced.recv() => {
                     publishing.read(&position)?;
                     self.note_announced(&publishing);
@@ -109,6 +110,7 @@ impl<E: Edges> Shard<E> {
         self.status.update(|progress| {
             progress.through = publishing.through();
             progress.announced = publishing.chain();
+            progress.outcomes_seen = publishing.stream_last();
         });
     }
 

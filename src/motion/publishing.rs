@@ -119,6 +119,11 @@ impl Publishing {
         self.leading = leading;
     }
 
+    /// The outcome stream may not be what it was: it is read again before anything else.
+    pub const fn doubt(&mut self) {
+        self.stream_moved = true;
+    }
+
     /// The published position.
     #[must_use]
     pub const fn through(&self) -> Identity {

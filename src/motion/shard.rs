@@ -10,7 +10,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::assigned::Assigned;
@@ -96,6 +96,8 @@ pub(super) struct Shard<E: Edges> {
     pub(super) assigned: Arc<Assigned>,
     /// The last message that this worker has read, also before it was away or recovered.
     pub(super) seen: Arc<Mutex<Last>>,
+    /// Told when the outcome stream ends before what was seen of it: whoever has nothing to announce would not find out.
+    pub(super) outcomes_lost: Arc<Notify>,
     /// Ends the reading; what was read is worked off.
     pub(super) drain: CancellationToken,
 }
@@ -121,7 +123,17 @@ pub async fn hold<E: Edges>(
         let halt = drain.child_token();
         let (edges, clock, options, status, telemetry) = parts.clone();
         let (assigned, seen) = (assigned.clone(), seen.clone());
-        let shard = Shard { edges, clock, options, status, telemetry, assigned, seen, drain: halt.clone() };
+        let shard = Shard {
+            edges,
+            clock,
+            options,
+            status,
+            telemetry,
+            assigned,
+            seen,
+            outcomes_lost: Arc::default(),
+            drain: halt.clone(),
+        };
         let ended = tokio::select! {
             biased;
             ended = shard.run() => Some(ended),
@@ -157,6 +169,7 @@ impl<E: Edges> Shard<E> {
             progress.applied = start.inventory.chain();
             progress.through = position.through;
             progress.announced = position.chain;
+            progress.outcomes_seen = position.stream_last;
             progress.records = 0;
         });
         // Nothing more may come of the log that would tell.
@@ -291,7 +304,11 @@ impl<E: Edges> Shard<E> {
     async fn poll_once(&self) -> Result<f64, ReadError> {
         let streams = &self.edges.streams;
         let log = streams.log_state().await?;
+        let seen = self.status.progress().outcomes_seen;
         let outcomes = streams.outcomes_state().await?;
+        if outcomes.last_sequence < seen {
+            self.outcomes_lost.notify_one();
+        }
         let applied = self.status.applied();
         let mut lag_seconds = 0.0;
         if log.last_sequence > applied

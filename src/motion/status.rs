@@ -22,6 +22,8 @@ pub struct Progress {
     pub through: Identity,
     /// The last message that is wholly announced, as far as is known.
     pub announced: Chain,
+    /// The outcome stream's last sequence, as whoever publishes or follows last saw it.
+    pub outcomes_seen: u64,
     /// How many records were applied since the state was restored.
     pub records: u64,
     /// Log and outcome stream as they were last asked.
