@@ -9,6 +9,7 @@ mod check;
 mod connect;
 mod dead;
 mod demo;
+mod epoch;
 mod fields;
 pub mod generator;
 pub mod import;
@@ -61,6 +62,8 @@ enum Command {
     Status(status::Args),
     /// Fold the logs again and compare all that was announced, and the snapshots; exit code 1 where they disagree
     Audit(audit::Args),
+    /// Go on in a log that the broker has rewritten, and list what was announced and is gone
+    Epoch(epoch::Args),
     /// List what was no command, show it, send it again
     #[command(subcommand)]
     Dead(dead::Command),
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
             Command::Policy(command) => policy::policy(command).await,
             Command::Status(args) => status::status(args).await,
             Command::Audit(args) => audit::audit(args).await,
+            Command::Epoch(args) => epoch::epoch(args).await,
             Command::Dead(command) => dead::dead(command).await,
             Command::Bench(args) => bench::bench(args).await,
             Command::BenchPart(part) => bench::part(part).await,

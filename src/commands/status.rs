@@ -77,7 +77,7 @@ async fn look(deployment: &Deployment, config: &Config, digests: bool) -> anyhow
 }
 
 /// The table of leases, and how old each record is.
-struct Leases {
+pub(super) struct Leases {
     listing: Listing,
     ages: BTreeMap<String, Duration>,
     /// How long a record holds without being written again.
@@ -85,7 +85,7 @@ struct Leases {
 }
 
 impl Leases {
-    async fn read(deployment: &Deployment, config: &Config) -> anyhow::Result<Self> {
+    pub(super) async fn read(deployment: &Deployment, config: &Config) -> anyhow::Result<Self> {
         let (mut entries, mut ages) = (Vec::new(), BTreeMap::new());
         for (key, entry, age) in deployment.leases().with_ages().await? {
             ages.insert(key.clone(), age);
@@ -100,7 +100,7 @@ impl Leases {
     }
 
     /// Who leads a shard, while the lease holds.
-    fn leader(&self, shard: &str) -> Option<&str> {
+    pub(super) fn leader(&self, shard: &str) -> Option<&str> {
         let leader = self.listing.shards.get(shard)?.leader.as_str();
         (!leader.is_empty() && self.is_fresh(&shard_key(shard))).then_some(leader)
     }

@@ -135,6 +135,25 @@ pub trait Streams: Clone + Send + Sync + 'static {
     fn dead_letters(&self, from: u64) -> impl Future<Output = Result<Vec<StoredLetter>, ReadError>> + Send;
 }
 
+/// A log that can be closed, while a new epoch of it is begun: everybody else's appends are refused meanwhile.
+pub trait ClosableLog: Streams {
+    /// Closes the log. Nothing else is appended once this has ended. After a time-out it may have been done: doing it again does
+    /// no harm.
+    fn close_log(&self) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Opens it again; likewise.
+    fn open_log(&self) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Appends to the closed log if its last sequence is `expected_last`, and gives the new one. A format that is not known
+    /// stays one that is not known.
+    fn append_closed(
+        &self,
+        format: Option<Format>,
+        payload: Bytes,
+        expected_last: u64,
+    ) -> impl Future<Output = Result<u64, AppendError>> + Send;
+}
+
 /// Reads a stream onwards, for ever.
 pub trait Reader<T>: Send + 'static {
     /// The messages that have come since the last call, in order: waits for the first, then takes what is ready, at most

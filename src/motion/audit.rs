@@ -193,12 +193,12 @@ async fn begin<E: Edges>(
 }
 
 /// The first append of `first` to `last` that ends behind `through`.
-async fn first_behind<S: Streams>(
+pub(super) async fn first_behind<S: Streams>(
     streams: &S,
     through: Identity,
     first: u64,
     last: u64,
-) -> Result<u64, AuditError> {
+) -> Result<u64, ReadError> {
     if through == Identity::START {
         return Ok(first);
     }
@@ -280,19 +280,19 @@ async fn work<T: Send + 'static>(
 
 /// A stream that is read onwards, and opened anew where it breaks: while the other one is read, it may have been left alone for
 /// so long that the server gave it up.
-struct Onward<R, O> {
+pub(super) struct Onward<R, O> {
     open: O,
     reader: Option<R>,
     next: u64,
 }
 
 impl<R, O> Onward<R, O> {
-    const fn new(next: u64, open: O) -> Self {
+    pub(super) const fn new(next: u64, open: O) -> Self {
         Self { open, reader: None, next }
     }
 
     /// What comes next, at least one.
-    async fn next<T, F>(&mut self, sequence_of: fn(&T) -> u64) -> Result<Vec<T>, ReadError>
+    pub(super) async fn next<T, F>(&mut self, sequence_of: fn(&T) -> u64) -> Result<Vec<T>, ReadError>
     where
         R: Reader<T>,
         O: Fn(u64) -> F,

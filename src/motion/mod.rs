@@ -6,6 +6,7 @@
 mod announcing;
 pub mod assigned;
 pub mod audit;
+pub mod epoch;
 pub mod fold;
 pub mod folding;
 pub mod leases;

@@ -226,7 +226,7 @@ impl<E: Edges> Shard<E> {
 }
 
 /// Has a fold write its state.
-async fn write(fold: &mpsc::Sender<Input>, chunks: mpsc::Sender<Bytes>) -> Option<Written> {
+pub(super) async fn write(fold: &mpsc::Sender<Input>, chunks: mpsc::Sender<Bytes>) -> Option<Written> {
     let (written, done) = oneshot::channel();
     fold.send(Input::Snapshot { chunks, written }).await.ok()?;
     done.await.ok()

@@ -203,6 +203,15 @@ impl<E: Edges> Snapshots<E> {
         Err(AppendError::Conflict)
     }
 
+    /// Points to a snapshot, and to none beside it: what was folded before it is not what the log holds any more.
+    pub(super) async fn point_only(&self, kept: &Kept) -> Result<(), AppendError> {
+        let read = self.read_pointers().await;
+        let (_, revision) = read.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+        let value = serde_json::to_vec(&Pointers { snapshots: vec![kept.clone()] });
+        let value = value.expect("plain texts and numbers").into();
+        self.pointers.put(&self.key(), value, revision).await.map(|_| ())
+    }
+
     /// Removes the objects of this shard that no pointer names and that are older than those that one does.
     pub(super) async fn prune(&self, kept: &[Kept]) -> Result<(), AppendError> {
         let listed = self.objects.list().await;

@@ -19,7 +19,8 @@ pub enum Fault {
     /// The log ends before what was already applied.
     #[error(
         "log behind: the log ends at sequence {last}, but {applied} was already applied: the broker lost what it \
-         had acknowledged. Restore the stream from a backup, then restart the worker"
+         had acknowledged. Restore the stream from a backup, or begin a new epoch with `weir epoch`; then restart the \
+         worker"
     )]
     LogBehind {
         /// The last sequence of the log.
@@ -30,7 +31,8 @@ pub enum Fault {
     /// The log holds another message where one was already applied.
     #[error(
         "log rewritten: the message at sequence {sequence} is not the one that was applied: the log was rolled \
-         back and refilled. Restore the stream from a backup, then restart the worker"
+         back and refilled. Restore the stream from a backup, or begin a new epoch with `weir epoch`; then restart \
+         the worker"
     )]
     LogRewritten {
         /// Where it differs.
@@ -39,7 +41,8 @@ pub enum Fault {
     /// This worker's outcomes differ from those that were announced.
     #[error(
         "digest mismatch: at {at} the announced outcomes differ from this worker's (chain {announced} against {own}). \
-         Do not let it publish; run the binary that announced them, and audit"
+         Run the binary that announced them, and audit; where the log was rolled back and refilled, restore it from a \
+         backup, or begin a new epoch with `weir epoch`"
     )]
     DigestMismatch {
         /// The identity up to which they were announced.
@@ -52,7 +55,8 @@ pub enum Fault {
     /// More was announced than the log holds.
     #[error(
         "outcomes ahead: outcomes were announced through {through}, but the log ends at sequence {last}: the broker \
-         lost part of the log. Restore the stream from a backup, then restart the worker"
+         lost part of the log. Restore the stream from a backup, or begin a new epoch with `weir epoch`; then restart \
+         the worker"
     )]
     OutcomesAhead {
         /// The last identity announced.

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// An outcome's identity: the log message's sequence, the record's index in the message, and the outcome's
 /// place among the record's outcomes. Identities of one shard ascend in the order of its outcomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Identity {
     /// The sequence of the log message, from 1.
     pub sequence: u64,
@@ -44,6 +47,20 @@ impl FromStr for Identity {
             place: place.parse().map_err(|_| NotAnIdentity)?,
         };
         if parts.next().is_some() { Err(NotAnIdentity) } else { Ok(identity) }
+    }
+}
+
+impl From<Identity> for String {
+    fn from(identity: Identity) -> Self {
+        identity.to_string()
+    }
+}
+
+impl TryFrom<String> for Identity {
+    type Error = NotAnIdentity;
+
+    fn try_from(text: String) -> Result<Self, NotAnIdentity> {
+        text.parse()
     }
 }
 

@@ -11,6 +11,7 @@ mod contract;
 mod contract_keys;
 mod contract_objects;
 mod dead;
+mod epoch;
 mod jetstream;
 mod nats;
 mod orders;

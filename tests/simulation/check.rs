@@ -86,7 +86,7 @@ fn edges(world: &World, shard: usize) -> ShardEdges<InMemory> {
     ShardEdges { streams, pointers: world.keys.clone(), objects: world.objects.clone() }
 }
 
-fn store(world: &World, shard: usize) -> Snapshots<InMemory> {
+pub(crate) fn store(world: &World, shard: usize) -> Snapshots<InMemory> {
     Snapshots::new(&format!("s{shard}"), &edges(world, shard))
 }
 
@@ -128,11 +128,17 @@ pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage
     if kept.len() < 2 {
         assert_eq!(first, 1, "seed {seed}: trimmed behind the newest snapshot");
     }
+    audits(world, shard).await;
+    kept.len()
+}
+
+/// The audit agrees.
+pub(crate) async fn audits(world: &World, shard: usize) {
+    let seed = world.seed;
     let pace = Pace { fold_on: FoldOn::Task, clock: SystemClock::shared(), rests: 0 };
     let findings = audit(&format!("s{shard}"), &edges(world, shard), From::Farthest, &pace).await;
     let findings = findings.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     assert_eq!(findings.first, None, "seed {seed}: shard {shard}");
-    kept.len()
 }
 
 /// All that a run left behind, in one number.

@@ -12,7 +12,7 @@ use weir::edges::Edges;
 use weir::edges::keys::{Entry, Keys};
 use weir::edges::memory::{MemoryHeadlines, MemoryObjectReader, MemoryReader};
 use weir::edges::objects::{ObjectInfo, ObjectReader, Objects};
-use weir::edges::streams::{AppendError, ReadError, Reader, StreamState, Streams};
+use weir::edges::streams::{AppendError, ClosableLog, ReadError, Reader, StreamState, Streams};
 use weir::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use weir::words::codec::Format;
 use weir::words::message::LogMessage;
@@ -164,6 +164,32 @@ impl Streams for SimStreams {
     async fn append_dead_letter(&self, letter: DeadLetter) -> Result<(), AppendError> {
         let (world, shard) = (self.life.world.clone(), self.shard);
         write(&self.life, async move { world.shards[shard].streams().append_dead_letter(letter).await }).await
+    }
+}
+
+impl ClosableLog for SimStreams {
+    async fn close_log(&self) -> Result<(), AppendError> {
+        let streams = self.truth().streams();
+        write(&self.life, async move { streams.close_log().await }).await
+    }
+
+    async fn open_log(&self) -> Result<(), AppendError> {
+        let streams = self.truth().streams();
+        write(&self.life, async move { streams.open_log().await }).await
+    }
+
+    async fn append_closed(
+        &self,
+        format: Option<Format>,
+        payload: Bytes,
+        expected_last: u64,
+    ) -> Result<u64, AppendError> {
+        let (world, shard) = (self.life.world.clone(), self.shard);
+        write(
+            &self.life,
+            async move { world.shards[shard].append_closed(format, payload, expected_last).await },
+        )
+        .await
     }
 }
 

@@ -11,6 +11,7 @@ mod audits;
 mod check;
 mod crash;
 mod edges;
+mod epoch;
 mod rewritten;
 mod seeds;
 mod workers;

@@ -10,7 +10,7 @@ use weir::words::identity::Identity;
 use weir::words::message::LogMessage;
 
 use crate::check;
-use crate::seeds::in_virtual_time;
+use crate::seeds::each;
 use crate::workers::{Setting, client, worker};
 use crate::workload::messages;
 use crate::world::{Faults, World};
@@ -71,7 +71,5 @@ async fn rewrite(seed: u64) {
 
 #[test]
 fn a_log_that_was_rewritten_halts_the_shard() {
-    for seed in 0..SEEDS {
-        in_virtual_time(rewrite(seed));
-    }
+    each(SEEDS, "rewritten", rewrite);
 }

@@ -158,6 +158,20 @@ async fn lose_outcomes(world: Arc<World>) {
     }
 }
 
+/// Runs what `test` names for each of so many seeds, or for the one that is to be replayed.
+pub(crate) fn each<F: Future<Output = ()>>(seeds: u64, test: &str, run: fn(u64) -> F) {
+    let replayed = std::env::var("WEIR_SEED").ok().map(|seed| seed.parse().unwrap());
+    for seed in replayed.map_or(0..seeds, |seed| seed..seed + 1) {
+        let ran = std::panic::catch_unwind(|| {
+            in_virtual_time(async { tokio::time::timeout(PATIENCE * 10, run(seed)).await.expect("stuck") });
+        });
+        assert!(
+            ran.is_ok(),
+            "seed {seed} failed; to replay it: WEIR_SEED={seed} cargo test --test simulation {test} -- --nocapture"
+        );
+    }
+}
+
 #[test]
 fn whatever_happens_every_record_is_decided_and_announced_once() {
     if let Ok(seed) = std::env::var("WEIR_SEED") {

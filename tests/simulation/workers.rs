@@ -29,16 +29,18 @@ pub(crate) struct Setting {
     pub(crate) deaths: bool,
 }
 
+/// The edges of a shard, for one life.
+pub(crate) fn edges(life: &Arc<Life>, shard: usize) -> ShardEdges<InSimulation> {
+    ShardEdges {
+        streams: SimStreams { life: life.clone(), shard },
+        pointers: SimKeys { life: life.clone() },
+        objects: SimObjects { life: life.clone() },
+    }
+}
+
 /// Starts an engine for one life.
 pub(crate) fn start(life: &Arc<Life>, setting: &Setting) -> Engine {
-    let shards = (0..life.world.shards.len()).map(|shard| {
-        let edges: ShardEdges<InSimulation> = ShardEdges {
-            streams: SimStreams { life: life.clone(), shard },
-            pointers: SimKeys { life: life.clone() },
-            objects: SimObjects { life: life.clone() },
-        };
-        (format!("s{shard}"), edges)
-    });
+    let shards = (0..life.world.shards.len()).map(|shard| (format!("s{shard}"), edges(life, shard)));
     let options = ShardOptions {
         snapshots: SnapshotOptions { every_records: setting.every_records, keep: 2 },
         fold_on: FoldOn::Task,

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use weir::edges::clock::{Clock, SharedClock};
 use weir::edges::memory::{MemoryKeys, MemoryLimits, MemoryObjects, MemoryStreams};
-use weir::edges::streams::{Reader as _, Streams as _};
+use weir::edges::streams::{ClosableLog as _, Reader as _, Streams as _};
 use weir::words::append::StoredAppend;
 use weir::words::codec::Format;
 use weir::words::message::LogMessage;
@@ -126,6 +126,20 @@ impl Truth {
     ) -> Result<u64, weir::edges::streams::AppendError> {
         let streams = self.streams();
         let sequence = streams.append_log(format, payload).await?;
+        let stored = streams.log_message(sequence).await.unwrap().unwrap();
+        self.history.lock().unwrap().push(stored);
+        Ok(sequence)
+    }
+
+    /// Stores a message of a log that is closed.
+    pub(crate) async fn append_closed(
+        &self,
+        format: Option<Format>,
+        payload: Bytes,
+        expected_last: u64,
+    ) -> Result<u64, weir::edges::streams::AppendError> {
+        let streams = self.streams();
+        let sequence = streams.append_closed(format, payload, expected_last).await?;
         let stored = streams.log_message(sequence).await.unwrap().unwrap();
         self.history.lock().unwrap().push(stored);
         Ok(sequence)

@@ -40,6 +40,9 @@ pub const BYTES: &str = "Weir-Bytes";
 /// How many bytes a payload had that the server left out (NATS's own).
 const LEFT_OUT: &str = "Nats-Msg-Size";
 
+/// The content type of a copy of what had none that is known.
+const UNKNOWN_CONTENT: &str = "application/octet-stream";
+
 /// The longest text, in bytes, that goes into a header from elsewhere (a reason, a writer's name).
 const TEXT_BYTES_MAX: usize = 512;
 
@@ -151,6 +154,18 @@ pub(super) fn of_log(format: Format) -> HeaderMap {
     headers
 }
 
+/// The header of a copy of a message of the log, which is only stored after `expected_last`.
+pub(super) fn of_copy(format: Option<Format>, expected_last: u64) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    put(&mut headers, CONTENT_TYPE, format.map_or(UNKNOWN_CONTENT, Format::content_type));
+    expect(&mut headers, expected_last);
+    headers
+}
+
+fn expect(headers: &mut HeaderMap, last: u64) {
+    headers.insert(async_nats::header::NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(last));
+}
+
 /// The header of an append that is only stored after `expected_last`.
 pub(super) fn of_append(append: &Append, expected_last: u64) -> HeaderMap {
     let AppendHeader { from, through, rules, writer, chain } = &append.header;
@@ -160,7 +175,7 @@ pub(super) fn of_append(append: &Append, expected_last: u64) -> HeaderMap {
     put(&mut headers, RULES, rules);
     put(&mut headers, WRITER, writer);
     put(&mut headers, CHAIN, chain);
-    headers.insert(async_nats::header::NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(expected_last));
+    expect(&mut headers, expected_last);
     headers
 }
 

@@ -32,7 +32,9 @@ use self::span::Span;
 use super::Edges;
 use super::folder::{FolderObjects, FolderReader};
 use super::objects::{ObjectInfo, ObjectReader, Objects};
-use super::streams::{AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, StreamState, Streams};
+use super::streams::{
+    AppendError, ClosableLog, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, StreamState, Streams,
+};
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::LogMessage;
@@ -73,15 +75,8 @@ impl JetStreams {
         headers_only: bool,
     ) -> Result<JetReader<T>, ReadError> {
         let Connections { publishing, consuming } = &self.connections;
-        let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
-        let wanted = Wanted {
-            stream: outcomes_stream,
-            subject: outcomes_subject,
-            from,
-            convert,
-            headers_only,
-            filtered: false,
-        };
+        let wanted =
+            Wanted { stream: &self.names.outcomes_stream, subject: None, from, convert, headers_only };
         JetReader::open(publishing, consuming, wanted).await
     }
 }
@@ -109,14 +104,12 @@ impl Streams for JetStreams {
 
     async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
         let Connections { publishing, consuming } = &self.connections;
-        let ShardNames { log_stream, log_subject, .. } = &*self.names;
         let wanted = Wanted {
-            stream: log_stream,
-            subject: log_subject,
+            stream: &self.names.log_stream,
+            subject: None,
             from,
             convert: Incoming::into_log_message,
             headers_only: false,
-            filtered: false,
         };
         JetReader::open(publishing, consuming, wanted).await
     }
@@ -190,6 +183,31 @@ impl Streams for JetStreams {
             }
         }
         Ok(letters)
+    }
+}
+
+/// A closed log takes another subject: publishers to the usual one hear that there is no stream for it. A worker that starts
+/// meanwhile refuses the stream, and so does `weir setup`.
+impl ClosableLog for JetStreams {
+    async fn close_log(&self) -> Result<(), AppendError> {
+        let context = self.connections.publishing.context();
+        request::set_subject(&context, &self.names.log_stream, &self.names.closed_log_subject).await
+    }
+
+    async fn open_log(&self) -> Result<(), AppendError> {
+        let context = self.connections.publishing.context();
+        request::set_subject(&context, &self.names.log_stream, &self.names.log_subject).await
+    }
+
+    async fn append_closed(
+        &self,
+        format: Option<Format>,
+        payload: Bytes,
+        expected_last: u64,
+    ) -> Result<u64, AppendError> {
+        let ShardNames { log_stream, closed_log_subject, .. } = &*self.names;
+        let headers = header::of_copy(format, expected_last);
+        append(&self.connections.publishing, log_stream, closed_log_subject, headers, payload).await
     }
 }
 

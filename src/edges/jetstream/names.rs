@@ -86,6 +86,7 @@ impl Names {
             shard: shard.to_owned(),
             log_stream: format!("{stream_prefix}_LOG_{shard}"),
             log_subject: format!("{prefix}.log.{shard}"),
+            closed_log_subject: format!("{prefix}.closed.{shard}"),
             outcomes_stream: format!("{stream_prefix}_OUTCOMES_{shard}"),
             outcomes_subject: format!("{prefix}.outcomes.{shard}"),
             dead_letters_stream: self.dead_letters_stream(),
@@ -103,6 +104,8 @@ pub struct ShardNames {
     pub log_stream: String,
     /// The only subject of that stream.
     pub log_subject: String,
+    /// Its only subject while the log is closed: nobody knows it.
+    pub closed_log_subject: String,
     /// The stream of its outcomes.
     pub outcomes_stream: String,
     /// The only subject of that stream.

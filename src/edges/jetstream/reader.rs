@@ -45,14 +45,13 @@ type Convert<T> = fn(Incoming) -> Result<T, ReadError>;
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a, T> {
     pub(super) stream: &'a str,
-    pub(super) subject: &'a str,
+    /// Only this subject's messages; none where it has no other's.
+    pub(super) subject: Option<&'a str>,
     /// From this sequence on.
     pub(super) from: u64,
     pub(super) convert: Convert<T>,
     /// Whether the payloads may be left out. The first message's never is.
     pub(super) headers_only: bool,
-    /// Whether the stream has other subjects too.
-    pub(super) filtered: bool,
 }
 
 /// Reads a stream of JetStream onwards.
@@ -74,9 +73,10 @@ pub struct JetReader<T> {
 impl<T> JetReader<T> {
     /// Opens what is wanted. `requests` serves the fetch, `link` the consumer.
     pub(super) async fn open(requests: &Link, link: &Link, wanted: Wanted<'_, T>) -> Result<Self, ReadError> {
-        let Wanted { stream, subject, from, convert, headers_only, filtered } = wanted;
+        let Wanted { stream, subject, from, convert, headers_only } = wanted;
         link.renew_if_dead().await;
-        let first = request::message(&requests.context(), stream, Which::From(from, subject)).await?;
+        let first =
+            request::message(&requests.context(), stream, Which::From(from, subject.unwrap_or(">"))).await?;
         let from = first.as_ref().map_or(from, |first| first.sequence + 1).max(1);
 
         let losses = link.losses();
@@ -92,7 +92,7 @@ impl<T> JetReader<T> {
             num_replicas: 1,
             memory_storage: true,
             headers_only,
-            filter_subject: if filtered { subject.to_owned() } else { String::new() },
+            filter_subject: subject.unwrap_or_default().to_owned(),
             ..pull::Config::default()
         };
         let consumer =

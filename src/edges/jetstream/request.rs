@@ -246,6 +246,34 @@ pub(super) async fn purge(context: &Context, stream: &str, which: Purged<'_>) ->
     }
 }
 
+/// Gives a stream another subject in place of those that it has, and leaves its other settings as they are, also those that
+/// this binary does not know.
+pub(super) async fn set_subject(context: &Context, stream: &str, subject: &str) -> Result<(), AppendError> {
+    #[derive(Deserialize)]
+    struct Info {
+        config: serde_json::Map<String, serde_json::Value>,
+    }
+    let unanswered = |error: RequestError| match error.kind() {
+        RequestErrorKind::NoResponders => AppendError::Unavailable(error.to_string()),
+        // It may have been sent.
+        _ => AppendError::TimedOut,
+    };
+    let refused = |error: async_nats::jetstream::Error| AppendError::Unavailable(error.to_string());
+    let response: Response<Info> =
+        context.request(format!("STREAM.INFO.{stream}"), &()).await.map_err(unanswered)?;
+    let mut config = match response {
+        Response::Ok(Info { config }) => config,
+        Response::Err { error } => return Err(refused(error)),
+    };
+    config.insert("subjects".to_owned(), json!([subject]));
+    let response: Response<IgnoredAny> =
+        context.request(format!("STREAM.UPDATE.{stream}"), &config).await.map_err(unanswered)?;
+    match response {
+        Response::Ok(_) => Ok(()),
+        Response::Err { error } => Err(refused(error)),
+    }
+}
+
 /// Drops the messages of a stream up to and including `through`. Never asks for more than there is: that would make the
 /// server go on behind what was asked for, and the sequences in between would be missing.
 pub(super) async fn trim(context: &Context, stream: &str, through: u64) -> Result<(), AppendError> {

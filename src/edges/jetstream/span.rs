@@ -77,11 +77,10 @@ impl<T: Send + 'static> Span<T> {
                 }
                 let wanted = Wanted {
                     stream: &self.stream,
-                    subject,
+                    subject: Some(subject),
                     from: self.through + 1,
                     convert: self.convert,
                     headers_only: false,
-                    filtered: true,
                 };
                 none.insert(Box::pin(JetReader::open(publishing, consuming, wanted)).await?)
             }

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::{Edges, ShardEdges};
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::{
-    AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState, Streams,
+    AppendError, ClosableLog, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState, Streams,
 };
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
@@ -159,6 +159,7 @@ impl<T: Stored> Stream<T> {
 
 struct State {
     log: Stream<LogMessage>,
+    log_is_closed: bool,
     last_stored_at_ns: i64,
     outcomes: Stream<StoredAppend>,
     dead_letters: Stream<StoredLetter>,
@@ -190,6 +191,7 @@ impl MemoryStreams {
         let MemoryLimits { log_bytes_max, outcomes_bytes_max, payload_bytes_max } = limits;
         let state = State {
             log: Stream::new(log_bytes_max),
+            log_is_closed: false,
             last_stored_at_ns: i64::MIN,
             outcomes: Stream::new(outcomes_bytes_max),
             dead_letters: Stream::new(DEAD_LETTERS_BYTES_MAX),
@@ -204,6 +206,19 @@ impl MemoryStreams {
 
     fn check_size(&self, payload: &Bytes) -> Result<(), AppendError> {
         if payload.len() > self.shared.payload_bytes_max { Err(AppendError::TooLarge) } else { Ok(()) }
+    }
+
+    fn append_to_log(
+        &self,
+        state: &mut State,
+        format: Option<Format>,
+        payload: Bytes,
+    ) -> Result<u64, AppendError> {
+        let sequence = state.log.next_sequence();
+        let stored_at_ns = self.shared.clock.wall_ns().max(state.last_stored_at_ns.saturating_add(1));
+        let appended = state.log.append(LogMessage { sequence, stored_at_ns, format, payload })?;
+        state.last_stored_at_ns = stored_at_ns;
+        Ok(appended)
     }
 
     fn reader<T: Stored>(&self, from: u64, stream: fn(&State) -> &Stream<T>) -> MemoryReader<T> {
@@ -237,12 +252,10 @@ impl Streams for MemoryStreams {
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
         self.check_size(&payload)?;
         let mut state = self.shared.state();
-        let sequence = state.log.next_sequence();
-        let stored_at_ns = self.shared.clock.wall_ns().max(state.last_stored_at_ns.saturating_add(1));
-        let appended =
-            state.log.append(LogMessage { sequence, stored_at_ns, format: Some(format), payload })?;
-        state.last_stored_at_ns = stored_at_ns;
-        Ok(appended)
+        if state.log_is_closed {
+            return Err(AppendError::Unavailable("the log is closed".to_owned()));
+        }
+        self.append_to_log(&mut state, Some(format), payload)
     }
 
     async fn trim_log(&self, through: u64) -> Result<(), AppendError> {
@@ -288,6 +301,32 @@ impl Streams for MemoryStreams {
 
     async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {
         Ok(self.shared.state().dead_letters.read(from))
+    }
+}
+
+impl ClosableLog for MemoryStreams {
+    async fn close_log(&self) -> Result<(), AppendError> {
+        self.shared.state().log_is_closed = true;
+        Ok(())
+    }
+
+    async fn open_log(&self) -> Result<(), AppendError> {
+        self.shared.state().log_is_closed = false;
+        Ok(())
+    }
+
+    async fn append_closed(
+        &self,
+        format: Option<Format>,
+        payload: Bytes,
+        expected_last: u64,
+    ) -> Result<u64, AppendError> {
+        self.check_size(&payload)?;
+        let mut state = self.shared.state();
+        if state.log.state.last_sequence != expected_last {
+            return Err(AppendError::Conflict);
+        }
+        self.append_to_log(&mut state, format, payload)
     }
 }
 

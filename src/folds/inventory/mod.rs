@@ -144,6 +144,17 @@ impl Inventory {
         self.last_message_hash
     }
 
+    /// Goes on in another log, whose first message has the sequence behind `sequence`: what was decided stays, and no sequence is
+    /// given twice.
+    ///
+    /// # Panics
+    /// If `sequence` is before the last message applied.
+    pub fn begin_epoch(&mut self, sequence: u64) {
+        assert!(sequence >= self.chain.sequence, "a new epoch begins behind what was applied");
+        self.chain = Chain { sequence, hash: mix(self.chain.hash, sequence) };
+        self.last_message_hash = 0;
+    }
+
     /// Log time.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
