@@ -32,8 +32,8 @@ use super::snapshots::{Kept, RestoreError, Snapshots};
 use crate::edges::keys::Keys as _;
 use crate::edges::streams::{AppendError, ClosableLog, ReadError, Streams};
 use crate::edges::{Edges, ShardEdges};
-use crate::words::append::{Append, AppendHeader, Chain, StoredAppend};
-use crate::words::codec::{Format, encode_commands, encode_outcome, outcomes};
+use crate::words::append::{Append, AppendHeader, StoredAppend};
+use crate::words::codec::{Format, FrameWriter, encode_commands, encode_outcome, outcomes};
 use crate::words::command::{Command, Tick};
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
@@ -200,7 +200,7 @@ pub async fn examine<E: Edges>(
             }
             Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(shard, snapshot = kept.name, %error, "a snapshot cannot be restored")
+                tracing::warn!(shard, snapshot = kept.name, %error, "a snapshot cannot be restored");
             }
         }
     }
@@ -406,6 +406,7 @@ pub async fn begin<E: Edges>(
     edges: &ShardEdges<E>,
     plan: Plan,
     writer: &str,
+    format: Format,
     pace: &Pace,
 ) -> Result<u64, EpochError>
 where
@@ -430,7 +431,14 @@ where
         let stored = snapshots.store(prefix, async |chunks| scribe::write(&fold.input, chunks).await).await;
         let stored = stored.map_err(|error| EpochError::Write { what: "the state is not stored", error })?;
         let kept = stored.ok_or(EpochError::NothingLeft)?;
-        mark(streams, &plan, writer, rules, chain).await?;
+        let header = AppendHeader {
+            from: plan.through,
+            through: plan.through,
+            rules,
+            writer: writer.to_owned(),
+            chain,
+        };
+        mark(streams, &plan, Append { header, format, payload: nothing(format) }).await?;
         done("the pointer to the state is not moved", || snapshots.point_only(&kept)).await?;
     }
     done("the log is not trimmed", || streams.trim_log(last)).await?;
@@ -519,26 +527,25 @@ async fn append_all<S: ClosableLog>(streams: &S, plan: &Plan, log_last: u64) -> 
     }
 }
 
+/// No outcomes.
+fn nothing(format: Format) -> Bytes {
+    match format {
+        Format::Json => Bytes::from_static(b"[]"),
+        Format::Bincode => FrameWriter::new().finish().into(),
+    }
+}
+
 /// Appends what makes any other writer of outcomes look again.
-async fn mark<S: Streams>(
-    streams: &S,
-    plan: &Plan,
-    writer: &str,
-    rules: u32,
-    chain: Chain,
-) -> Result<(), EpochError> {
-    let header =
-        AppendHeader { from: plan.through, through: plan.through, rules, writer: writer.to_owned(), chain };
-    let append = Append { header, format: Format::Json, payload: Bytes::from_static(b"[]") };
+async fn mark<S: Streams>(streams: &S, plan: &Plan, append: Append) -> Result<(), EpochError> {
     done("the outcome stream takes no append", async || {
         match streams.append_outcomes(append.clone(), plan.outcomes_last).await {
-            Ok(_) => Ok(()),
-            // It timed out before, and landed, or else somebody announces: both show below.
-            Err(AppendError::Conflict) => Ok(()),
+            // One that timed out before has landed, or else somebody announces: both show below.
+            Ok(_) | Err(AppendError::Conflict) => Ok(()),
             Err(error) => Err(error),
         }
     })
     .await?;
     let last = streams.last_outcomes().await?;
-    if last.is_some_and(|last| last.append.header.chain == chain) { Ok(()) } else { Err(EpochError::Moved) }
+    let is_there = last.is_some_and(|last| last.append.header.chain == append.header.chain);
+    if is_there { Ok(()) } else { Err(EpochError::Moved) }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir::edges::streams::Streams as _;
 
 use crate::nats::{Server, until};
@@ -57,8 +57,11 @@ async fn rewritten(every_records: u64) -> (Server, String) {
     server.restart().await;
     write(every_records);
     let worker = Weir::ready(&server, &["--config", &config]).await;
+    // With the policy, the receipt, A-1, and these two, a thousand records: B-3 comes behind the snapshot.
+    let ticks = json!(vec![json!({"tick": {}}); 995]).to_string();
+    publish(&plain(&server).await, ticks).await;
     decided(&server, &["B-1", "B-2"]).await;
-    if every_records == 5 {
+    if every_records == 1_000 {
         until("a snapshot", async || {
             (worker.metric("weir_snapshots_total{shard=\"main\",end=\"taken\"}") > 0.0).then_some(())
         })
@@ -133,8 +136,7 @@ async fn without_a_snapshot_the_log_is_gone_on_with_from_where_it_departs() {
 
 #[tokio::test]
 async fn what_a_snapshot_holds_is_not_gone() {
-    // The policy, the receipt, and A-1, B-1 and B-2: B-3 comes behind it.
-    let (server, config) = rewritten(5).await;
+    let (server, config) = rewritten(1_000).await;
     let after = goes_on(&server, &config, &["B-3"]).await;
     let expected = [("B-3", "confirmed"), ("C-1", "refused"), ("D-1", "refused"), ("D-2", "refused")];
     assert_eq!(after, decided_as(&expected));

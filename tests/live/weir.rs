@@ -19,6 +19,9 @@ use weir::words::identity::Identity;
 
 use crate::nats::{PATIENCE, Server, soon, until};
 
+/// The binary of these sources.
+pub(crate) const OWN: &str = env!("CARGO_BIN_EXE_weir");
+
 /// A `weir` that runs or ran.
 pub(crate) struct Weir {
     process: Child,
@@ -70,7 +73,11 @@ impl Text {
 impl Weir {
     /// Starts `weir` with these arguments and nothing of this process's own settings.
     pub(crate) fn spawn(arguments: &[&str], environment: &[(&str, &str)], stdin: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        Self::spawn_as(OWN, arguments, environment, stdin)
+    }
+
+    fn spawn_as(binary: &str, arguments: &[&str], environment: &[(&str, &str)], stdin: &str) -> Self {
+        let mut command = Command::new(binary);
         for name in ["NATS_URL", "WEIR_CONFIG", "WEIR_PREFIX", "WEIR_ADMIN", "WEIR_NAME", "WEIR_LOG"] {
             command.env_remove(name);
         }
@@ -99,6 +106,11 @@ impl Weir {
         Self::spawn(arguments, &[("NATS_URL", &server.url())], "").finish().await
     }
 
+    /// The same, with another binary.
+    pub(crate) async fn on_as(binary: &str, server: &Server, arguments: &[&str]) -> Ended {
+        Self::spawn_as(binary, arguments, &[("NATS_URL", &server.url())], "").finish().await
+    }
+
     /// Makes the streams.
     pub(crate) async fn setup(server: &Server) {
         let ended = Self::command(&["setup", "--nats", &server.url()]).await;
@@ -108,8 +120,13 @@ impl Weir {
     /// Starts a worker and waits until its admin server listens. Its only configuration is the server's URL, and a free
     /// port.
     pub(crate) async fn worker(url: &str, arguments: &[&str]) -> Self {
+        Self::worker_as(OWN, url, arguments).await
+    }
+
+    /// The same, of another binary.
+    pub(crate) async fn worker_as(binary: &str, url: &str, arguments: &[&str]) -> Self {
         let arguments = [&["run", "--nats", url], arguments].concat();
-        let mut worker = Self::spawn(&arguments, &[("WEIR_ADMIN", "127.0.0.1:0")], "");
+        let mut worker = Self::spawn_as(binary, &arguments, &[("WEIR_ADMIN", "127.0.0.1:0")], "");
         let address = until("the admin server's address", async || {
             let text = worker.stderr.now();
             let (_, rest) = text.split_once("the admin server listens address=")?;

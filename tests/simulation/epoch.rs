@@ -10,6 +10,7 @@ use weir::folds::inventory::{Due, Inventory, Output};
 use weir::motion::audit::Pace;
 use weir::motion::epoch::{EpochError, Plan, begin, examine, gone, open};
 use weir::motion::fold::FoldOn;
+use weir::words::append::StoredAppend;
 use weir::words::codec::{Format, decode_outcome, outcomes};
 use weir::words::identity::Identity;
 use weir::words::message::LogMessage;
@@ -30,8 +31,8 @@ fn rewritten(rng: &mut Rng, history: &[LogMessage], through: Identity) -> (usize
     let mut log = history[..kept].to_vec();
     let refilled = if rng.u32(..3) == 0 { 0 } else { rng.usize(0..=lost + 5) };
     for number in 0..refilled {
-        let last = log.last().unwrap();
-        let (sequence, stored_at_ns) = (last.sequence + 1, last.stored_at_ns + rng.i64(1..50_000_000));
+        let newest = log.last().unwrap();
+        let (sequence, stored_at_ns) = (newest.sequence + 1, newest.stored_at_ns + rng.i64(1..50_000_000));
         // Whoever saw nothing come of an order sends it again.
         let again = &history[rng.usize(..history.len())];
         let (format, payload) = if rng.bool() {
@@ -45,7 +46,12 @@ fn rewritten(rng: &mut Rng, history: &[LogMessage], through: Identity) -> (usize
 }
 
 /// Begins a new epoch, however often that takes, and says what was planned.
-async fn new_epoch(world: &std::sync::Arc<World>, rng: &mut Rng, agrees: u64) -> (Plan, Vec<Identity>) {
+async fn new_epoch(
+    world: &std::sync::Arc<World>,
+    rng: &mut Rng,
+    format: Format,
+    agrees: u64,
+) -> (Plan, Vec<Identity>) {
     let mut planned = None;
     let mut copy_from = None;
     for attempt in 0.. {
@@ -58,7 +64,7 @@ async fn new_epoch(world: &std::sync::Arc<World>, rng: &mut Rng, agrees: u64) ->
             let mut lost = Vec::new();
             gone(&edges, &plan, |outcome| lost.push(outcome.identity())).await?;
             planned = Some((plan.clone(), lost));
-            begin("s0", &edges, plan, &life.name, &pace).await
+            begin("s0", &edges, plan, &life.name, format, &pace).await
         };
         let ended = tokio::select! {
             biased;
@@ -100,18 +106,18 @@ async fn rewrite(seed: u64) {
     let faults = Faults { readers_stall: 0, ..if rng.bool() { calm } else { Faults::random(&mut rng) } };
     let world = World::new(seed, 1, MemoryLimits::default(), faults);
     let run = |world: &std::sync::Arc<World>| {
-        let (end, ended) = watch::channel(false);
+        let (stop, ended) = watch::channel(false);
         let workers: Vec<_> = (0..setting.workers)
             .map(|number| tokio::spawn(worker(world.clone(), number, setting, ended.clone())))
             .collect();
-        (end, workers)
+        (stop, workers)
     };
-    let (end, workers) = run(&world);
+    let (stop, workers) = run(&world);
     client(world.clone(), 0, messages(&mut rng, 60)).await;
     while !check::is_done(&world, 0).await {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    end.send(true).unwrap();
+    stop.send(true).unwrap();
     for worker in workers {
         assert_eq!(worker.await.unwrap(), []);
     }
@@ -125,7 +131,7 @@ async fn rewrite(seed: u64) {
     let log_last = log.last().unwrap().sequence;
     let first = truth.streams().log_state().await.unwrap().first_sequence;
     truth.turn_into(&log, first.min(kept as u64 + 1), &before).await;
-    let (plan, lost) = new_epoch(&world, &mut rng, kept as u64).await;
+    let (plan, listed) = new_epoch(&world, &mut rng, setting.format, kept as u64).await;
     // A closing that timed out may have landed after the opening: running it again opens the log.
     open(&edges(&Life::new(&world, "again".to_owned(), world.worker_clock(), u64::MAX), 0)).await.unwrap();
 
@@ -136,15 +142,15 @@ async fn rewrite(seed: u64) {
         .map(|outcome| outcome.identity())
         .filter(|identity| *identity > plan.kept)
         .collect();
-    assert_eq!(lost, told, "seed {seed}");
+    assert_eq!(listed, told, "seed {seed}");
     // The state is what was decided up to where it says.
-    let last = log_last.max(through.sequence);
+    let end = log_last.max(through.sequence);
     let base = check::kept(&world, 0).await;
     assert_eq!(base.len(), 1, "seed {seed}");
     let base = check::store(&world, 0).restore(&base[0]).await.unwrap().inventory;
     let decided = check::fold(&history[..usize::try_from(plan.base).unwrap()]);
     assert_eq!(base.digests().ledger, decided.inventory.digests().ledger, "seed {seed}");
-    assert_eq!(base.chain().sequence, last, "seed {seed}");
+    assert_eq!(base.chain().sequence, end, "seed {seed}");
     assert!(plan.base >= plan.agrees, "seed {seed}: {plan:?}");
     // What is behind what agrees is there again, in order. Where a message has no outcome, nobody can tell whether it is the same.
     assert!(
@@ -153,7 +159,7 @@ async fn rewrite(seed: u64) {
     );
     let copied = &log[usize::try_from(plan.agrees.min(log_last)).unwrap()..];
     let after = truth.history();
-    let behind = &after[after.partition_point(|message| message.sequence <= last)..];
+    let behind = &after[after.partition_point(|message| message.sequence <= end)..];
     let payload = |message: &LogMessage| (message.format, message.payload.clone());
     assert!(
         behind.iter().map(payload).eq(copied.iter().map(payload)),
@@ -162,11 +168,11 @@ async fn rewrite(seed: u64) {
         copied.len()
     );
 
-    let (end, workers) = run(&world);
+    let (stop, workers) = run(&world);
     client(world.clone(), 0, messages(&mut rng, 20)).await;
     let expected = loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let (inventory, expected) = fold_on(&world, base_of(&history, &plan, last), last);
+        let (inventory, expected) = fold_on(&world, base_of(&history, &plan, end), end);
         let done = truth.appends().await.last().unwrap().append.header.through;
         let all = expected.last().unwrap_or(through);
         assert!(done <= all, "seed {seed}: {done} was announced, {all} is the last");
@@ -175,16 +181,21 @@ async fn rewrite(seed: u64) {
             break expected;
         }
     };
-    end.send(true).unwrap();
+    stop.send(true).unwrap();
     for worker in workers {
         assert_eq!(worker.await.unwrap(), [], "seed {seed}");
     }
     let appends = truth.appends().await;
     assert_eq!(appends[..before.len()], before, "seed {seed}");
-    assert_eq!(appends[before.len()].append.header.from, through, "seed {seed}");
+    follow(&appends[before.len()..], through, &expected, seed);
+    world.calm_down();
+    check::audits(&world, 0).await;
+}
+
+/// These appends go on behind `from`, and announce what is expected.
+fn follow(appends: &[StoredAppend], mut from: Identity, expected: &Output, seed: u64) {
     let mut expected = expected.outcomes();
-    let mut from = through;
-    for stored in &appends[before.len()..] {
+    for stored in appends {
         assert_eq!(stored.append.header.from, from, "seed {seed}");
         from = stored.append.header.through;
         for outcome in outcomes(stored.append.format, &stored.append.payload).unwrap() {
@@ -193,21 +204,19 @@ async fn rewrite(seed: u64) {
         }
     }
     assert!(expected.next().is_none(), "seed {seed}");
-    world.calm_down();
-    check::audits(&world, 0).await;
 }
 
 /// The state that the new epoch began with.
-fn base_of(history: &[LogMessage], plan: &Plan, last: u64) -> Inventory {
+fn base_of(history: &[LogMessage], plan: &Plan, end: u64) -> Inventory {
     let mut inventory = check::fold(&history[..usize::try_from(plan.base).unwrap()]).inventory;
-    inventory.begin_epoch(last);
+    inventory.begin_epoch(end);
     inventory
 }
 
-/// What the log behind `last` gives.
-fn fold_on(world: &World, mut inventory: Inventory, last: u64) -> (Inventory, Output) {
+/// What the log behind `end` gives.
+fn fold_on(world: &World, mut inventory: Inventory, end: u64) -> (Inventory, Output) {
     let mut output = Output::default();
-    for message in world.shards[0].history().iter().filter(|message| message.sequence > last) {
+    for message in world.shards[0].history().iter().filter(|message| message.sequence > end) {
         inventory.apply(message, &mut output).unwrap();
     }
     (inventory, output)
