@@ -417,7 +417,7 @@ where
     done("the log is not closed", || streams.close_log()).await?;
     let (plan, log_last, revision) = note(shard, edges, plan).await?;
     let last = plan.last(log_last);
-    let prefix = snapshots.name(last, "epoch", plan.attempts);
+    let name = snapshots.name(last, "epoch", plan.attempts);
     let is_switched = |kept: &Kept| kept.sequence == last && is_of_epoch(&kept.name, shard, last);
     if !snapshots.kept().await?.first().is_some_and(is_switched) {
         append_all(streams, &plan, log_last).await?;
@@ -428,7 +428,7 @@ where
         let rules = start.inventory.policy().rules;
         let folding = Folding::new(start, Identity::START, last);
         let fold = fold::start(pace.fold_on, shard, folding, pace.clock.clone(), |_| {});
-        let stored = snapshots.store(prefix, async |chunks| scribe::write(&fold.input, chunks).await).await;
+        let stored = snapshots.store(name, async |chunks| scribe::write(&fold.input, chunks).await).await;
         let stored = stored.map_err(|error| EpochError::Write { what: "the state is not stored", error })?;
         let kept = stored.ok_or(EpochError::NothingLeft)?;
         let header = AppendHeader {

@@ -185,7 +185,14 @@ impl Folding {
             return Err(Fault::Clock { sequence: message.sequence, ahead_ms });
         }
         let inventory = &mut self.inventory;
-        catch_unwind(AssertUnwindSafe(|| inventory.apply(message, output))).unwrap_or_else(|panic| {
+        let apply = || {
+            let applied = inventory.apply(message, output);
+            // No command panics; a test must see what would come of one.
+            #[cfg(test)]
+            assert!(&message.payload[..] != tests::PANICS, "as the test says");
+            applied
+        };
+        catch_unwind(AssertUnwindSafe(apply)).unwrap_or_else(|panic| {
             let text = panic
                 .downcast_ref::<String>()
                 .map(String::as_str)
@@ -204,6 +211,9 @@ mod tests {
 
     use super::*;
     use crate::words::codec::Format;
+
+    /// A payload on which the fold panics.
+    pub(super) const PANICS: &[u8] = br#"{"tick":{}, "panic":true}"#;
 
     fn message(sequence: u64, stored_at_ns: i64) -> LogMessage {
         let payload = Bytes::from(format!(
@@ -248,6 +258,21 @@ mod tests {
             "{:?}",
             batches.iter().map(|b| b.bytes).max()
         );
+    }
+
+    #[test]
+    fn a_panic_halts_and_what_came_before_it_is_given() {
+        let mut folding = Folding::new(Start::empty(), Identity::START, 0);
+        let poison = LogMessage { payload: PANICS.into(), ..message(2, 0) };
+        let (batches, ended) = step(&mut folding, &[message(1, 0), poison, message(3, 0)]);
+        let given: Vec<_> = batches.iter().flat_map(|batch| &batch.messages).collect();
+        assert_eq!((given.len(), given[0].chain.sequence), (1, 1));
+        assert_eq!(
+            batches[0].output.last().map(|last| last.sequence),
+            Some(1),
+            "nothing of the one that panicked"
+        );
+        assert_eq!(ended, Err(Fault::Panic { sequence: 2, message: "as the test says".to_owned() }));
     }
 
     #[test]

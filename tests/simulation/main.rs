@@ -9,6 +9,7 @@
 
 mod audits;
 mod check;
+mod clock;
 mod crash;
 mod edges;
 mod epoch;
