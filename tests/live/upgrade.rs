@@ -85,8 +85,7 @@ async fn workers_roll_to_other_rules_and_one_of_the_former_announces_nothing() {
 
     let from = appends(&streams(&server).await).await.last().unwrap().sequence;
     zombie.signal("CONT");
-    let status = zombie.until_readyz(503).await;
-    assert!(status.contains("unknown rules"), "{status}");
+    until_role(&zombie, "away").await;
     until("more orders", async || {
         let state = streams(&server).await.outcomes_state().await.unwrap();
         (state.last_sequence > from + 100).then_some(())
@@ -96,12 +95,12 @@ async fn workers_roll_to_other_rules_and_one_of_the_former_announces_nothing() {
     let context = plain(&server).await;
     let last = publish(&context, partial("P-3").to_string()).await;
     outcome_of(&server, last).await;
-    let streams = streams(&server).await;
-    for append in appends(&streams).await.iter().filter(|append| append.sequence > from) {
+    let all = streams(&server).await;
+    for append in appends(&all).await.iter().filter(|append| append.sequence > from) {
         assert!(append.append.header.writer.starts_with("new"), "{:?}", append.append.header);
     }
     // Each order that was acknowledged has its outcome, once, but for retries.
-    let told = announced(&streams).await;
+    let told = announced(&all).await;
     let first = |outcome: &&Value| {
         outcome["order_id"].as_str().is_some_and(|id| id.starts_with("L-")) && outcome["duplicate"] != true
     };
@@ -110,11 +109,13 @@ async fn workers_roll_to_other_rules_and_one_of_the_former_announces_nothing() {
     assert_eq!(audited.code, Some(0), "{audited:?}");
     let audited = Weir::on(&server, &["audit"]).await;
     assert!(audited.code == Some(1) && audited.stdout.contains("unknown rules"), "{audited:?}");
-    // One of the former binary that starts now stands still, and is in nobody's way.
-    let late = old("old-3").await;
-    let status = late.until_readyz(503).await;
-    assert!(status.contains("unknown rules"), "{status}");
-    for worker in [late, zombie, third, second] {
-        worker.stop().await;
+    // Where nobody else is left to stand by, one of the former binary is asked to: it stands still, and is in nobody's way.
+    third.stop().await;
+    for former in [zombie, old("old-3").await] {
+        until("the fault", async || former.get("/readyz").1.contains("unknown rules").then_some(())).await;
+        former.stop().await;
     }
+    let last = publish(&context, partial("P-4").to_string()).await;
+    assert_eq!(outcome_of(&server, last).await["outcome"], "refused");
+    second.stop().await;
 }
