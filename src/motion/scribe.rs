@@ -176,7 +176,7 @@ impl<E: Edges> Shard<E> {
         let mut start = Start::empty();
         for kept in snapshots.kept().await? {
             if kept.sequence <= target
-                && let Ok(restored) = snapshots.restore(&kept).await
+                && let Ok(restored) = snapshots.restore(&kept, self.options.fold_on).await
             {
                 start = restored;
                 break;
