@@ -270,7 +270,9 @@ async fn work<T: Send + 'static>(
 ) -> Result<T, AuditError> {
     let began = pace.clock.monotonic();
     let done = match pace.fold_on {
-        FoldOn::Thread => tokio::task::spawn_blocking(work).await.map_err(|_| AuditError::Ended)?,
+        FoldOn::Thread | FoldOn::Beside => {
+            tokio::task::spawn_blocking(work).await.map_err(|_| AuditError::Ended)?
+        }
         FoldOn::Task => work(),
     };
     let rest = pace.clock.monotonic().saturating_sub(began) * pace.rests;

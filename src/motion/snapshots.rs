@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::fold::{FoldOn, Written};
@@ -113,9 +113,13 @@ impl<E: Edges> Snapshots<E> {
         let through = kept.through().ok_or(RestoreError::Missing)?;
         let mut reader = self.objects.read(&kept.name).await?.ok_or(RestoreError::Missing)?;
         let inventory = match on {
-            FoldOn::Thread => {
+            FoldOn::Thread | FoldOn::Beside => {
                 let (pieces, read) = mpsc::channel(PIECES_QUEUED_MAX);
-                let restoring = tokio::task::spawn_blocking(|| restore_from(read));
+                let (done, restored) = oneshot::channel();
+                let thread = on.thread(format!("restore-{}", self.shard), || {
+                    // Whoever asked may have gone.
+                    let _ = done.send(restore_from(read));
+                });
                 while let Some(piece) = reader.next().await? {
                     if pieces.send(piece).await.is_err() {
                         // It has failed, and says why.
@@ -123,7 +127,10 @@ impl<E: Edges> Snapshots<E> {
                     }
                 }
                 drop(pieces);
-                restoring.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?
+                match restored.await {
+                    Ok(restored) => restored?,
+                    Err(_) => std::panic::resume_unwind(thread.join().expect_err("it gave nothing")),
+                }
             }
             FoldOn::Task => {
                 let mut restoring = Restoring::new();
