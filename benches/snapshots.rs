@@ -46,7 +46,7 @@ use weir::words::identity::Identity;
 
 use reference::{ORDERS, State, orders};
 use servers::Folder;
-use steady::{Load, millis, summary};
+use steady::{Load, Moment, summary};
 
 const SHARD: &str = "main";
 /// Messages that are made together before they are folded: what a reader gives at once.
@@ -307,11 +307,11 @@ async fn lead(
     let last = streams.log_state().await?.last_sequence;
     status.wait_for(|progress| progress.announced.sequence >= last).await;
 
-    let from = clock.monotonic();
+    let from = Moment::now(clock);
     let shared = streams.clone();
     let load = Load::start(async move || Ok(shared), clock.clone(), first + burst, args.rate / 1_000);
     status.wait_for(|progress| progress.records >= burst + under_load).await;
-    let due = clock.monotonic();
+    let due = Moment::now(clock);
     let newest = tokio::time::timeout(PATIENCE, async {
         loop {
             let newest = snapshots.kept().await?.into_iter().next().context("there was one")?;
@@ -324,7 +324,7 @@ async fn lead(
     let newest = newest.await.context("no snapshot was taken")??;
     let taken = clock.monotonic();
     tokio::time::sleep(AFTER).await;
-    let end = clock.monotonic();
+    let end = Moment::now(clock);
     let answers = load.stop().await?;
 
     println!(
@@ -337,19 +337,10 @@ async fn lead(
     println!(
         "  that took {:.1} s: another fold restored, {burst} records and those of the load folded, {} MiB written, fsynced \
          and read back; at most {} MiB resident",
-        taken.saturating_sub(due).as_secs_f64(),
+        taken.saturating_sub(due.at).as_secs_f64(),
         newest.bytes >> 20,
         memory("VmHWM:")? >> 20,
     );
-    println!(
-        "  so the longest pause while a snapshot was taken is below {}",
-        millis(longest(&answers, due, end))
-    );
     engine.drain(PATIENCE).await;
     Ok(())
-}
-
-fn longest(answers: &[steady::Answer], from: Duration, to: Duration) -> Duration {
-    let within = answers.iter().filter(|answer| (from..to).contains(&answer.planned));
-    within.map(|answer| answer.took).max().unwrap_or_default()
 }

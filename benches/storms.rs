@@ -46,7 +46,7 @@ use weir::words::policy::PolicyChange;
 
 use reference::{ORDERS, numbered, stock};
 use servers::{Ending, Folder, Process};
-use steady::{Answer, Load, summary};
+use steady::{Answer, Load, Moment, summary};
 
 const SHARD: &str = "main";
 /// The SKU that waiting orders wait for.
@@ -271,16 +271,17 @@ async fn releases<E: Edges, S: Streams>(
     }
     shard.until("orders to wait", |totals| totals.waiting_orders == args.waiting).await?;
     let load = Load::start(async move || open().await, shard.clock.clone(), 0, args.rate / 1_000);
-    let begun = shard.clock.monotonic();
+    let begun = Moment::now(&shard.clock);
     tokio::time::sleep(calm).await;
-    let from = shard.clock.monotonic();
+    let from = Moment::now(&shard.clock);
     let before = shard.append(&[receipt("all", 2 * args.waiting)]).await?;
     shard.until("releases", |totals| totals.waiting_orders == 0).await?;
-    let (to, messages) = (shard.clock.monotonic(), shard.last().await? - before);
+    let (to, messages) = (Moment::now(&shard.clock), shard.last().await? - before);
     tokio::time::sleep(calm).await;
+    let end = Moment::now(&shard.clock);
     let answers = load.stop().await?;
     let what = format!("{} orders are released", args.waiting);
-    show(&answers, &what, [begun, from, to], messages);
+    show(&answers, &what, [begun, from, to, end], messages);
     Ok(())
 }
 
@@ -307,26 +308,27 @@ async fn expiries<E: Edges, S: Streams>(
     shard.until("holds", |totals| totals.held_orders == args.holds).await?;
     ensure!(now() + calm / 2 < end, "placing the orders took too long");
 
-    let begun = shard.clock.monotonic();
+    let begun = Moment::now(&shard.clock);
     let load =
         Load::start(async move || open().await, shard.clock.clone(), FIRST_HELD / 2, args.rate / 1_000);
     tokio::time::sleep(end.saturating_sub(now())).await;
-    let (from, before) = (shard.clock.monotonic(), shard.last().await?);
+    let (from, before) = (Moment::now(&shard.clock), shard.last().await?);
     shard.until("expiries", |totals| totals.held_orders == 0).await?;
-    let (to, messages) = (shard.clock.monotonic(), shard.last().await? - before);
+    let (to, messages) = (Moment::now(&shard.clock), shard.last().await? - before);
     tokio::time::sleep(calm).await;
+    let end = Moment::now(&shard.clock);
     let answers = load.stop().await?;
     let what = format!("{} holds expire", args.holds);
-    show(&answers, &what, [begun, from, to], messages);
+    show(&answers, &what, [begun, from, to, end], messages);
     Ok(())
 }
 
-fn show(answers: &[Answer], what: &str, [begun, from, to]: [Duration; 3], messages: u64) {
+fn show(answers: &[Answer], what: &str, [begun, from, to, end]: [Moment; 4], messages: u64) {
     println!("  before: {}", summary(answers, begun, from));
     println!("  while {what}: {}", summary(answers, from, to));
     println!(
         "    that took {:.2} s and {messages} messages of the log, ticks among them",
-        to.saturating_sub(from).as_secs_f64()
+        to.at.saturating_sub(from.at).as_secs_f64()
     );
-    println!("  after: {}", summary(answers, to, Duration::MAX));
+    println!("  after: {}", summary(answers, to, end));
 }

@@ -22,6 +22,8 @@ use crate::reference::numbered;
 
 /// How often a message is sent.
 const INTERVAL: Duration = Duration::from_millis(1);
+/// What the kernel counts processor time in, on every Linux that Rust runs on.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// How long one message took.
 #[derive(Clone, Copy, Debug)]
@@ -110,24 +112,47 @@ async fn send<S: Streams>(
     }
 }
 
-/// The median, the 99th and the 99.9th percentile, and the longest of what was planned from one time to another, in words.
-pub(crate) fn summary(answers: &[Answer], from: Duration, to: Duration) -> String {
-    let within = answers.iter().filter(|answer| (from..to).contains(&answer.planned));
+/// A moment of a load.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// By the load's clock.
+    pub(crate) at: Duration,
+    /// What the host had taken of this machine's processors for itself by then, all of them together.
+    stolen: Duration,
+}
+
+impl Moment {
+    pub(crate) fn now(clock: &SharedClock) -> Self {
+        Self { at: clock.monotonic(), stolen: stolen().unwrap_or_default() }
+    }
+}
+
+/// The eighth figure of `/proc/stat` (proc(5)).
+fn stolen() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/stat").ok()?;
+    let ticks: u64 = text.lines().next()?.split_whitespace().nth(8)?.parse().ok()?;
+    Some(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
+}
+
+/// The median, the 99th and the 99.9th percentile, and the longest of what was planned between two moments, in words.
+pub(crate) fn summary(answers: &[Answer], from: Moment, to: Moment) -> String {
+    let within = answers.iter().filter(|answer| (from.at..to.at).contains(&answer.planned));
     let mut took: Vec<_> = within.map(|answer| answer.took).collect();
     took.sort_unstable();
     let Some(longest) = took.last() else { return "no message".to_owned() };
     let share = |thousandths: usize| millis(took[(took.len() - 1) * thousandths / 1_000]);
     format!(
-        "p50 {}, p99 {}, p99.9 {}, longest {} of {} messages",
+        "p50 {}, p99 {}, p99.9 {}, longest {} of {} messages (the host took {} ms of the processors)",
         share(500),
         share(990),
         share(999),
         millis(*longest),
-        took.len()
+        took.len(),
+        to.stolen.saturating_sub(from.stolen).as_millis(),
     )
 }
 
 /// A duration in milliseconds, in words.
-pub(crate) fn millis(duration: Duration) -> String {
+fn millis(duration: Duration) -> String {
     format!("{:.2} ms", duration.as_secs_f64() * 1_000.0)
 }
