@@ -9,6 +9,7 @@ pub mod memory;
 pub mod objects;
 pub mod streams;
 pub mod telemetry;
+pub mod threads;
 
 use objects::Objects;
 

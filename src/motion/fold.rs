@@ -2,11 +2,14 @@
 //!
 //! A simulation has one thread for everything and runs it as a task instead; what it does is the same.
 
+use std::thread::JoinHandle;
+
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::folding::{Applied, Folding};
 use crate::edges::clock::SharedClock;
+use crate::edges::threads::give_way;
 use crate::folds::inventory::{Broken, Digests, SnapshotHead, Totals};
 use crate::words::append::Chain;
 use crate::words::fault::Fault;
@@ -22,8 +25,31 @@ pub enum FoldOn {
     /// On a thread of its own.
     #[default]
     Thread,
+    /// On a thread of its own that gives way to others: whoever decides must not wait for it.
+    Beside,
     /// As a task among others: for a simulation.
     Task,
+}
+
+impl FoldOn {
+    /// Where a fold runs beside one that runs here.
+    pub(super) const fn beside(self) -> Self {
+        match self {
+            Self::Thread | Self::Beside => Self::Beside,
+            Self::Task => Self::Task,
+        }
+    }
+
+    /// Starts a thread for what runs on one.
+    pub(super) fn thread(self, name: String, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            if self == Self::Beside {
+                give_way();
+            }
+            work();
+        });
+        thread.expect("the operating system gives a thread")
+    }
 }
 
 /// What reaches the fold.
@@ -72,7 +98,7 @@ pub(super) struct Fold {
 
 /// Tells when a fold has ended.
 pub(super) enum Ended {
-    Thread(std::thread::JoinHandle<()>),
+    Thread(JoinHandle<()>),
     Task(tokio::task::JoinHandle<()>),
 }
 
@@ -99,7 +125,7 @@ pub(super) fn start(
     let (input, mut inputs) = mpsc::channel(BATCHES_QUEUED_MAX);
     let (outputs, output) = mpsc::channel(BATCHES_QUEUED_MAX);
     let ended = match on {
-        FoldOn::Thread => {
+        FoldOn::Thread | FoldOn::Beside => {
             let fold = move || {
                 while let Some(next) = inputs.blocking_recv() {
                     let go_on = match next {
@@ -118,8 +144,7 @@ pub(super) fn start(
                     }
                 }
             };
-            let thread = std::thread::Builder::new().name(format!("fold-{name}")).spawn(fold);
-            Ended::Thread(thread.expect("the operating system gives a thread"))
+            Ended::Thread(on.thread(format!("fold-{name}"), fold))
         }
         FoldOn::Task => Ended::Task(tokio::spawn(async move {
             while let Some(next) = inputs.recv().await {

@@ -1,7 +1,8 @@
 //! The scribe: takes snapshots, and trims the log behind them.
 //!
 //! A standby writes its own state; it may stand still meanwhile. A leader without one has a second fold beside it: restored
-//! from the newest snapshot, led up to what was announced, written, and dropped. Decisions never wait for a snapshot.
+//! from the newest snapshot, led up to what was announced, written, and dropped; all on threads that give way to those that
+//! decide. Decisions never wait for a snapshot.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -173,10 +174,10 @@ impl<E: Edges> Shard<E> {
         snapshots: &Snapshots<E>,
         target: u64,
     ) -> Result<Option<fold::Fold>, ReadError> {
-        let mut start = Start::empty();
+        let (mut start, on) = (Start::empty(), self.options.fold_on.beside());
         for kept in snapshots.kept().await? {
             if kept.sequence <= target
-                && let Ok(restored) = snapshots.restore(&kept).await
+                && let Ok(restored) = snapshots.restore(&kept, on).await
             {
                 start = restored;
                 break;
@@ -193,7 +194,7 @@ impl<E: Edges> Shard<E> {
         let announced = Identity { sequence: u64::MAX, ..Identity::START };
         let folding = Folding::new(start, announced, u64::MAX);
         let name = format!("{}-beside", self.status.shard);
-        let mut beside = fold::start(self.options.fold_on, &name, folding, self.clock.clone(), |_| {});
+        let mut beside = fold::start(on, &name, folding, self.clock.clone(), |_| {});
         let mut reader = self.edges.streams.read_log(last.sequence + 1).await?;
         let reading = async {
             let mut read = last.sequence;

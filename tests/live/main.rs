@@ -21,6 +21,7 @@ mod publishing;
 mod real_data;
 mod restore;
 mod retail_model;
+mod storms;
 mod tidy;
 mod upgrade;
 mod weir;
