@@ -37,7 +37,8 @@ pub(super) async fn epoch(args: Args) -> anyhow::Result<Ended> {
     if let Some(leader) = Leases::read(&deployment, &config).await?.leader(&shard) {
         bail!("worker {leader} leads shard {shard}: stop it, or wait until its lease has run out");
     }
-    let plan = match Box::pin(epoch::examine(&shard, &edges, args.copy_from)).await {
+    let pace = Pace { fold_on: FoldOn::Thread, clock: SystemClock::shared(), rests: 0 };
+    let plan = match Box::pin(epoch::examine(&shard, &edges, args.copy_from, &pace)).await {
         Err(error @ EpochError::Agrees) => {
             eprintln!("shard {shard}: {error}");
             if args.yes {
@@ -66,7 +67,6 @@ pub(super) async fn epoch(args: Args) -> anyhow::Result<Ended> {
     if broken {
         bail!("the list of what is gone could not be written: nothing was changed");
     }
-    let pace = Pace { fold_on: FoldOn::Thread, clock: SystemClock::shared(), rests: 0 };
     let writer = format!("epoch-{}", std::process::id());
     let first = Box::pin(epoch::begin(&shard, &edges, plan, &writer, config.worker.outcomes, &pace)).await?;
     eprintln!("the new epoch begins with sequence {first}: start the workers, then run `weir audit`");

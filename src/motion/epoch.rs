@@ -23,7 +23,7 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Onward, Pace, first_behind};
-use super::fold;
+use super::fold::{self, FoldOn};
 use super::folding::{Folding, Start};
 use super::reading::Last;
 use super::scribe;
@@ -175,6 +175,7 @@ pub async fn examine<E: Edges>(
     shard: &str,
     edges: &ShardEdges<E>,
     copy_from: Option<u64>,
+    pace: &Pace,
 ) -> Result<Plan, EpochError> {
     if let Some((plan, _)) = under_way(shard, edges).await? {
         return Ok(plan);
@@ -190,7 +191,7 @@ pub async fn examine<E: Edges>(
         if kept.through().is_none_or(|kept| kept > through) {
             continue;
         }
-        match snapshots.restore(&kept).await {
+        match snapshots.restore(&kept, pace.fold_on).await {
             Ok(start) => {
                 newest = newest.or_else(|| Some(kept.clone()));
                 if holds(streams, Last::of_state(&start.inventory)).await? {
@@ -239,7 +240,7 @@ pub async fn examine<E: Edges>(
         return Ok(plan(Some(name), sequence, kept));
     }
     let Some(snapshot) = anchor.filter(|_| agrees > 0) else { return Err(EpochError::NothingLeft) };
-    let start = state(edges, &snapshots, snapshot.as_deref(), agrees).await?;
+    let start = state(edges, &snapshots, snapshot.as_deref(), agrees, pace.fold_on).await?;
     Ok(plan(snapshot, agrees, start.through))
 }
 
@@ -379,6 +380,7 @@ async fn state<E: Edges>(
     snapshots: &Snapshots<E>,
     snapshot: Option<&str>,
     until: u64,
+    on: FoldOn,
 ) -> Result<Start, EpochError> {
     let start = match snapshot {
         None => Start::empty(),
@@ -386,7 +388,7 @@ async fn state<E: Edges>(
             let failed = |error| EpochError::Snapshot { name: name.to_owned(), error };
             let kept = snapshots.kept().await?.into_iter().find(|kept| kept.name == name);
             let kept = kept.ok_or_else(|| failed(RestoreError::Missing))?;
-            snapshots.restore(&kept).await.map_err(failed)?
+            snapshots.restore(&kept, on).await.map_err(failed)?
         }
     };
     let mut messages = Onward::new(start.inventory.chain().sequence + 1, |from| edges.streams.read_log(from));
@@ -421,7 +423,7 @@ where
     let is_switched = |kept: &Kept| kept.sequence == last && is_of_epoch(&kept.name, shard, last);
     if !snapshots.kept().await?.first().is_some_and(is_switched) {
         append_all(streams, &plan, log_last).await?;
-        let mut start = state(edges, &snapshots, plan.snapshot.as_deref(), plan.base).await?;
+        let mut start = state(edges, &snapshots, plan.snapshot.as_deref(), plan.base, pace.fold_on).await?;
         start.inventory.begin_epoch(last);
         start.through = plan.through;
         let chain = start.inventory.chain();

@@ -60,7 +60,7 @@ async fn new_epoch(
         let edges = edges(&life, 0);
         let pace = Pace { fold_on: FoldOn::Task, clock: life.shared_clock(), rests: 0 };
         let work = async {
-            let plan = examine("s0", &edges, copy_from).await?;
+            let plan = examine("s0", &edges, copy_from, &pace).await?;
             let mut lost = Vec::new();
             gone(&edges, &plan, |outcome| lost.push(outcome.identity())).await?;
             planned = Some((plan.clone(), lost));
@@ -147,7 +147,7 @@ async fn rewrite(seed: u64) {
     let end = log_last.max(through.sequence);
     let base = check::kept(&world, 0).await;
     assert_eq!(base.len(), 1, "seed {seed}");
-    let base = check::store(&world, 0).restore(&base[0]).await.unwrap().inventory;
+    let base = check::store(&world, 0).restore(&base[0], FoldOn::Task).await.unwrap().inventory;
     let decided = check::fold(&history[..usize::try_from(plan.base).unwrap()]);
     assert_eq!(base.digests().ledger, decided.inventory.digests().ledger, "seed {seed}");
     assert_eq!(base.chain().sequence, end, "seed {seed}");
