@@ -8,7 +8,7 @@ use super::settings::Common;
 use super::status::Leases;
 use crate::edges::clock::SystemClock;
 use crate::motion::audit::Pace;
-use crate::motion::epoch::{self, EpochError, Plan};
+use crate::motion::epoch::{self, EpochError, Gone, Plan};
 use crate::motion::fold::FoldOn;
 use crate::words::codec::write_json_outcome;
 
@@ -59,7 +59,7 @@ pub(super) async fn epoch(args: Args) -> anyhow::Result<Ended> {
         broken = broken || std::io::stdout().write_all(&line).is_err();
     });
     let gone = Box::pin(gone).await?;
-    describe(&shard, &plan, gone);
+    describe(&shard, &plan, &gone);
     if !args.yes {
         eprintln!("nothing was changed: run it again with --yes to do this");
         return Ok(Ended::Done);
@@ -73,7 +73,7 @@ pub(super) async fn epoch(args: Args) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
-fn describe(shard: &str, plan: &Plan, gone: u64) {
+fn describe(shard: &str, plan: &Plan, gone: &Gone) {
     let Plan { snapshot, base, kept, agrees, through, .. } = plan;
     eprintln!(
         "shard {shard}: announced through {through}; the log agrees with that through sequence {agrees}"
@@ -81,12 +81,13 @@ fn describe(shard: &str, plan: &Plan, gone: u64) {
     let from =
         snapshot.as_ref().map_or_else(|| "the log's start".to_owned(), |name| format!("snapshot {name}"));
     eprintln!("the new epoch goes on from the state at sequence {base} ({from})");
+    eprintln!("messages behind sequence {agrees} are copied to the log's end, and decided there");
+    let Gone { count, dropped } = gone;
     eprintln!(
-        "messages behind sequence {agrees} are copied behind sequence {}, and decided there",
-        through.sequence
+        "{count} outcomes behind {kept} were announced and are gone{}",
+        if *count > 0 { ": those above" } else { "" }
     );
-    eprintln!(
-        "{gone} outcomes behind {kept} were announced and are gone{}",
-        if gone > 0 { ": those above" } else { "" }
-    );
+    if let Some(dropped) = dropped {
+        eprintln!("and those up to {dropped}, which the outcome stream holds no more");
+    }
 }

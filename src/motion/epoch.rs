@@ -37,6 +37,7 @@ use crate::words::codec::{Format, FrameWriter, encode_commands, encode_outcome, 
 use crate::words::command::{Command, Tick};
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
+use crate::words::message::LogMessage;
 use crate::words::outcome::Outcome;
 
 /// How often in a row something may fail that may succeed later.
@@ -59,17 +60,21 @@ pub struct Plan {
     pub through: Identity,
     /// The outcome stream's last sequence.
     pub outcomes_last: u64,
-    /// The log's last sequence before anything was appended; none while the log is not closed.
-    pub log_last: Option<u64>,
-    /// How often it was begun.
-    pub attempts: u64,
+    /// What is settled once the log is closed.
+    pub closed: Option<Closed>,
 }
 
-impl Plan {
-    /// The last sequence of the epoch before, once the log was closed at `log_last`.
-    fn last(&self, log_last: u64) -> u64 {
-        log_last.max(self.through.sequence)
-    }
+/// What is settled once the log is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    /// The last message that is copied.
+    pub log_last: u64,
+    /// The last sequence of the epoch before.
+    pub last: u64,
+    /// Tells this epoch's snapshots from others'.
+    pub id: String,
+    /// How often it was begun.
+    pub attempts: u64,
 }
 
 /// Why no new epoch is begun, or not to its end.
@@ -114,9 +119,17 @@ pub enum EpochError {
         /// Its last.
         last: u64,
     },
+    /// The streams do tell.
+    #[error(
+        "the streams tell that messages from sequence {from} on are to be decided anew: leave out --copy-from"
+    )]
+    Known {
+        /// From which sequence on.
+        from: u64,
+    },
     /// There is no state to go on from.
     #[error(
-        "there is no state to go on from: no snapshot, and nothing in the log that was announced. Restore a backup"
+        "there is no state to go on from: no snapshot that reaches so far, and no log before it. Restore a backup"
     )]
     NothingLeft,
     /// A snapshot that was to be gone on from is not there any more, or damaged.
@@ -127,9 +140,20 @@ pub enum EpochError {
         /// What is wrong with it.
         error: RestoreError,
     },
-    /// A worker is at work.
-    #[error("outcomes were announced meanwhile: a worker leads the shard. Stop it, then run this again")]
+    /// A worker is at work, or its last append came late.
+    #[error(
+        "outcomes were announced meanwhile. Where a worker leads the shard, stop it; then look again at what is gone"
+    )]
     Moved,
+    /// Something else came to the closed log.
+    #[error(
+        "the message at sequence {sequence} of the closed log is none that was to stand there: nothing was switched, and \
+         nothing that was stored is lost. Keep a backup of the log, and report it"
+    )]
+    Foreign {
+        /// Where it stands.
+        sequence: u64,
+    },
     /// Somebody else has begun one.
     #[error("somebody else does this at the same time")]
     Contested,
@@ -167,6 +191,11 @@ async fn under_way<E: Edges>(shard: &str, edges: &ShardEdges<E>) -> Result<Optio
     let plan = serde_json::from_slice(&entry.value)
         .map_err(|error| ReadError::Unreadable(format!("the plan of a new epoch: {error}")))?;
     Ok(Some((plan, entry.revision)))
+}
+
+/// Whether a new epoch was begun and not ended: no worker takes the shard meanwhile.
+pub(super) async fn is_under_way<E: Edges>(shard: &str, edges: &ShardEdges<E>) -> Result<bool, ReadError> {
+    Ok(edges.pointers.get(&key(shard)).await?.is_some())
 }
 
 /// Finds out what is to be done, or what was begun and not ended. `copy_from` says from which sequence on messages are to be decided
@@ -209,37 +238,39 @@ pub async fn examine<E: Edges>(
     if anchor.is_none() && log.first_sequence <= 1 {
         anchor = Some((None, Start::empty()));
     }
+    let newest_is_anchor = match (&anchor, &newest) {
+        (Some((name, _)), newest) => *name == newest.as_ref().map(|newest: &Kept| newest.name.clone()),
+        (None, _) => false,
+    };
     let unmatched = EpochError::Unmatched { first: log.first_sequence, last: log.last_sequence, through };
-    let (agrees, anchor) = match (copy_from, anchor) {
-        (Some(copy_from), anchor) => {
+    let anchor_name = anchor.as_ref().map(|(name, _)| name.clone());
+    let walked = match anchor {
+        Some((_, start)) => walk(streams, start, log.last_sequence, outcomes_last).await?,
+        None => Walked::Unmatched,
+    };
+    let agrees = match (walked, copy_from) {
+        (Walked::Agrees(_), _) if newest_is_anchor => return Err(EpochError::Agrees),
+        (Walked::Agrees(agrees) | Walked::Departs(agrees), None) => agrees,
+        (Walked::Agrees(agrees) | Walked::Departs(agrees), Some(_)) => {
+            return Err(EpochError::Known { from: agrees + 1 });
+        }
+        (Walked::Unmatched, None) => return Err(unmatched),
+        (Walked::Unmatched, Some(copy_from)) => {
             let all = log.first_sequence..=log.last_sequence + 1;
             if !all.contains(&copy_from) {
                 return Err(EpochError::NoSuchMessage { first: *all.start(), last: log.last_sequence });
             }
-            (copy_from - 1, anchor.map(|(name, _)| name))
+            copy_from - 1
         }
-        (None, Some((name, start))) => {
-            let agrees = walk(streams, start, log.last_sequence, outcomes_last).await?;
-            (agrees.ok_or(unmatched)?, Some(name))
-        }
-        (None, None) => return Err(unmatched),
     };
-    let plan = |snapshot, base, kept| Plan {
-        snapshot,
-        base,
-        kept,
-        agrees,
-        through,
-        outcomes_last,
-        log_last: None,
-        attempts: 0,
-    };
+    let plan =
+        |snapshot, base, kept| Plan { snapshot, base, kept, agrees, through, outcomes_last, closed: None };
     // What a snapshot holds beyond that was announced, and is not in the log any more.
     if let Some(Kept { name, sequence, through, .. }) = newest.filter(|newest| newest.sequence > agrees) {
         let kept = through.parse().map_err(|_| EpochError::NothingLeft)?;
         return Ok(plan(Some(name), sequence, kept));
     }
-    let Some(snapshot) = anchor.filter(|_| agrees > 0) else { return Err(EpochError::NothingLeft) };
+    let Some(snapshot) = anchor_name.filter(|_| agrees > 0) else { return Err(EpochError::NothingLeft) };
     let start = state(edges, &snapshots, snapshot.as_deref(), agrees, pace.fold_on).await?;
     Ok(plan(snapshot, agrees, start.through))
 }
@@ -256,30 +287,40 @@ async fn holds<S: Streams>(streams: &S, last: Last) -> Result<bool, ReadError> {
     Ok(streams.log_message(last.sequence).await?.is_some_and(|message| message.hash() == last.hash))
 }
 
-/// Folds the log from `start` and compares it with what was announced: gives the last message up to which both agree; none where
-/// nothing could be compared before they departed.
+/// How far the log agrees with what was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walked {
+    /// All of it does, up to this message, which is the last one announced, or the log's last.
+    Agrees(u64),
+    /// This is the last message in which it does.
+    Departs(u64),
+    /// Nothing could be compared before they departed.
+    Unmatched,
+}
+
+/// Folds the log from `start` and compares it with what was announced.
 async fn walk<S: Streams>(
     streams: &S,
     start: Start,
     log_last: u64,
     outcomes_last: u64,
-) -> Result<Option<u64>, EpochError> {
+) -> Result<Walked, EpochError> {
     let mut floor = start.through;
-    let mut chained = start.inventory.chain();
-    let mut chains = VecDeque::from([chained]);
+    let mut compared = start.inventory.chain().sequence;
+    let mut chains = VecDeque::from([start.inventory.chain()]);
     let mut folding = Folding::new(start, Identity::START, log_last);
     let mut own: VecDeque<(Identity, Bytes)> = VecDeque::new();
     let mut is_compared = true;
     let outcomes_first = streams.outcomes_state().await?.first_sequence;
     let next = first_behind(streams, floor, outcomes_first, outcomes_last).await?;
-    let mut messages = Onward::new(chained.sequence + 1, |from| streams.read_log(from));
+    let mut messages = Onward::new(compared + 1, |from| streams.read_log(from));
     let mut appends = Appends { next, last: outcomes_last, due: None };
     let mut reader = Onward::new(next, |from| streams.read_outcomes(from));
     while appends.next <= appends.last {
         for stored in reader.next(|stored| stored.sequence).await? {
             let is_first = appends.due.is_none();
             let Some(append) = appends.take(stored) else { continue };
-            let AppendHeader { from, chain, .. } = append.header;
+            let AppendHeader { from, through, chain, .. } = append.header;
             if is_first && from > floor {
                 // The outcome stream has dropped what came between.
                 (floor, is_compared) = (from, false);
@@ -311,21 +352,28 @@ async fn walk<S: Streams>(
                     Some((own_at, own)) if own_at == at && own == bytes[start..] => is_compared = true,
                     other => {
                         let departs = other.map_or(at.sequence, |(own, _)| own.sequence.min(at.sequence));
-                        return Ok(is_compared.then(|| (departs - 1).min(log_last)));
+                        return Ok(departed((departs - 1).min(log_last), is_compared));
                     }
                 }
             }
             while chains.front().is_some_and(|own| own.sequence < chain.sequence) {
                 chains.pop_front();
             }
+            // A message of which outcomes are still to come is not wholly compared.
+            let is_whole = own.front().is_none_or(|(own, _)| own.sequence > through.sequence);
+            compared = compared.max(if is_whole { through.sequence } else { through.sequence - 1 });
             // Messages without outcomes can differ, too.
             if chains.front().is_some_and(|own| own.sequence == chain.sequence && *own != chain) {
-                return Ok(is_compared.then_some(chained.sequence));
+                return Ok(departed(compared.min(log_last), is_compared));
             }
-            chained = chain;
+            compared = compared.max(chain.sequence);
         }
     }
-    Err(EpochError::Agrees)
+    Ok(Walked::Agrees(compared.min(log_last)))
+}
+
+const fn departed(agrees: u64, is_compared: bool) -> Walked {
+    if is_compared { Walked::Departs(agrees) } else { Walked::Unmatched }
 }
 
 /// Drops what readers drop: what goes back to what was announced before.
@@ -347,21 +395,32 @@ impl Appends {
     }
 }
 
-/// Shows each announced outcome that is not in the state that the plan goes on from, in order, and says how many there are.
+/// What was announced and is not in the state that a plan goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// How many outcomes were shown.
+    pub count: u64,
+    /// Those up to here are not among them: the outcome stream has dropped them.
+    pub dropped: Option<Identity>,
+}
+
+/// Shows each announced outcome that is not in the state that the plan goes on from, in order.
 pub async fn gone<E: Edges>(
     edges: &ShardEdges<E>,
     plan: &Plan,
     mut each: impl FnMut(&Outcome<'_>),
-) -> Result<u64, EpochError> {
+) -> Result<Gone, EpochError> {
     let streams = &edges.streams;
     let first = streams.outcomes_state().await?.first_sequence;
     let next = first_behind(streams, plan.kept, first, plan.outcomes_last).await?;
     let mut appends = Appends { next, last: plan.outcomes_last, due: None };
     let mut reader = Onward::new(next, |from| streams.read_outcomes(from));
-    let mut count = 0;
+    let (mut count, mut dropped) = (0, None);
     while appends.next <= appends.last {
         for stored in reader.next(|stored| stored.sequence).await? {
+            let is_first = appends.due.is_none();
             let Some(append) = appends.take(stored) else { continue };
+            dropped = dropped.or(Some(append.header.from).filter(|from| is_first && *from > plan.kept));
             let told = outcomes(append.format, &append.payload);
             for outcome in told.map_err(|error| ReadError::Unreadable(error.to_string()))? {
                 if outcome.identity() > plan.kept {
@@ -371,7 +430,7 @@ pub async fn gone<E: Edges>(
             }
         }
     }
-    Ok(count)
+    Ok(Gone { count, dropped })
 }
 
 /// The state after message `until`, from a snapshot or the log's start.
@@ -417,12 +476,12 @@ where
     let ShardEdges { streams, pointers, .. } = edges;
     let snapshots = Snapshots::new(shard, edges);
     done("the log is not closed", || streams.close_log()).await?;
-    let (plan, log_last, revision) = note(shard, edges, plan).await?;
-    let last = plan.last(log_last);
-    let name = snapshots.name(last, "epoch", plan.attempts);
-    let is_switched = |kept: &Kept| kept.sequence == last && is_of_epoch(&kept.name, shard, last);
-    if !snapshots.kept().await?.first().is_some_and(is_switched) {
-        append_all(streams, &plan, log_last).await?;
+    let (plan, closed, revision) = note(shard, edges, plan, pace).await?;
+    let last = closed.last;
+    let of_epoch = format!("{shard}.{last}.epoch-{}.", closed.id);
+    let (kept, pointed) = snapshots.kept_at().await?;
+    if !kept.iter().any(|kept| kept.name.starts_with(&of_epoch)) {
+        append_all(streams, plan.agrees, &closed).await?;
         let mut start = state(edges, &snapshots, plan.snapshot.as_deref(), plan.base, pace.fold_on).await?;
         start.inventory.begin_epoch(last);
         start.through = plan.through;
@@ -430,6 +489,7 @@ where
         let rules = start.inventory.policy().rules;
         let folding = Folding::new(start, Identity::START, last);
         let fold = fold::start(pace.fold_on, shard, folding, pace.clock.clone(), |_| {});
+        let name = snapshots.name(last, &format!("epoch-{}", closed.id), closed.attempts);
         let stored = snapshots.store(name, async |chunks| scribe::write(&fold.input, chunks).await).await;
         let stored = stored.map_err(|error| EpochError::Write { what: "the state is not stored", error })?;
         let kept = stored.ok_or(EpochError::NothingLeft)?;
@@ -440,17 +500,22 @@ where
             writer: writer.to_owned(),
             chain,
         };
-        mark(streams, &plan, Append { header, format, payload: nothing(format) }).await?;
-        done("the pointer to the state is not moved", || snapshots.point_only(&kept)).await?;
+        if !mark(streams, &plan, Append { header, format, payload: nothing(format) }).await? {
+            return Err(moved(shard, edges, plan, closed, revision).await?);
+        }
+        done("the pointer to the state is not moved", || snapshots.point_only(&kept, pointed)).await?;
     }
     done("the log is not trimmed", || streams.trim_log(last)).await?;
-    open(edges).await?;
+    // Before the log is opened: whoever finds a plan takes it for one that is under way.
     done("the plan is not removed", async || match pointers.remove(&key(shard), revision).await {
-        // It timed out before, and was removed.
-        Err(AppendError::Conflict) => Ok(()),
+        // It timed out before, and was removed; or somebody else goes on with it.
+        Err(AppendError::Conflict) if pointers.get(&key(shard)).await.is_ok_and(|plan| plan.is_none()) => {
+            Ok(())
+        }
         ended => ended,
     })
     .await?;
+    open(edges).await?;
     Ok(last + 1)
 }
 
@@ -462,55 +527,124 @@ where
     done("the log is not opened", || edges.streams.open_log()).await
 }
 
-fn is_of_epoch(name: &str, shard: &str, last: u64) -> bool {
-    name.strip_prefix(&format!("{shard}.{last}.epoch.")).is_some()
-}
-
 /// Writes down what is about to be done. The log is closed.
 async fn note<E: Edges>(
     shard: &str,
     edges: &ShardEdges<E>,
     plan: Plan,
-) -> Result<(Plan, u64, u64), EpochError> {
+    pace: &Pace,
+) -> Result<(Plan, Closed, u64), EpochError>
+where
+    E::Streams: ClosableLog,
+{
+    let streams = &edges.streams;
     let (mut plan, revision) = under_way(shard, edges).await?.unwrap_or((plan, 0));
-    let log_last = match plan.log_last {
-        Some(log_last) => log_last,
-        None => edges.streams.log_state().await?.last_sequence,
+    let mut closed = if let Some(closed) = plan.closed.take() {
+        closed
+    } else {
+        let log_last = settle(streams).await?;
+        let outcomes_last = streams.last_outcomes().await?.map_or(0, |last| last.sequence);
+        if outcomes_last != plan.outcomes_last {
+            open(edges).await?;
+            return Err(EpochError::Moved);
+        }
+        let last = log_last.max(plan.through.sequence).max(plan.base);
+        Closed { log_last, last, id: pace.clock.wall_ns().to_string(), attempts: 0 }
     };
-    plan.log_last = Some(log_last);
-    plan.attempts += 1;
-    let value = serde_json::to_vec(&plan).expect("plain texts and numbers");
+    closed.attempts += 1;
+    plan.closed = Some(closed.clone());
+    let revision = put(shard, edges, &plan, revision).await?;
+    Ok((plan, closed, revision))
+}
+
+async fn put<E: Edges>(
+    shard: &str,
+    edges: &ShardEdges<E>,
+    plan: &Plan,
+    revision: u64,
+) -> Result<u64, EpochError> {
+    let value = serde_json::to_vec(plan).expect("plain texts and numbers");
     match edges.pointers.put(&key(shard), value.into(), revision).await {
-        Ok(revision) => Ok((plan, log_last, revision)),
+        Ok(revision) => Ok(revision),
         Err(AppendError::Conflict) => Err(EpochError::Contested),
         Err(error) => Err(EpochError::Write { what: "the plan is not written down", error }),
     }
 }
 
-/// Appends what the closed log lacks: ticks up to the last sequence of the epoch before, then copies.
-async fn append_all<S: ClosableLog>(streams: &S, plan: &Plan, log_last: u64) -> Result<(), EpochError> {
-    let last = plan.last(log_last);
-    let copies = log_last.saturating_sub(plan.agrees);
-    let tick = Bytes::from(encode_commands(Format::Bincode, &[Command::Tick(Tick {})]));
+/// Appends a tick to the closed log and gives its sequence: what was on its way when the log was closed comes before it.
+async fn settle<S: ClosableLog>(streams: &S) -> Result<u64, EpochError> {
+    let mut tries = 0;
+    loop {
+        let last = streams.log_state().await?.last_sequence;
+        match streams.append_closed(Some(Format::Bincode), tick(), last).await {
+            Ok(last) => return Ok(last),
+            Err(error) if tries < TRIES && (may_pass(&error) || error == AppendError::Conflict) => {
+                tries += 1;
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            Err(error) => return Err(EpochError::Write { what: "the closed log takes no tick", error }),
+        }
+    }
+}
+
+fn tick() -> Bytes {
+    encode_commands(Format::Bincode, &[Command::Tick(Tick {})]).into()
+}
+
+/// Outcomes of the epoch before were announced after all: they are gone, too, and sequences go on behind them. What was copied so
+/// far stays behind, and is never folded.
+async fn moved<E: Edges>(
+    shard: &str,
+    edges: &ShardEdges<E>,
+    mut plan: Plan,
+    mut closed: Closed,
+    revision: u64,
+) -> Result<EpochError, EpochError> {
+    let last = edges.streams.last_outcomes().await?;
+    (plan.through, plan.outcomes_last) =
+        last.map_or((plan.through, 0), |last| (last.append.header.through, last.sequence));
+    closed.last = edges.streams.log_state().await?.last_sequence.max(plan.through.sequence).max(closed.last);
+    plan.closed = Some(closed);
+    put(shard, edges, &plan, revision).await?;
+    Ok(EpochError::Moved)
+}
+
+/// Appends what the closed log lacks, ticks up to the last sequence of the epoch before, then copies of the messages behind
+/// `agrees`; and sees to it that nothing else stands there.
+async fn append_all<S: ClosableLog>(streams: &S, agrees: u64, closed: &Closed) -> Result<(), EpochError> {
+    let Closed { log_last, last, .. } = *closed;
+    let end = last + log_last.saturating_sub(agrees);
+    let tick = tick();
+    let mut originals = Onward::new(agrees + 1, |from| streams.read_log(from));
+    // The messages to be copied next, and the sequence of the first of them.
+    let (mut copies, mut next) = (VecDeque::new(), agrees + 1);
     let mut tries = 0;
     loop {
         let at = streams.log_state().await?.last_sequence;
-        let due = if at < last {
+        if at >= end {
+            break;
+        }
+        let due: Vec<_> = if at < last {
             let ticks = usize::try_from(last - at).unwrap_or(usize::MAX).min(APPENDS_MAX);
             vec![(Some(Format::Bincode), tick.clone()); ticks]
-        } else if at - last < copies {
-            let from = plan.agrees + 1 + (at - last);
-            let mut read =
-                Onward::new(from, |from| streams.read_log(from)).next(|copied| copied.sequence).await?;
-            read.retain(|copied| copied.sequence <= log_last);
-            if read.first().is_none_or(|copied| copied.sequence != from) {
-                return Err(
-                    Fault::Gap { expected: from, found: read.first().map_or(0, |m| m.sequence) }.into()
-                );
-            }
-            read.into_iter().map(|copied| (copied.format, copied.payload)).collect()
         } else {
-            return Ok(());
+            let from = agrees + 1 + (at - last);
+            while next < from || copies.is_empty() {
+                if copies.pop_front().is_some() {
+                    next += 1;
+                    continue;
+                }
+                let mut read = originals.next(|message: &LogMessage| message.sequence).await?;
+                read.retain(|message| message.sequence <= log_last);
+                match read.first() {
+                    Some(first) if first.sequence == next => copies.extend(read),
+                    other => {
+                        let found = other.map_or(0, |message| message.sequence);
+                        return Err(Fault::Gap { expected: next, found }.into());
+                    }
+                }
+            }
+            copies.iter().take(APPENDS_MAX).map(|copied| (copied.format, copied.payload.clone())).collect()
         };
         let append = async |(number, (format, payload))| streams.append_closed(format, payload, number).await;
         let mut appended = futures_util::stream::iter((at..).zip(due)).map(append).buffered(APPENDS_MAX);
@@ -527,6 +661,38 @@ async fn append_all<S: ClosableLog>(streams: &S, plan: &Plan, log_last: u64) -> 
             }
         }
     }
+    compare(streams, agrees, closed, end).await
+}
+
+/// Compares what was appended with what it should be: whatever else came to the closed log would be taken for it.
+async fn compare<S: Streams>(streams: &S, agrees: u64, closed: &Closed, end: u64) -> Result<(), EpochError> {
+    let Closed { log_last, last, .. } = *closed;
+    let tick = tick();
+    let mut originals = Onward::new(agrees + 1, |from| streams.read_log(from));
+    let mut due: VecDeque<LogMessage> = VecDeque::new();
+    let mut appended = Onward::new(log_last + 1, |from| streams.read_log(from));
+    let mut compared = log_last;
+    while compared < end {
+        for message in appended.next(|message: &LogMessage| message.sequence).await? {
+            compared = message.sequence;
+            let is_right = if compared <= last {
+                // What was copied in vain stays behind.
+                message.payload == tick || closed.attempts > 1
+            } else if compared <= end {
+                if due.is_empty() {
+                    due.extend(originals.next(|original: &LogMessage| original.sequence).await?);
+                }
+                let original = due.pop_front();
+                original.is_some_and(|due| (due.payload, due.format) == (message.payload, message.format))
+            } else {
+                false
+            };
+            if !is_right {
+                return Err(EpochError::Foreign { sequence: compared });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// No outcomes.
@@ -537,8 +703,8 @@ fn nothing(format: Format) -> Bytes {
     }
 }
 
-/// Appends what makes any other writer of outcomes look again.
-async fn mark<S: Streams>(streams: &S, plan: &Plan, append: Append) -> Result<(), EpochError> {
+/// Appends what makes any other writer of outcomes look again; false where one has appended outcomes meanwhile.
+async fn mark<S: Streams>(streams: &S, plan: &Plan, append: Append) -> Result<bool, EpochError> {
     done("the outcome stream takes no append", async || {
         match streams.append_outcomes(append.clone(), plan.outcomes_last).await {
             // One that timed out before has landed, or else somebody announces: both show below.
@@ -548,6 +714,5 @@ async fn mark<S: Streams>(streams: &S, plan: &Plan, append: Append) -> Result<()
     })
     .await?;
     let last = streams.last_outcomes().await?;
-    let is_there = last.is_some_and(|last| last.append.header.chain == append.header.chain);
-    if is_there { Ok(()) } else { Err(EpochError::Moved) }
+    Ok(last.is_some_and(|last| last.append.header.chain == append.header.chain))
 }

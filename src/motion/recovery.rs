@@ -5,6 +5,7 @@
 
 use std::sync::PoisonError;
 
+use super::epoch;
 use super::folding::Start;
 use super::publishing::Position;
 use super::reading::Last;
@@ -61,6 +62,10 @@ impl<E: Edges> Shard<E> {
             // It may have been trimmed since: the snapshots tell.
             None | Some(Fault::Gap { .. }) => {}
             Some(fault) => return Ok(Err(fault)),
+        }
+        if epoch::is_under_way(&self.status.shard, &self.edges).await? {
+            let text = "a new epoch was begun and not ended: run `weir epoch --yes` again".to_owned();
+            return Err(ReadError::Unavailable(text));
         }
         let announced = position.through;
         let snapshots = Snapshots::new(&self.status.shard, &self.edges);

@@ -229,13 +229,22 @@ impl<E: Edges> Snapshots<E> {
         Err(AppendError::Conflict)
     }
 
-    /// Points to a snapshot, and to none beside it: what was folded before it is not what the log holds any more.
-    pub(super) async fn point_only(&self, kept: &Kept) -> Result<(), AppendError> {
-        let read = self.read_pointers().await;
-        let (_, revision) = read.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+    /// The same, and the revision of the pointers.
+    pub(super) async fn kept_at(&self) -> Result<(Vec<Kept>, u64), ReadError> {
+        let (pointers, revision) = self.read_pointers().await?;
+        Ok((pointers.snapshots, revision))
+    }
+
+    /// Points to a snapshot, and to none beside it, if the pointers' revision is `expected`: what was folded before it is not what the
+    /// log holds any more.
+    pub(super) async fn point_only(&self, kept: &Kept, expected: u64) -> Result<(), AppendError> {
         let value = serde_json::to_vec(&Pointers { snapshots: vec![kept.clone()] });
         let value = value.expect("plain texts and numbers").into();
-        self.pointers.put(&self.key(), value, revision).await.map(|_| ())
+        match self.pointers.put(&self.key(), value, expected).await {
+            // It timed out before, and landed.
+            Err(AppendError::Conflict) if self.kept().await.is_ok_and(|now| now == [kept.clone()]) => Ok(()),
+            ended => ended.map(|_| ()),
+        }
     }
 
     /// Removes the objects of this shard that no pointer names and that are older than those that one does.
