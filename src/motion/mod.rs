@@ -9,6 +9,7 @@ pub mod audit;
 pub mod fold;
 pub mod folding;
 pub mod leases;
+mod onward;
 pub mod publishing;
 mod reading;
 mod recovery;
