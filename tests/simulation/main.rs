@@ -10,8 +10,8 @@
 mod audits;
 mod check;
 mod crash;
+mod damaged;
 mod edges;
-mod rewritten;
 mod seeds;
 mod workers;
 mod workload;
