@@ -92,7 +92,7 @@ impl Telemetry {
         counter("weir_followed_messages_total", "Log messages applied as a standby.");
         counter(
             "weir_reader_stalls_total",
-            "Times that a reader fell silent while the log went on, and was opened anew.",
+            "Times that a reader fell silent while its stream went on, and was opened anew.",
         );
         counter(
             "weir_snapshots_total",
@@ -381,7 +381,7 @@ impl ShardTelemetry {
         self.followed.increment(messages as u64);
     }
 
-    /// A reader fell silent while the log went on.
+    /// A reader fell silent while its stream went on.
     pub fn stalled(&self) {
         self.stalls.increment(1);
     }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::folding::Applied;
 use super::publishing::{Action, Announced, Position, Publishing};
+use super::reading::STALL;
 use super::shard::{Folded, RETRY_PAUSE, Shard, Stop, weights};
 use super::ticking::Next;
 use crate::edges::Edges;
@@ -127,7 +128,17 @@ impl<E: Edges> Shard<E> {
     async fn follow_on(&self, from: &mut u64, seen: &mpsc::Sender<Position>) -> Result<(), ReadError> {
         let mut reader = self.edges.streams.read_headlines(*from).await?;
         loop {
-            let headlines = reader.next().await?;
+            let Ok(read) = tokio::time::timeout(STALL, reader.next()).await else {
+                // Nothing announced is no stall.
+                if self.status.progress().outcomes.last_sequence >= *from {
+                    self.telemetry.stalled();
+                    return Err(ReadError::Unavailable(
+                        "the reader fell silent while outcomes were announced".to_owned(),
+                    ));
+                }
+                continue;
+            };
+            let headlines = read?;
             let Some(Headline { sequence, header, .. }) = headlines.into_iter().next_back() else { continue };
             *from = sequence + 1;
             let position = Position { stream_last: sequence, through: header.through, chain: header.chain };

@@ -22,9 +22,10 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::audit::{Onward, Pace, first_behind};
+use super::audit::{Pace, first_behind};
 use super::fold::{self, FoldOn};
 use super::folding::{Folding, Start};
+use super::onward::Onward;
 use super::reading::Last;
 use super::scribe;
 use super::shard::RETRY_PAUSE;

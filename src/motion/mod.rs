@@ -10,6 +10,7 @@ pub mod epoch;
 pub mod fold;
 pub mod folding;
 pub mod leases;
+mod onward;
 pub mod publishing;
 mod reading;
 mod recovery;

@@ -12,8 +12,8 @@ use crate::folds::inventory::Inventory;
 use crate::words::fault::Fault;
 use crate::words::message::LogMessage;
 
-/// A reader that gives nothing for so long, while the log has gone on, is opened anew.
-const STALL: Duration = Duration::from_secs(2);
+/// A reader that gives nothing for so long, while its stream has gone on, is opened anew.
+pub(super) const STALL: Duration = Duration::from_secs(2);
 
 /// The last message that was read, or restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

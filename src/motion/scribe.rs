@@ -13,26 +13,29 @@ use tokio::sync::{mpsc, oneshot};
 use super::fold::{self, Input, Written};
 use super::folding::{Folding, Start};
 use super::leases::Role;
+use super::onward::Onward;
 use super::reading::Last;
 use super::shard::Shard;
 use super::snapshots::{Kept, Snapshots};
 use crate::edges::Edges;
-use crate::edges::streams::{AppendError, ReadError, Reader as _, StreamState, Streams as _};
+use crate::edges::streams::{AppendError, ReadError, StreamState, Streams as _};
+use crate::words::append::Chain;
 use crate::words::identity::Identity;
 
 /// How often it looks whether a snapshot is due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long what a snapshot holds may take to be announced before the snapshot is given up.
 const ANNOUNCED_WITHIN: Duration = Duration::from_mins(1);
-/// How many snapshots must be kept at least, so that the log can be trimmed behind the second-newest.
-const KEEP_LEAST: usize = 2;
+/// How many snapshots must be kept at least: the two newest, and the one that the log was trimmed behind last. Where the broker
+/// loses outcomes while the newest is pointed to, it is the only one that can be gone on from.
+const KEEP_LEAST: usize = 3;
 
 /// When snapshots are taken, and how many are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotOptions {
     /// A snapshot is due after so many records: what a restart has to fold is at most about as much.
     pub every_records: u64,
-    /// How many are kept; the log is trimmed behind the second-newest.
+    /// How many are kept, 3 and more; the log is trimmed behind the second-newest.
     pub keep: usize,
 }
 
@@ -134,9 +137,9 @@ impl<E: Edges> Shard<E> {
         attempt: u64,
     ) -> Result<Option<Kept>, AppendError> {
         let standby = matches!(self.assigned.get().role, Role::Standby);
-        let through = self.status.progress();
-        let target = if standby { through.applied.sequence } else { through.announced.sequence };
-        let name = snapshots.name(target, &self.options.writer, attempt);
+        let progress = self.status.progress();
+        let target = if standby { progress.applied } else { progress.announced };
+        let name = snapshots.name(target.sequence, &self.options.writer, attempt);
         let kept = if standby {
             let Some(fold) = fold.upgrade() else { return Ok(None) };
             snapshots.store(name, async |chunks| write(&fold, chunks).await).await?
@@ -155,25 +158,34 @@ impl<E: Edges> Shard<E> {
         if tokio::time::timeout(ANNOUNCED_WITHIN, announced).await.is_err() {
             return Err(AppendError::Unavailable("what it holds is not announced yet".to_owned()));
         }
+        // By the stream's own word, too: it may have lost some. Snapshots ahead of it must not drive out those that are not.
+        if !self.is_announced(&kept).await? {
+            return Err(AppendError::Unavailable("what it holds is announced no more".to_owned()));
+        }
         let all = snapshots.point(&kept, self.options.snapshots.keep.max(KEEP_LEAST)).await?;
-        if let [_, second, ..] = all.as_slice() {
-            // Never past what is announced, by the stream's own word: it may have lost some.
-            let asked = self.ask().await;
-            let (position, _) = asked.map_err(|error| AppendError::Unavailable(error.to_string()))?;
-            if second.through().is_some_and(|through| through <= position.through) {
-                self.edges.streams.trim_log(second.sequence).await?;
-            }
+        if let [_, second, ..] = all.as_slice()
+            && self.is_announced(second).await?
+        {
+            self.edges.streams.trim_log(second.sequence).await?;
         }
         snapshots.prune(&all).await?;
         Ok(Some(kept))
     }
 
-    /// A second fold, from the newest snapshot up to `target`, which is announced; none where it cannot be got to.
+    /// Whether the outcome stream holds all that a snapshot does.
+    async fn is_announced(&self, kept: &Kept) -> Result<bool, AppendError> {
+        let asked = self.ask().await;
+        let (position, _) = asked.map_err(|error| AppendError::Unavailable(error.to_string()))?;
+        Ok(kept.through().is_some_and(|through| through <= position.through))
+    }
+
+    /// A second fold, from the newest snapshot up to `announced`; none where it cannot be got to.
     async fn fold_beside(
         &self,
         snapshots: &Snapshots<E>,
-        target: u64,
+        announced: Chain,
     ) -> Result<Option<fold::Fold>, ReadError> {
+        let target = announced.sequence;
         let (mut start, on) = (Start::empty(), self.options.fold_on.beside());
         for kept in snapshots.kept().await? {
             if kept.sequence <= target
@@ -191,16 +203,16 @@ impl<E: Edges> Shard<E> {
         if let Some(fault) = self.verify(last).await? {
             return Err(over(fault.to_string()));
         }
-        let announced = Identity { sequence: u64::MAX, ..Identity::START };
-        let folding = Folding::new(start, announced, u64::MAX);
+        let mut chain = start.inventory.chain();
+        let folding = Folding::new(start, Identity { sequence: u64::MAX, ..Identity::START }, u64::MAX);
         let name = format!("{}-beside", self.status.shard);
         let mut beside = fold::start(on, &name, folding, self.clock.clone(), |_| {});
-        let mut reader = self.edges.streams.read_log(last.sequence + 1).await?;
+        let mut log = Onward::new(last.sequence + 1, |from| self.edges.streams.read_log(from));
         let reading = async {
             let mut read = last.sequence;
             while read < target {
-                let mut messages = reader.next().await?;
-                messages.retain(|message| message.sequence > read && message.sequence <= target);
+                let mut messages = log.next(|message| message.sequence).await?;
+                messages.retain(|message| message.sequence <= target);
                 let Some(newest) = messages.last() else { continue };
                 read = newest.sequence;
                 let given = beside.input.send(Input::Messages(messages)).await;
@@ -209,17 +221,16 @@ impl<E: Edges> Shard<E> {
             Ok(())
         };
         let dropping = async {
-            let mut applied = last.sequence;
-            while applied < target {
+            while chain.sequence < target {
                 match beside.output.recv().await {
-                    Some(Ok(batch)) => {
-                        applied = batch.messages.last().map_or(applied, |message| message.chain.sequence);
-                    }
+                    Some(Ok(batch)) => chain = batch.messages.last().map_or(chain, |message| message.chain),
                     Some(Err(fault)) => return Err(over(fault.to_string())),
                     None => return Err(over("it has ended".to_owned())),
                 }
             }
-            Ok(())
+            // The log may have been rewritten meanwhile: whoever went on from this would not find out.
+            let agrees = chain == announced;
+            agrees.then_some(()).ok_or_else(|| over(format!("{chain} where {announced} was announced")))
         };
         tokio::try_join!(reading, dropping)?;
         Ok(Some(beside))

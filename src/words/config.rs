@@ -109,7 +109,7 @@ pub struct StreamSettings {
 pub struct SnapshotSettings {
     /// A snapshot is taken after so many records of a shard, and sooner while its log is half full: 1,000 and more.
     pub every_records: u64,
-    /// How many are kept of each shard, 2 to 100. The log is trimmed behind the second-newest.
+    /// How many are kept of each shard, 3 to 100. The log is trimmed behind the second-newest.
     pub keep: usize,
     /// A folder to keep them in, in place of the broker's object store: for a worker that is alone on its machine. Empty for the
     /// object store.
@@ -267,8 +267,8 @@ impl Config {
         if self.snapshots.every_records < 1_000 {
             return Err(wrong("snapshots.every_records: 1000 and more"));
         }
-        if !(2..=100).contains(&self.snapshots.keep) {
-            return Err(wrong("snapshots.keep: 2 to 100"));
+        if !(3..=100).contains(&self.snapshots.keep) {
+            return Err(wrong("snapshots.keep: 3 to 100"));
         }
         if !(1..=5).contains(&self.streams.replicas) {
             return Err(wrong("streams.replicas: 1 to 5"));

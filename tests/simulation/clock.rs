@@ -13,8 +13,14 @@ use crate::workers::{Setting, client, worker};
 use crate::workload::messages;
 use crate::world::{Faults, World};
 
-const SETTING: Setting =
-    Setting { workers: 1, standbys: 0, every_records: u64::MAX, format: Format::Json, deaths: false };
+const SETTING: Setting = Setting {
+    workers: 1,
+    standbys: 0,
+    every_records: u64::MAX,
+    format: Format::Json,
+    deaths: false,
+    cut_offs: false,
+};
 const AHEAD_MS: i64 = 6 * 60 * 1000;
 
 async fn ahead() {

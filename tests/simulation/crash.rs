@@ -12,8 +12,14 @@ use crate::workers::{Setting, client, start};
 use crate::workload::messages;
 use crate::world::{Faults, Life, World};
 
-const SETTING: Setting =
-    Setting { workers: 1, standbys: 0, every_records: 20, format: Format::Json, deaths: false };
+const SETTING: Setting = Setting {
+    workers: 1,
+    standbys: 0,
+    every_records: 20,
+    format: Format::Json,
+    deaths: false,
+    cut_offs: false,
+};
 const MESSAGES_MAX: usize = 12;
 
 /// One worker decides a short log, dies at a step, and another one goes on. Gives how many steps the first one took.

@@ -95,7 +95,7 @@ impl SimStreams {
 }
 
 impl Streams for SimStreams {
-    type LogReader = SimReader<MemoryReader<LogMessage>, LogMessage>;
+    type LogReader = SimReader<LogReader, LogMessage>;
     type OutcomeReader = SimReader<MemoryReader<StoredAppend>, StoredAppend>;
     type HeadlineReader = SimReader<MemoryHeadlines, Headline>;
 
@@ -108,12 +108,14 @@ impl Streams for SimStreams {
     }
 
     async fn log_message(&self, sequence: u64) -> Result<Option<LogMessage>, ReadError> {
-        read(&self.life, async { self.truth().streams().log_message(sequence).await }).await
+        let hole = self.truth().hole.load(Relaxed);
+        let message = read(&self.life, async { self.truth().streams().log_message(sequence).await }).await?;
+        Ok(message.filter(|message| message.sequence != hole))
     }
 
     async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
         let inner = read(&self.life, async { self.truth().streams().read_log(from).await }).await?;
-        Ok(self.reader(inner))
+        Ok(self.reader(LogReader { inner, hole: self.truth().hole.load(Relaxed) }))
     }
 
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
@@ -190,6 +192,24 @@ impl ClosableLog for SimStreams {
             async move { world.shards[shard].append_closed(format, payload, expected_last).await },
         )
         .await
+    }
+}
+
+/// Reads what there is of a log.
+pub(crate) struct LogReader {
+    inner: MemoryReader<LogMessage>,
+    hole: u64,
+}
+
+impl Reader<LogMessage> for LogReader {
+    async fn next(&mut self) -> Result<Vec<LogMessage>, ReadError> {
+        loop {
+            let mut messages = self.inner.next().await?;
+            messages.retain(|message| message.sequence != self.hole);
+            if !messages.is_empty() {
+                return Ok(messages);
+            }
+        }
     }
 }
 

@@ -101,6 +101,7 @@ async fn rewrite(seed: u64) {
         every_records: [15, 40, u64::MAX][rng.usize(..3)],
         format: [Format::Json, Format::Bincode][rng.usize(..2)],
         deaths: false,
+        cut_offs: false,
     };
     let calm = Faults { delay_ms: 5, ..Faults::default() };
     let faults = Faults { readers_stall: 0, ..if rng.bool() { calm } else { Faults::random(&mut rng) } };

@@ -25,8 +25,10 @@ pub(crate) struct Setting {
     pub(crate) standbys: usize,
     pub(crate) every_records: u64,
     pub(crate) format: Format,
-    /// Workers die, drain and are cut off.
+    /// Workers die, drain, and have their clocks jump.
     pub(crate) deaths: bool,
+    /// They are cut off for a while.
+    pub(crate) cut_offs: bool,
 }
 
 /// The edges of a shard, for one life.
@@ -42,7 +44,7 @@ pub(crate) fn edges(life: &Arc<Life>, shard: usize) -> ShardEdges<InSimulation> 
 pub(crate) fn start(life: &Arc<Life>, setting: &Setting) -> Engine {
     let shards = (0..life.world.shards.len()).map(|shard| (format!("s{shard}"), edges(life, shard)));
     let options = ShardOptions {
-        snapshots: SnapshotOptions { every_records: setting.every_records, keep: 2 },
+        snapshots: SnapshotOptions { every_records: setting.every_records, keep: 3 },
         fold_on: FoldOn::Task,
         ..ShardOptions::new(&life.name, setting.format)
     };
@@ -119,7 +121,7 @@ async fn meddle(life: Arc<Life>, clock: Arc<SimClock>, setting: Setting) {
         }
         let fate = life.world.rng().u32(..3);
         match fate {
-            0 => {
+            0 if setting.cut_offs => {
                 let off = Duration::from_millis(life.world.rng().u64(500..15_000));
                 life.world.tell(&format_args!("{} is cut off for {off:?}", life.name));
                 life.cut_off(off);

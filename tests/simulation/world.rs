@@ -107,6 +107,8 @@ pub(crate) struct Truth {
     history: Mutex<Vec<LogMessage>>,
     /// Counts how often the streams were put in another's place: readers of the former break.
     pub(crate) generation: AtomicU64,
+    /// The sequence of a message of the log that was lost though it was acknowledged; 0 for none.
+    pub(crate) hole: AtomicU64,
 }
 
 impl Truth {
@@ -207,6 +209,7 @@ impl World {
             streams: Mutex::new(MemoryStreams::new(broker_clock.clone(), limits)),
             history: Mutex::default(),
             generation: AtomicU64::new(0),
+            hole: AtomicU64::new(0),
         };
         Arc::new(Self {
             seed,
