@@ -68,7 +68,7 @@ pub(super) async fn epoch(args: Args) -> anyhow::Result<Ended> {
         bail!("the list of what is gone could not be written: nothing was changed");
     }
     let writer = format!("epoch-{}", std::process::id());
-    let first = Box::pin(epoch::begin(&shard, &edges, plan, &writer, config.worker.outcomes, &pace)).await?;
+    let first = Box::pin(epoch::begin(&shard, &edges, plan, &writer, &pace)).await?;
     eprintln!("the new epoch begins with sequence {first}: start the workers, then run `weir audit`");
     Ok(Ended::Done)
 }

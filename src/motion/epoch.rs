@@ -34,7 +34,7 @@ use crate::edges::keys::Keys as _;
 use crate::edges::streams::{AppendError, ClosableLog, ReadError, Streams};
 use crate::edges::{Edges, ShardEdges};
 use crate::words::append::{Append, AppendHeader, StoredAppend};
-use crate::words::codec::{Format, FrameWriter, encode_commands, encode_outcome, outcomes};
+use crate::words::codec::{Format, encode_commands, encode_outcome, outcomes};
 use crate::words::command::{Command, Tick};
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
@@ -468,7 +468,6 @@ pub async fn begin<E: Edges>(
     edges: &ShardEdges<E>,
     plan: Plan,
     writer: &str,
-    format: Format,
     pace: &Pace,
 ) -> Result<u64, EpochError>
 where
@@ -501,7 +500,9 @@ where
             writer: writer.to_owned(),
             chain,
         };
-        if !mark(streams, &plan, Append { header, format, payload: nothing(format) }).await? {
+        // A frame holds at least one outcome.
+        let nothing = Append { header, format: Format::Json, payload: Bytes::from_static(b"[]") };
+        if !mark(streams, &plan, nothing).await? {
             return Err(moved(shard, edges, plan, closed, revision).await?);
         }
         done("the pointer to the state is not moved", || snapshots.point_only(&kept, pointed)).await?;
@@ -694,14 +695,6 @@ async fn compare<S: Streams>(streams: &S, agrees: u64, closed: &Closed, end: u64
         }
     }
     Ok(())
-}
-
-/// No outcomes.
-fn nothing(format: Format) -> Bytes {
-    match format {
-        Format::Json => Bytes::from_static(b"[]"),
-        Format::Bincode => FrameWriter::new().finish().into(),
-    }
 }
 
 /// Appends what makes any other writer of outcomes look again; false where one has appended outcomes meanwhile.

@@ -46,12 +46,7 @@ fn rewritten(rng: &mut Rng, history: &[LogMessage], through: Identity) -> (usize
 }
 
 /// Begins a new epoch, however often that takes, and says what was planned.
-async fn new_epoch(
-    world: &std::sync::Arc<World>,
-    rng: &mut Rng,
-    format: Format,
-    agrees: u64,
-) -> (Plan, Vec<Identity>) {
+async fn new_epoch(world: &std::sync::Arc<World>, rng: &mut Rng, agrees: u64) -> (Plan, Vec<Identity>) {
     let mut planned = None;
     let mut copy_from = None;
     for attempt in 0.. {
@@ -64,7 +59,7 @@ async fn new_epoch(
             let mut lost = Vec::new();
             gone(&edges, &plan, |outcome| lost.push(outcome.identity())).await?;
             planned = Some((plan.clone(), lost));
-            begin("s0", &edges, plan, &life.name, format, &pace).await
+            begin("s0", &edges, plan, &life.name, &pace).await
         };
         let ended = tokio::select! {
             biased;
@@ -132,7 +127,7 @@ async fn rewrite(seed: u64) {
     let log_last = log.last().unwrap().sequence;
     let first = truth.streams().log_state().await.unwrap().first_sequence;
     truth.turn_into(&log, first.min(kept as u64 + 1), &before).await;
-    let (plan, listed) = new_epoch(&world, &mut rng, setting.format, kept as u64).await;
+    let (plan, listed) = new_epoch(&world, &mut rng, kept as u64).await;
     // A closing that timed out may have landed after the opening: running it again opens the log.
     open(&edges(&Life::new(&world, "again".to_owned(), world.worker_clock(), u64::MAX), 0)).await.unwrap();
 
