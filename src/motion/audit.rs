@@ -106,7 +106,8 @@ pub async fn audit<E: Edges>(
     let log = streams.log_state().await?;
     let snapshots = Snapshots::new(shard, edges);
     let kept = snapshots.kept().await?;
-    let Begun { start, name, passed_over } = begin(&snapshots, &kept, from, log, announced).await?;
+    let Begun { start, name, passed_over } =
+        begin(&snapshots, &kept, from, log, announced, pace.fold_on).await?;
     let (floor, first) = (start.through, start.inventory.chain().sequence + 1);
     let new = move || Comparing::new(start, name, log.last_sequence, &kept);
     let mut comparing = work(pace, new).await?;
@@ -162,6 +163,7 @@ async fn begin<E: Edges>(
     from: From,
     log: StreamState,
     announced: Option<Identity>,
+    fold_on: FoldOn,
 ) -> Result<Begun, AuditError> {
     let first = log.first_sequence;
     match from {
@@ -183,7 +185,7 @@ async fn begin<E: Edges>(
     }
     let mut passed_over = Vec::new();
     for kept in usable {
-        match snapshots.restore(kept).await {
+        match snapshots.restore(kept, fold_on).await {
             Ok(start) => return Ok(Begun { start, name: Some(kept.name.clone()), passed_over }),
             Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error.into()),
             Err(error) => passed_over.push(format!("{}: {error}", kept.name)),
@@ -268,7 +270,9 @@ async fn work<T: Send + 'static>(
 ) -> Result<T, AuditError> {
     let began = pace.clock.monotonic();
     let done = match pace.fold_on {
-        FoldOn::Thread => tokio::task::spawn_blocking(work).await.map_err(|_| AuditError::Ended)?,
+        FoldOn::Thread | FoldOn::Beside => {
+            tokio::task::spawn_blocking(work).await.map_err(|_| AuditError::Ended)?
+        }
         FoldOn::Task => work(),
     };
     let rest = pace.clock.monotonic().saturating_sub(began) * pace.rests;

@@ -2,6 +2,9 @@
 //!
 //! A simulation has one thread for everything and runs it as a task instead; what it does is the same.
 
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,14 +19,30 @@ use crate::words::message::LogMessage;
 /// Batches between two stages. A batch is what a reader gives at once.
 const BATCHES_QUEUED_MAX: usize = 8;
 
+/// The pause between two steps of giving memory back. The kernel lets one thread at a time change what a process has mapped, and
+/// another that wants to, if only to allocate, comes between two steps alone.
+const DROPS_PAUSE: Duration = Duration::from_micros(50);
+
 /// Where a fold runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FoldOn {
     /// On a thread of its own.
     #[default]
     Thread,
+    /// On a thread of its own, beside one that decides and must not wait for it.
+    Beside,
     /// As a task among others: for a simulation.
     Task,
+}
+
+impl FoldOn {
+    /// Where a fold runs beside one that runs here.
+    pub(super) const fn beside(self) -> Self {
+        match self {
+            Self::Thread | Self::Beside => Self::Beside,
+            Self::Task => Self::Task,
+        }
+    }
 }
 
 /// What reaches the fold.
@@ -72,7 +91,7 @@ pub(super) struct Fold {
 
 /// Tells when a fold has ended.
 pub(super) enum Ended {
-    Thread(std::thread::JoinHandle<()>),
+    Thread(JoinHandle<()>),
     Task(tokio::task::JoinHandle<()>),
 }
 
@@ -99,7 +118,7 @@ pub(super) fn start(
     let (input, mut inputs) = mpsc::channel(BATCHES_QUEUED_MAX);
     let (outputs, output) = mpsc::channel(BATCHES_QUEUED_MAX);
     let ended = match on {
-        FoldOn::Thread => {
+        FoldOn::Thread | FoldOn::Beside => {
             let fold = move || {
                 while let Some(next) = inputs.blocking_recv() {
                     let go_on = match next {
@@ -114,8 +133,11 @@ pub(super) fn start(
                         }
                     };
                     if !go_on {
-                        return;
+                        break;
                     }
+                }
+                if on == FoldOn::Beside {
+                    folding.into_inventory().drop_in_steps(|| std::thread::sleep(DROPS_PAUSE));
                 }
             };
             let thread = std::thread::Builder::new().name(format!("fold-{name}")).spawn(fold);

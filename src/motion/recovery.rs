@@ -101,7 +101,7 @@ impl<E: Edges> Shard<E> {
             if kept.through().is_none_or(|through| through > position.through) {
                 continue;
             }
-            match snapshots.restore(kept).await {
+            match snapshots.restore(kept, self.options.fold_on).await {
                 Ok(start) => return Ok(start),
                 Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error),
                 Err(error) => {

@@ -173,10 +173,10 @@ impl<E: Edges> Shard<E> {
         snapshots: &Snapshots<E>,
         target: u64,
     ) -> Result<Option<fold::Fold>, ReadError> {
-        let mut start = Start::empty();
+        let (mut start, on) = (Start::empty(), self.options.fold_on.beside());
         for kept in snapshots.kept().await? {
             if kept.sequence <= target
-                && let Ok(restored) = snapshots.restore(&kept).await
+                && let Ok(restored) = snapshots.restore(&kept, on).await
             {
                 start = restored;
                 break;
@@ -193,7 +193,7 @@ impl<E: Edges> Shard<E> {
         let announced = Identity { sequence: u64::MAX, ..Identity::START };
         let folding = Folding::new(start, announced, u64::MAX);
         let name = format!("{}-beside", self.status.shard);
-        let mut beside = fold::start(self.options.fold_on, &name, folding, self.clock.clone(), |_| {});
+        let mut beside = fold::start(on, &name, folding, self.clock.clone(), |_| {});
         let mut reader = self.edges.streams.read_log(last.sequence + 1).await?;
         let reading = async {
             let mut read = last.sequence;

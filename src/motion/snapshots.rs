@@ -9,19 +9,21 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::fold::Written;
+use super::fold::{FoldOn, Written};
 use super::folding::Start;
 use crate::edges::keys::Keys as _;
 use crate::edges::objects::{ObjectReader as _, Objects as _};
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::{Edges, ShardEdges};
-use crate::folds::inventory::{Restoring, SnapshotError};
+use crate::folds::inventory::{Inventory, Restoring, SnapshotError};
 use crate::words::identity::Identity;
 
 /// How often a change of the pointers is tried against those of others.
 const POINTING_TRIES: u32 = 5;
 /// Chunks that wait to be stored: of about a mebibyte each.
 const CHUNKS_QUEUED_MAX: usize = 2;
+/// Pieces that wait to be restored: of [`PIECE_BYTES_MAX`](crate::edges::objects::PIECE_BYTES_MAX) at most.
+const PIECES_QUEUED_MAX: usize = 16;
 
 /// A snapshot that was read back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,15 +107,32 @@ impl<E: Edges> Snapshots<E> {
         Ok((pointers, entry.revision))
     }
 
-    /// The state that a snapshot holds.
-    pub async fn restore(&self, kept: &Kept) -> Result<Start, RestoreError> {
+    /// The state that a snapshot holds, made where folds run: it keeps a core busy for as long as that takes, and what else the
+    /// runtime carries must go on.
+    pub async fn restore(&self, kept: &Kept, on: FoldOn) -> Result<Start, RestoreError> {
         let through = kept.through().ok_or(RestoreError::Missing)?;
         let mut reader = self.objects.read(&kept.name).await?.ok_or(RestoreError::Missing)?;
-        let mut restoring = Restoring::new();
-        while let Some(piece) = reader.next().await? {
-            restoring.feed(&piece)?;
-        }
-        let inventory = restoring.finish()?;
+        let inventory = match on {
+            FoldOn::Thread | FoldOn::Beside => {
+                let (pieces, read) = mpsc::channel(PIECES_QUEUED_MAX);
+                let restoring = tokio::task::spawn_blocking(|| restore_from(read));
+                while let Some(piece) = reader.next().await? {
+                    if pieces.send(piece).await.is_err() {
+                        // It has failed, and says why.
+                        break;
+                    }
+                }
+                drop(pieces);
+                restoring.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?
+            }
+            FoldOn::Task => {
+                let mut restoring = Restoring::new();
+                while let Some(piece) = reader.next().await? {
+                    restoring.feed(&piece)?;
+                }
+                restoring.finish()?
+            }
+        };
         if inventory.chain().to_string() != kept.chain {
             return Err(RestoreError::Missing);
         }
@@ -223,6 +242,14 @@ impl<E: Edges> Snapshots<E> {
     pub(super) fn name(&self, sequence: u64, writer: &str, attempt: u64) -> String {
         format!("{}.{sequence}.{writer}.{attempt}", self.shard)
     }
+}
+
+fn restore_from(mut pieces: mpsc::Receiver<Bytes>) -> Result<Inventory, SnapshotError> {
+    let mut restoring = Restoring::new();
+    while let Some(piece) = pieces.blocking_recv() {
+        restoring.feed(&piece)?;
+    }
+    restoring.finish()
 }
 
 /// The sequence in an object's name, if it is a snapshot of the shard.

@@ -109,7 +109,7 @@ pub(crate) async fn snapshots(world: &World, shard: usize, history: &[LogMessage
             "seed {seed}: {} is ahead of what was announced",
             kept.name
         );
-        let restored = snapshots.restore(kept).await;
+        let restored = snapshots.restore(kept, FoldOn::Task).await;
         let inventory = restored.unwrap_or_else(|error| panic!("seed {seed}: {error}")).inventory;
         let until = history.partition_point(|message| message.sequence <= kept.sequence);
         let reference = fold(&history[..until]);

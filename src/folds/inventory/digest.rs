@@ -31,6 +31,8 @@ pub(super) fn part_units(part: &Part) -> u64 {
 pub(super) struct Ledger {
     /// The hashes of the sites' names, by their numbers.
     sites: Vec<u64>,
+    /// The hashes of the SKUs, by their numbers: many orders name each.
+    skus: Vec<u64>,
     stock: u64,
     orders: u64,
     closed: u64,
@@ -58,7 +60,10 @@ impl Ledger {
         }
     }
 
+    /// Adds an order, once all its SKUs are in the table.
     pub(super) fn add_order(&mut self, stock: &StockTable, order: &Order) {
+        let hashed = self.skus.len();
+        self.skus.extend(stock.items()[hashed..].iter().map(|item| text(&item.sku)));
         let whole = order.whole();
         // Orders whose lines are not all in one stage have a number of their own in its place.
         let flags = [
@@ -70,7 +75,7 @@ impl Ledger {
         let site = self.sites[usize::from(stock.site_of(order).0)];
         let mut entry = fold(fold(text(&order.id), site), u32::from_le_bytes(flags).into());
         for (number, line) in order.lines().iter().enumerate() {
-            entry = fold(entry, text(&stock.get(line.stock).sku));
+            entry = fold(entry, self.skus[line.stock.0 as usize]);
             entry = match whole {
                 Some(_) => fold(entry, line.quantity.into()),
                 None => units(&order.part(number)).into_iter().fold(entry, fold),
