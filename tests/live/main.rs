@@ -19,6 +19,7 @@ mod publishing;
 mod real_data;
 mod restore;
 mod retail_model;
+mod storms;
 mod tidy;
 mod weir;
 mod worker;

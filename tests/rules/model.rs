@@ -138,11 +138,14 @@ impl Model {
     /// What one message's commands bring about.
     pub(crate) fn apply(&mut self, stored_at: i64, commands: &[Command<'_>]) -> Vec<Outcome<'static>> {
         self.sequence += 1;
+        let mut left = self.has_left();
         self.now = self.now.max(stored_at);
         let alone = commands.len() == 1;
         let mut outcomes = Vec::new();
         for (index, command) in (0..).zip(commands) {
-            let decisions = self.record(command, alone);
+            let works = !left || matches!(command, Command::Tick(_));
+            let decisions = self.record(command, alone, works);
+            left = self.has_left();
             outcomes.extend((0..).zip(decisions).map(|(place, decision)| Outcome {
                 decision,
                 sequence: self.sequence,
@@ -154,9 +157,14 @@ impl Model {
         outcomes
     }
 
-    fn record(&mut self, command: &Command<'_>, alone: bool) -> Vec<Decision<'static>> {
+    /// Whether something is left to do that earlier records brought about.
+    fn has_left(&self) -> bool {
+        self.next_to_expire().is_some() || !self.moved.is_empty() || !self.counted_short.is_empty()
+    }
+
+    fn record(&mut self, command: &Command<'_>, alone: bool, works: bool) -> Vec<Decision<'static>> {
         let mut out = Vec::new();
-        let mut budget = OUTCOMES_BEYOND_OWN_MAX;
+        let mut budget = if works { OUTCOMES_BEYOND_OWN_MAX } else { 0 };
         while let Some(order) = self.next_to_expire().filter(|_| budget > 0) {
             budget -= 1;
             out.push(self.expire(order));
@@ -168,10 +176,12 @@ impl Model {
             self.decide(command)
         };
         out.extend(answer);
-        for key in std::mem::take(&mut self.counted_short) {
-            self.name_short_orders(&key, &mut out, &mut budget);
+        if works {
+            for key in std::mem::take(&mut self.counted_short) {
+                self.name_short_orders(&key, &mut out, &mut budget);
+            }
+            self.release(&mut out, &mut budget);
         }
-        self.release(&mut out, &mut budget);
         out
     }
 

@@ -11,8 +11,10 @@
 //! 2. The command is decided.
 //! 3. What follows for others is worked off: orders hit by a shortfall are named, waiting orders released.
 //!
-//! Steps 1 and 3 give at most [`OUTCOMES_BEYOND_OWN_MAX`] outcomes; the rest stays queued for the records that follow
-//! ([`Inventory::due`] tells the leader to tick).
+//! The outcomes for others are at most [`OUTCOMES_BEYOND_OWN_MAX`]; the rest stays queued ([`Inventory::due`] tells the leader to
+//! tick). While something is left of earlier records only ticks work it off, and other records are merely decided: the leader
+//! sends a tick once the one before was applied, so that what is left never comes faster than the shard can take it. Worked off by
+//! all records, a new order would bring hundreds of outcomes along, and thousands of new orders a second more than that.
 
 mod ahead;
 mod cancel;
@@ -174,6 +176,7 @@ impl Inventory {
             self.stock.set_seed(mix(head, 0));
             self.orders.set_seed(mix(head, 1));
         }
+        let mut left = self.due() == Due::Now;
         self.now = self.now.max(message.stored_at());
         let outcomes_start = output.bytes().len();
         let letters_start = output.dead_letters.len();
@@ -182,7 +185,9 @@ impl Inventory {
             self.look_ahead(&mut ahead, count);
             for Ahead { decoded, seen } in &ahead[..count] {
                 let mut turn = Turn::new(message.sequence, index, self.now, output);
-                self.record(decoded, seen, alone, &mut turn);
+                let works = !left || matches!(decoded, Ok(Command::Tick(_)));
+                self.record(decoded, seen, alone, works, &mut turn);
+                left = self.due() == Due::Now;
                 index += 1;
             }
             count = read_ahead(&mut commands, &mut ahead);
@@ -194,15 +199,19 @@ impl Inventory {
         Ok(())
     }
 
-    fn record(&mut self, decoded: &Decoded<'_>, seen: &Seen, alone: bool, turn: &mut Turn<'_>) {
-        self.work_off_holds(turn);
+    fn record(&mut self, decoded: &Decoded<'_>, seen: &Seen, alone: bool, works: bool, turn: &mut Turn<'_>) {
+        if works {
+            self.work_off_holds(turn);
+        }
         self.forget();
         match decoded {
             Ok(command) => self.command(command, seen, alone, turn),
             Err(undecodable) => turn.dead_letter(&undecodable.reason, undecodable.bytes),
         }
-        self.work_off_shortfalls(turn);
-        self.work_off_releases(turn);
+        if works {
+            self.work_off_shortfalls(turn);
+            self.work_off_releases(turn);
+        }
     }
 
     fn command(&mut self, command: &Command<'_>, seen: &Seen, alone: bool, turn: &mut Turn<'_>) {
