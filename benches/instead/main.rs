@@ -21,6 +21,7 @@ mod orders;
 mod postgres;
 mod redis;
 mod report;
+#[path = "../servers/mod.rs"]
 mod servers;
 mod weir;
 

@@ -3,6 +3,10 @@
 //! The reference order has a 12-byte id, two lines with 6-byte SKUs, `submitted_at`, and nothing else; 256 of them make a
 //! message.
 
+#![allow(dead_code, reason = "not every bench needs all of it")]
+
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use weir::folds::inventory::{Inventory, Output};
@@ -28,7 +32,12 @@ pub(crate) fn order_id(number: u64) -> String {
 
 /// The orders of a message, `first` being the number of its first one.
 pub(crate) fn orders(first: u64) -> Vec<Command<'static>> {
-    (first..first + ORDERS)
+    numbered(first..first + ORDERS)
+}
+
+/// The orders of these numbers.
+pub(crate) fn numbered(numbers: Range<u64>) -> Vec<Command<'static>> {
+    numbers
         .map(|number| {
             let line = |line| Line { sku: sku(mix(number, line)).into(), quantity: 1 };
             Command::Place(Place {
@@ -39,6 +48,17 @@ pub(crate) fn orders(first: u64) -> Vec<Command<'static>> {
             })
         })
         .collect()
+}
+
+/// Stock enough for all reference orders, in receipts.
+pub(crate) fn stock() -> Vec<Command<'static>> {
+    let lines: Vec<_> =
+        (0..SKUS).map(|number| Line { sku: sku(number).into(), quantity: 900_000_000 }).collect();
+    let receipt = |(number, lines): (usize, &[Line<'static>])| {
+        let receipt_id = format!("R-{number}").into();
+        Command::Receive(Receive { receipt_id, lines: lines.to_vec(), ..Receive::default() })
+    };
+    lines.chunks(1_000).enumerate().map(receipt).collect()
 }
 
 /// Commands as the log holds them.
@@ -64,13 +84,8 @@ impl State {
     /// Stock enough for all that follows, and so many open orders, rounded up to whole messages.
     pub(crate) fn with_open(open: u64) -> Self {
         let mut state = Self { inventory: Inventory::new(), open: 0, sequence: 0 };
-        let lines: Vec<_> =
-            (0..SKUS).map(|number| Line { sku: sku(number).into(), quantity: 900_000_000 }).collect();
         let mut output = Output::default();
-        for (number, lines) in lines.chunks(1_000).enumerate() {
-            let receipt_id = format!("R-{number}").into();
-            let receive =
-                Command::Receive(Receive { receipt_id, lines: lines.to_vec(), ..Receive::default() });
+        for receive in stock() {
             state.sequence += 1;
             let message = message(state.sequence, Format::Bincode, &[receive]);
             state.inventory.apply(&message, &mut output).expect("the next message");

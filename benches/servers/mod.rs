@@ -1,7 +1,9 @@
-//! Servers of the contenders as child processes: found, started, watched, ended by their own process id, their folders removed.
+//! Servers and workers as child processes: found, started, watched, ended by their own process id, their folders removed.
 //!
 //! They run in process groups of their own, so that a Ctrl-C on the terminal reaches this process alone, which then ends
 //! them in good order. All listen on the loopback only.
+
+#![allow(dead_code, reason = "not every bench needs all of it")]
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -33,7 +35,7 @@ impl Folder {
     pub(crate) fn new(parent: &Path, name: &str) -> Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Relaxed);
-        let path = parent.join(format!("weir-instead-{}-{number}-{name}", std::process::id()));
+        let path = parent.join(format!("weir-bench-{}-{number}-{name}", std::process::id()));
         std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
