@@ -1,5 +1,5 @@
-//! Storms: one record after which far more is due than a record may bring about. The rest is worked off by the records that follow,
-//! each outcome announced once, and new orders are decided meanwhile, each at its own record.
+//! Storms: one record after which far more is due than a record may bring about. The leader's ticks work off the rest, each outcome
+//! is announced once, and new orders are decided meanwhile, each at its own record.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
