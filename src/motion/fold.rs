@@ -3,13 +3,13 @@
 //! A simulation has one thread for everything and runs it as a task instead; what it does is the same.
 
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::folding::{Applied, Folding};
 use crate::edges::clock::SharedClock;
-use crate::edges::threads::give_way;
 use crate::folds::inventory::{Broken, Digests, SnapshotHead, Totals};
 use crate::words::append::Chain;
 use crate::words::fault::Fault;
@@ -19,13 +19,17 @@ use crate::words::message::LogMessage;
 /// Batches between two stages. A batch is what a reader gives at once.
 const BATCHES_QUEUED_MAX: usize = 8;
 
+/// The pause between two steps of giving memory back. The kernel lets one thread at a time change what a process has mapped, and
+/// another that wants to, if only to allocate, comes between two steps alone.
+const DROPS_PAUSE: Duration = Duration::from_micros(50);
+
 /// Where a fold runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FoldOn {
     /// On a thread of its own.
     #[default]
     Thread,
-    /// On a thread of its own that gives way to others: whoever decides must not wait for it.
+    /// On a thread of its own, beside one that decides and must not wait for it.
     Beside,
     /// As a task among others: for a simulation.
     Task,
@@ -38,17 +42,6 @@ impl FoldOn {
             Self::Thread | Self::Beside => Self::Beside,
             Self::Task => Self::Task,
         }
-    }
-
-    /// Starts a thread for what runs on one.
-    pub(super) fn thread(self, name: String, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
-            if self == Self::Beside {
-                give_way();
-            }
-            work();
-        });
-        thread.expect("the operating system gives a thread")
     }
 }
 
@@ -140,11 +133,15 @@ pub(super) fn start(
                         }
                     };
                     if !go_on {
-                        return;
+                        break;
                     }
                 }
+                if on == FoldOn::Beside {
+                    folding.into_inventory().drop_in_steps(|| std::thread::sleep(DROPS_PAUSE));
+                }
             };
-            Ended::Thread(on.thread(format!("fold-{name}"), fold))
+            let thread = std::thread::Builder::new().name(format!("fold-{name}")).spawn(fold);
+            Ended::Thread(thread.expect("the operating system gives a thread"))
         }
         FoldOn::Task => Ended::Task(tokio::spawn(async move {
             while let Some(next) = inputs.recv().await {

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::fold::{FoldOn, Written};
@@ -115,11 +115,7 @@ impl<E: Edges> Snapshots<E> {
         let inventory = match on {
             FoldOn::Thread | FoldOn::Beside => {
                 let (pieces, read) = mpsc::channel(PIECES_QUEUED_MAX);
-                let (done, restored) = oneshot::channel();
-                let thread = on.thread(format!("restore-{}", self.shard), || {
-                    // Whoever asked may have gone.
-                    let _ = done.send(restore_from(read));
-                });
+                let restoring = tokio::task::spawn_blocking(|| restore_from(read));
                 while let Some(piece) = reader.next().await? {
                     if pieces.send(piece).await.is_err() {
                         // It has failed, and says why.
@@ -127,10 +123,7 @@ impl<E: Edges> Snapshots<E> {
                     }
                 }
                 drop(pieces);
-                match restored.await {
-                    Ok(restored) => restored?,
-                    Err(_) => std::panic::resume_unwind(thread.join().expect_err("it gave nothing")),
-                }
+                restoring.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?
             }
             FoldOn::Task => {
                 let mut restoring = Restoring::new();

@@ -1,5 +1,5 @@
-//! Storms: one record after which far more is due than a record may bring about. The rest is worked off by the records that follow,
-//! each outcome announced once, and new orders are decided meanwhile, each at its own record.
+//! Storms: one record after which far more is due than a record may bring about. The leader's ticks work off the rest, each outcome
+//! is announced once, and new orders are decided meanwhile, each at its own record.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -215,8 +215,9 @@ async fn a_receipt_releases_100_000_waiting_orders_on_a_server() {
 
 /// The log's time jumps, as after an outage: all holds have ended by then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn log_time_jumps_and_a_million_holds_expire() {
-    const HOLDS: usize = 1_000_000;
+async fn log_time_jumps_and_100_000_holds_expire() {
+    // A million are for the bench: `cargo bench --bench storms`.
+    const HOLDS: usize = 100_000;
     let monotonic = SystemClock::shared();
     let hand = Arc::new(Hand { wall_ns: AtomicI64::new(monotonic.wall_ns()), monotonic });
     let clock: SharedClock = hand.clone();

@@ -300,7 +300,7 @@ async fn outcomes_of_another_log_are_not_continued() {
     publish(&context, place("O-2").to_string()).await;
     publish(&context, place("O-3").to_string()).await;
     let mut worker = Weir::worker(&server.url(), &[]).await;
-    halted(&mut worker, "digest_mismatch", &["Do not let it publish"]).await;
+    halted(&mut worker, "digest_mismatch", &["Run the binary that announced them"]).await;
     assert_eq!(appends(&streams(&server).await).await.last().unwrap().append.header.through.sequence, 3);
     worker.stop().await;
 }

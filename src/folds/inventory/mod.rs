@@ -248,6 +248,12 @@ impl Inventory {
         }
     }
 
+    /// Drops the state, of which some thousand orders at a time, and calls `between` after each step: what the allocator gives back to
+    /// the system all at once may keep other threads from allocating meanwhile.
+    pub fn drop_in_steps(self, between: impl FnMut()) {
+        self.orders.drop_in_steps(between);
+    }
+
     /// Forgets what its windows and caps say. What is done for one record holds for the next ones, until time moves on,
     /// something is added, or the policy changes.
     fn forget(&mut self) {

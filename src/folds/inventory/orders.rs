@@ -149,6 +149,10 @@ impl Orders {
         self.slots.get_mut(slot)
     }
 
+    pub(super) fn drop_in_steps(self, between: impl FnMut()) {
+        self.slots.drop_in_steps(between);
+    }
+
     /// Every slot, used or not, for walks that go in steps.
     pub(super) const fn slots(&self) -> &Slots {
         &self.slots

@@ -86,6 +86,14 @@ impl Slots {
         order
     }
 
+    /// Gives the memory back a chunk at a time.
+    pub(super) fn drop_in_steps(self, mut between: impl FnMut()) {
+        for chunk in self.chunks {
+            drop(chunk);
+            between();
+        }
+    }
+
     /// Every place, used or not, in their order.
     pub(super) fn places(&self) -> impl Iterator<Item = Option<&Order>> {
         self.chunks.iter().flatten().map(Option::as_ref)
