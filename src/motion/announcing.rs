@@ -65,7 +65,13 @@ impl<E: Edges> Shard<E> {
                     self.finished(&mut publishing, finished, &mut complained_at)?;
                 }
                 () = async { following.as_mut().expect("guarded").await }, if following.is_some() => {}
-                () = self.outcomes_lost.notified() => publishing.doubt(),
+                () = self.outcomes_lost.notified() => {
+                    // A standby would wait for what comes behind appends that are gone.
+                    if !leads {
+                        return Err(Stop::Recover("the broker lost announced outcomes; recovering to follow them again"));
+                    }
+                    publishing.doubt();
+                }
                 Some(position) = announced.recv() => {
                     publishing.read(&position)?;
                     self.note_announced(&publishing);

@@ -206,6 +206,8 @@ fn why(panic: &(dyn Any + Send)) -> String {
 #[test]
 fn whatever_happens_every_record_is_decided_and_announced_once() {
     if let Ok(seed) = std::env::var("WEIR_SEED") {
+        // What the workers say stands in the trace, too.
+        let _ = tracing_subscriber::fmt().without_time().with_writer(std::io::stderr).try_init();
         let outcome = in_virtual_time(simulate(seed.parse().unwrap()));
         println!("seed {seed}: {outcome:?}");
         return;
