@@ -18,7 +18,7 @@ use crate::weir::{Weir, appends, place, plain, publish, receive, streams, stream
 use crate::worker::copy;
 
 /// How long all must have become calm after the last fault.
-const CALM_WITHIN: Duration = Duration::from_secs(90);
+const CALM_WITHIN: Duration = Duration::from_mins(3);
 /// The pause between two orders on a shard.
 const PAUSE: Duration = Duration::from_millis(20);
 

@@ -19,7 +19,7 @@ pub(crate) const SERVER_VERSION: &str = "2.15.1";
 pub(crate) const SERVER_VARIABLE: &str = "WEIR_TEST_NATS_SERVER";
 
 /// How long anything may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server.
 pub(crate) struct Server {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use weir::edges::jetstream::JetStreams;
 use weir::edges::streams::{Reader as _, Streams as _};
 
-use crate::nats::soon;
+use crate::nats::{soon, until};
 use crate::weir::{audit_shard, place, receive};
 
 /// How long an append to a log may take before it is sent again.
@@ -112,9 +112,9 @@ impl Sent {
     /// Checks that the log holds all that was acknowledged, that what was announced is what it decides, and that each order has
     /// exactly one outcome.
     pub(crate) async fn check(&self, streams: &JetStreams) {
-        let log = streams.log_state().await.unwrap();
+        let log = until("the log's state", async || streams.log_state().await.ok()).await;
         let mut missing: BTreeSet<u64> = self.acked.keys().copied().collect();
-        let mut reader = streams.read_log(1).await.unwrap();
+        let mut reader = until("a reader of the log", async || streams.read_log(1).await.ok()).await;
         let mut last = 0;
         while last < log.last_sequence {
             for message in soon("the log", reader.next()).await.unwrap() {
@@ -172,12 +172,16 @@ pub(crate) struct Announced {
 
 /// When a shard's appends were stored, and by whom.
 pub(crate) async fn announcements(context: &Context, shard: &str) -> Vec<Announced> {
-    let mut stream = context.get_stream(format!("WEIR_OUTCOMES_{shard}")).await.unwrap();
-    let count = usize::try_from(stream.info().await.unwrap().state.messages).unwrap();
-    let config = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
-    let consumer = stream.create_consumer(config).await.unwrap();
-    let messages = consumer.messages().await.unwrap().take(count);
-    let read = messages.map(|message| {
+    // A cluster that was just broken may still elect a leader.
+    let (count, messages) = until("a consumer of the outcomes", async || {
+        let mut stream = context.get_stream(format!("WEIR_OUTCOMES_{shard}")).await.ok()?;
+        let count = usize::try_from(stream.info().await.ok()?.state.messages).unwrap();
+        let config = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
+        let consumer = stream.create_consumer(config).await.ok()?;
+        Some((count, consumer.messages().await.ok()?))
+    })
+    .await;
+    let read = messages.take(count).map(|message| {
         let message = message.unwrap();
         let at = message.info().unwrap().published.unix_timestamp_nanos();
         let writer = message.headers.as_ref().unwrap().get("Weir-Writer").unwrap().to_string();

@@ -12,7 +12,7 @@ use async_nats::jetstream::Context;
 use serde_json::{Value, json};
 use weir::edges::jetstream::{Connections, JetStreams, Names};
 use weir::edges::streams::{Reader as _, Streams as _};
-use weir::motion::replay::replay;
+use weir::motion::replay::{ReplayError, replay};
 use weir::words::append::StoredAppend;
 use weir::words::codec::{decode_outcome, outcomes};
 use weir::words::identity::Identity;
@@ -313,16 +313,22 @@ pub(crate) async fn audit(server: &Server) -> Vec<Value> {
 
 /// The same, for one shard of several.
 pub(crate) async fn audit_shard(streams: &JetStreams) -> Vec<Value> {
-    let mut folded: Vec<Value> = Vec::new();
-    let mut end = Identity::START;
-    replay(streams, |output| {
-        end = output.last().unwrap_or(end);
-        for (_, bytes) in output.outcomes() {
-            folded.push(serde_json::to_value(decode_outcome(bytes).unwrap()).unwrap());
+    let (folded, end) = until("the log to be folded", async || {
+        let (mut folded, mut end): (Vec<Value>, _) = (Vec::new(), Identity::START);
+        let replayed = replay(streams, |output| {
+            end = output.last().unwrap_or(end);
+            for (_, bytes) in output.outcomes() {
+                folded.push(serde_json::to_value(decode_outcome(bytes).unwrap()).unwrap());
+            }
+        });
+        match replayed.await {
+            Ok(_) => Some((folded, end)),
+            // A cluster that was just broken may still elect a leader.
+            Err(ReplayError::Read(_)) => None,
+            Err(ReplayError::Fault(fault)) => panic!("{fault}"),
         }
     })
-    .await
-    .unwrap();
+    .await;
     until("all to be announced", async || {
         let last = streams.last_outcomes().await.ok()??;
         (last.append.header.through >= end).then_some(())

@@ -9,6 +9,7 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 
 use super::compare::{Comparison, Difference, Role, compare};
 use super::names::{NameError, Names, StoreNames, TableNames};
@@ -24,6 +25,8 @@ const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 const LEASES_BYTES_MAX: u64 = 8 << 20;
 /// The size limit of the pointers, in bytes: thousands of them, several times over.
 const POINTERS_BYTES_MAX: u64 = 64 << 20;
+/// How many streams are being made at once.
+const CREATED_AT_ONCE: usize = 8;
 /// The snapshots' size limit is not made smaller than this, in bytes, for want of room.
 const SNAPSHOTS_BYTES_LEAST: i64 = 1 << 20;
 
@@ -90,6 +93,7 @@ struct Wanted {
     role: Role,
 }
 
+/// All streams, that of the snapshots last.
 fn wanted(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<Wanted>, NameError> {
     let mut wanted = Vec::with_capacity(2 * shards.len() + 4);
     let mut want = |role, stream, subjects| wanted.push(Wanted { stream, subjects, role });
@@ -103,7 +107,6 @@ fn wanted(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<Wanted>, Name
         let table = TableNames::new(&bucket);
         want(role, table.stream.clone(), table.subjects());
     }
-    // Last: it takes what room the others leave.
     let store = StoreNames::new(&names.snapshots_bucket());
     want(Role::Snapshots, store.stream.clone(), store.subjects());
     Ok(wanted)
@@ -147,12 +150,16 @@ pub async fn setup(
     if !refused.is_empty() {
         return Err(SetupError::Refused(refused));
     }
-    let mut done = Vec::with_capacity(found.len());
-    for (wanted, notes) in found {
-        done.push(match notes {
-            Some(notes) => Done::Kept { stream: wanted.stream, notes },
-            None => create(context, wanted, settings).await?,
-        });
+    // They take what room the others leave.
+    let snapshots = found.pop();
+    let make = async |(wanted, notes): (Wanted, Option<Vec<String>>)| match notes {
+        Some(notes) => Ok(Done::Kept { stream: wanted.stream, notes }),
+        None => create(context, wanted, settings).await,
+    };
+    // In a cluster each elects a leader first: many take no longer than one.
+    let mut done: Vec<_> = iter(found).map(make).buffered(CREATED_AT_ONCE).try_collect().await?;
+    if let Some(snapshots) = snapshots {
+        done.push(make(snapshots).await?);
     }
     Ok(done)
 }
