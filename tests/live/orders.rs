@@ -28,9 +28,8 @@ pub(crate) struct Orders {
 }
 
 struct Sending {
-    shard: String,
     acked: Arc<AtomicU64>,
-    task: JoinHandle<BTreeMap<u64, String>>,
+    task: JoinHandle<Sent>,
 }
 
 /// What one shard's log has acknowledged.
@@ -38,6 +37,8 @@ pub(crate) struct Sent {
     pub(crate) shard: String,
     /// The payloads, by their sequences.
     pub(crate) acked: BTreeMap<u64, String>,
+    /// Those whose sequences were given again, to others.
+    again: Vec<String>,
 }
 
 impl Orders {
@@ -49,9 +50,9 @@ impl Orders {
             let client = async_nats::connect(urls).await.unwrap();
             let mut context = async_nats::jetstream::new(client);
             context.set_timeout(ACK_PATIENCE);
-            let (acked, stop, shard) = (Arc::new(AtomicU64::new(0)), stop.clone(), shard.clone());
+            let (acked, stop) = (Arc::new(AtomicU64::new(0)), stop.clone());
             let task = tokio::spawn(send(context, shard.clone(), pause, acked.clone(), stop));
-            sending.push(Sending { shard, acked, task });
+            sending.push(Sending { acked, task });
         }
         Self { stop, shards: sending }
     }
@@ -65,9 +66,8 @@ impl Orders {
     pub(crate) async fn stop(self) -> Vec<Sent> {
         self.stop.cancel();
         let mut sent = Vec::new();
-        for Sending { shard, task, .. } in self.shards {
-            let acked = soon("the end of the orders", task).await.unwrap();
-            sent.push(Sent { shard, acked });
+        for Sending { task, .. } in self.shards {
+            sent.push(soon("the end of the orders", task).await.unwrap());
         }
         sent
     }
@@ -79,9 +79,9 @@ async fn send(
     pause: Duration,
     acked: Arc<AtomicU64>,
     stop: CancellationToken,
-) -> BTreeMap<u64, String> {
+) -> Sent {
     let subject = format!("weir.log.{shard}");
-    let mut stored = BTreeMap::new();
+    let (mut stored, mut again) = (BTreeMap::new(), Vec::new());
     for number in 0.. {
         if stop.is_cancelled() {
             break;
@@ -101,11 +101,11 @@ async fn send(
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
-        stored.insert(sequence, payload);
+        again.extend(stored.insert(sequence, payload));
         acked.fetch_add(1, Relaxed);
         tokio::time::sleep(pause).await;
     }
-    stored
+    Sent { shard, acked: stored, again }
 }
 
 impl Sent {
@@ -126,7 +126,41 @@ impl Sent {
             }
         }
         assert!(missing.is_empty(), "shard {}: acknowledged and lost: {missing:?}", self.shard);
+        assert!(self.again.is_empty(), "shard {}: acknowledged twice: {:?}", self.shard, self.again);
         self.check_outcomes(&audit_shard(streams).await);
+    }
+
+    /// The same, where the servers lost part of what they acknowledged and a new epoch has begun: each order that the log holds, and
+    /// each that was announced, has exactly one outcome, unless it is one of those that are `gone`. Gives how many orders were lost
+    /// before any worker saw them, which nobody can know of.
+    pub(crate) fn check_epoch(
+        &self,
+        held: &BTreeSet<String>,
+        outcomes: &[Value],
+        gone: &BTreeSet<String>,
+    ) -> usize {
+        let mut answers: BTreeMap<&str, u64> = BTreeMap::new();
+        for outcome in outcomes {
+            if let Some(order) = outcome["order_id"].as_str()
+                && outcome.get("duplicate").is_none()
+            {
+                *answers.entry(order).or_default() += 1;
+            }
+        }
+        let mut lost = 0;
+        for payload in self.acked.values().chain(&self.again) {
+            let Some(order) = order_of(payload) else { continue };
+            match answers.get(&*order) {
+                Some(1) => {}
+                Some(2) => assert!(gone.contains(&order), "shard {}: {order} has two outcomes", self.shard),
+                None => {
+                    assert!(!held.contains(&order), "shard {}: {order} has no outcome", self.shard);
+                    lost += 1;
+                }
+                count => panic!("shard {}: {order} has {count:?} outcomes", self.shard),
+            }
+        }
+        lost
     }
 
     /// Checks that each order has exactly one outcome.
@@ -161,6 +195,11 @@ pub(crate) fn configuration(shards: &[String], replicas: usize, more: &str) -> S
         shards.iter().map(|shard| format!("[[shards]]\nname = \"{shard}\"\nsites = [\"{shard}\"]\n"));
     let (sizes, shards) = (sizes.concat(), shards.collect::<String>());
     format!("{more}\n[streams]\nreplicas = {replicas}\n{sizes}{shards}")
+}
+
+/// The order that a payload places.
+pub(crate) fn order_of(payload: &str) -> Option<String> {
+    Some(serde_json::from_str::<Value>(payload).ok()?["place"]["order_id"].as_str()?.to_owned())
 }
 
 /// An append, as its stream holds it.

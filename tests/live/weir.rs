@@ -355,8 +355,8 @@ pub(crate) async fn announced(streams: &JetStreams) -> Vec<Value> {
 
 /// All appends that the outcome stream holds.
 pub(crate) async fn appends(streams: &JetStreams) -> Vec<StoredAppend> {
-    let last = streams.outcomes_state().await.unwrap().last_sequence;
-    let mut reader = streams.read_outcomes(1).await.unwrap();
+    let last = until("the outcomes' state", async || streams.outcomes_state().await.ok()).await.last_sequence;
+    let mut reader = until("a reader of the outcomes", async || streams.read_outcomes(1).await.ok()).await;
     let mut appends: Vec<StoredAppend> = Vec::new();
     while appends.last().map_or(0, |append| append.sequence) < last {
         appends.extend(soon("outcomes", reader.next()).await.unwrap());
