@@ -53,6 +53,14 @@ impl Deployment {
         Ok(all.map(|(shard, streams)| (shard, with(streams))).collect())
     }
 
+    /// The edges of one shard of the configuration.
+    pub(super) fn edges_of(&self, config: &Config, shard: &str) -> anyhow::Result<ShardEdges<InJetStream>> {
+        let found = self.edges(config)?.into_iter().find(|(name, _)| name == shard);
+        let (_, edges) =
+            found.with_context(|| format!("there is no shard {shard:?} in the configuration"))?;
+        Ok(edges)
+    }
+
     /// The table of leases.
     pub(super) fn leases(&self) -> JetKeys {
         JetKeys::new(&self.connections, &self.names.leases_bucket())

@@ -31,9 +31,7 @@ pub(super) async fn epoch(args: Args) -> anyhow::Result<Ended> {
     let config = args.common.load(|_| {})?;
     let shard = one_shard(&config, args.shard.as_deref())?.name.clone();
     let deployment = Deployment::connect(&config, "epoch", false).await?;
-    let Some((_, edges)) = deployment.edges(&config)?.into_iter().find(|(name, _)| *name == shard) else {
-        bail!("there is no shard {shard:?} in the configuration");
-    };
+    let edges = deployment.edges_of(&config, &shard)?;
     if let Some(leader) = Leases::read(&deployment, &config).await?.leader(&shard) {
         bail!("worker {leader} leads shard {shard}: stop it, or wait until its lease has run out");
     }

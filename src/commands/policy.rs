@@ -11,7 +11,8 @@ use super::connect::{Deployment, one_shard};
 use super::settings::Common;
 use super::submit::{check_rules, submit_to};
 use crate::folds::inventory::Inventory;
-use crate::motion::replay::replay;
+use crate::motion::fold::FoldOn;
+use crate::motion::replay::current;
 use crate::words::command::Command as LogCommand;
 use crate::words::policy::{Policy, PolicyChange, SITE_DEFAULT, SafetyStock};
 
@@ -96,7 +97,8 @@ async fn in_force(target: &Target) -> anyhow::Result<Inventory> {
     let config = target.common.load(|_| {})?;
     let shard = one_shard(&config, target.shard.as_deref())?;
     let deployment = Deployment::connect(&config, "policy", false).await?;
-    Ok(replay(&deployment.streams(&shard.name)?, |_| {}).await?)
+    let edges = deployment.edges_of(&config, &shard.name)?;
+    Ok(current(&shard.name, &edges, FoldOn::Thread).await?)
 }
 
 /// What of `wanted` is not so yet.

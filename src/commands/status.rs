@@ -14,8 +14,9 @@ use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
 use crate::edges::jetstream::InJetStream;
 use crate::edges::streams::{StreamState, Streams};
+use crate::motion::fold::FoldOn;
 use crate::motion::leases::{Listing, list, shard_key, worker_key};
-use crate::motion::replay::replay;
+use crate::motion::replay::current;
 use crate::motion::snapshots::Snapshots;
 use crate::words::config::Config;
 
@@ -26,7 +27,7 @@ pub(super) struct Args {
     /// Print it again every second, until interrupted
     #[arg(long)]
     watch: bool,
-    /// Fold each log from its start as well, and print the digests of the state at its end
+    /// Fold each log as well, on from its newest snapshot, and print the digests of the state at its end
     #[arg(long, conflicts_with = "watch")]
     digests: bool,
     /// Print JSON
@@ -65,7 +66,7 @@ async fn look(deployment: &Deployment, config: &Config, digests: bool) -> anyhow
     for (shard, edges) in deployment.edges(config)? {
         let mut view = look_at(&shard, &edges, &leases).await?;
         if digests {
-            let inventory = replay(&edges.streams, |_| {}).await?;
+            let inventory = current(&shard, &edges, FoldOn::Thread).await?;
             let digests = inventory.digests();
             view["replayed"] = json!(inventory.chain().to_string());
             view["state"] = json!(format!("{:016x}", digests.state));

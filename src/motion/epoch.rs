@@ -29,6 +29,7 @@ use super::fold::{self, FoldOn};
 use super::folding::{Folding, Start};
 use super::onward::Onward;
 use super::reading::Last;
+use super::replay::{self, ReplayError};
 use super::scribe;
 use super::shard::RETRY_PAUSE;
 use super::snapshots::{Kept, RestoreError, Snapshots};
@@ -347,15 +348,10 @@ async fn state<E: Edges>(
             snapshots.restore(&kept, on).await.map_err(failed)?
         }
     };
-    let mut messages = Onward::new(start.inventory.chain().sequence + 1, |from| edges.streams.read_log(from));
-    let mut folding = Folding::new(start, Identity::START, until);
-    while folding.inventory().chain().sequence < until {
-        let mut read = messages.next(|message| message.sequence).await?;
-        read.retain(|message| message.sequence <= until);
-        folding.step(&read, i64::MAX, |_| true)?;
-    }
-    let through = folding.through();
-    Ok(Start { inventory: folding.into_inventory(), through })
+    replay::onward(&edges.streams, start, until, |_| {}).await.map_err(|error| match error {
+        ReplayError::Read(error) => error.into(),
+        ReplayError::Fault(fault) => fault.into(),
+    })
 }
 
 /// Begins the new epoch, or goes on with one that was begun, and gives its first sequence.

@@ -78,6 +78,16 @@ async fn it_begins_with_a_snapshot_where_the_log_was_trimmed() {
     assert_eq!(found["snapshots"].as_array().unwrap().len(), 2, "{found}");
     let newest = audited(&server, 0, &["--from", "snapshot"]).await;
     assert!(newest["from_sequence"].as_u64() > found["from_sequence"].as_u64(), "{newest}");
+    // Whatever else folds the log begins there, too.
+    let status = Weir::on(&server, &["status", "--json", "--digests"]).await;
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(
+        (&status[0]["state"], &status[0]["ledger"]),
+        (&newest["state"], &newest["ledger"]),
+        "{status}"
+    );
+    let policy = Weir::on(&server, &["policy", "show"]).await;
+    assert!(policy.code == Some(0) && policy.stdout.contains("pay_within_ms"), "{policy:?}");
     assert_eq!(newest["state"], found["state"]);
     let refused = audited(&server, 1, &["--from", "start"]).await;
     assert!(refused["error"].as_str().unwrap().contains("was trimmed"), "{refused}");
