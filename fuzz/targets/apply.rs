@@ -58,7 +58,7 @@ fn messages(mut rest: &[u8]) -> impl Iterator<Item = (Option<Format>, i64, Bytes
         let length = usize::from(u16::from_le_bytes([*low, *high])).min(behind.len());
         let (payload, behind) = behind.split_at(length);
         rest = behind;
-        // Mostly on, by up to a quarter of an hour; at times back.
+        // Mostly on, by up to 17 minutes; at times back.
         stored_at_ns += i64::from(*first >> 2) * i64::from(*first >> 2) * 250_000_000 - 1_000_000_000;
         let raw = Bytes::copy_from_slice(payload);
         let (format, payload) = match first & 3 {

@@ -9,6 +9,9 @@ use crate::edges::folder::FolderObjects;
 use crate::edges::jetstream::{
     Connection, Connections, InJetStream, JetKeys, JetObjects, JetStreams, Names, Store,
 };
+use crate::folds::inventory::Inventory;
+use crate::motion::fold::FoldOn;
+use crate::motion::replay::current;
 use crate::words::config::{Config, Shard};
 
 use super::settings::Misconfigured;
@@ -88,4 +91,12 @@ pub(super) fn one_shard<'c>(config: &'c Config, named: Option<&str>) -> anyhow::
         None if shards.len() == 1 => Ok(&shards[0]),
         None => anyhow::bail!("there are {} shards: say which with --shard", shards.len()),
     }
+}
+
+/// The state at a log's end. Snapshots that do not serve are named on standard error.
+pub(super) async fn folded(shard: &str, edges: &ShardEdges<InJetStream>) -> anyhow::Result<Inventory> {
+    let pass_over = |snapshot: &str, why: &str| {
+        eprintln!("weir: shard {shard}: snapshot {snapshot} is passed over: {why}");
+    };
+    Ok(Box::pin(current(shard, edges, FoldOn::Thread, pass_over)).await?)
 }

@@ -7,12 +7,10 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::Ended;
-use super::connect::{Deployment, one_shard};
+use super::connect::{Deployment, folded, one_shard};
 use super::settings::Common;
 use super::submit::{check_rules, submit_to};
 use crate::folds::inventory::Inventory;
-use crate::motion::fold::FoldOn;
-use crate::motion::replay::current;
 use crate::words::command::Command as LogCommand;
 use crate::words::policy::{Policy, PolicyChange, SITE_DEFAULT, SafetyStock};
 
@@ -98,7 +96,7 @@ async fn in_force(target: &Target) -> anyhow::Result<Inventory> {
     let shard = one_shard(&config, target.shard.as_deref())?;
     let deployment = Deployment::connect(&config, "policy", false).await?;
     let edges = deployment.edges_of(&config, &shard.name)?;
-    Ok(current(&shard.name, &edges, FoldOn::Thread).await?)
+    folded(&shard.name, &edges).await
 }
 
 /// What of `wanted` is not so yet.

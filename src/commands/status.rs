@@ -7,16 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Ended;
-use super::connect::Deployment;
+use super::connect::{Deployment, folded};
 use super::run::Signals;
 use super::settings::Common;
 use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
 use crate::edges::jetstream::InJetStream;
 use crate::edges::streams::{StreamState, Streams};
-use crate::motion::fold::FoldOn;
 use crate::motion::leases::{Listing, list, shard_key, worker_key};
-use crate::motion::replay::current;
 use crate::motion::snapshots::Snapshots;
 use crate::words::config::Config;
 
@@ -66,7 +64,7 @@ async fn look(deployment: &Deployment, config: &Config, digests: bool) -> anyhow
     for (shard, edges) in deployment.edges(config)? {
         let mut view = look_at(&shard, &edges, &leases).await?;
         if digests {
-            let inventory = current(&shard, &edges, FoldOn::Thread).await?;
+            let inventory = folded(&shard, &edges).await?;
             let digests = inventory.digests();
             view["replayed"] = json!(inventory.chain().to_string());
             view["state"] = json!(format!("{:016x}", digests.state));

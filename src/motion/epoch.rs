@@ -28,8 +28,8 @@ use super::audit::{Pace, first_behind};
 use super::fold::{self, FoldOn};
 use super::folding::{Folding, Start};
 use super::onward::Onward;
-use super::reading::Last;
-use super::replay::{self, ReplayError};
+use super::reading::{Last, holds};
+use super::replay;
 use super::scribe;
 use super::shard::RETRY_PAUSE;
 use super::snapshots::{Kept, RestoreError, Snapshots};
@@ -281,18 +281,6 @@ pub async fn examine<E: Edges>(
     Ok(plan(snapshot, agrees, start.through))
 }
 
-/// Whether the log holds what a state has folded last, or was trimmed right behind it.
-async fn holds<S: Streams>(streams: &S, last: Last) -> Result<bool, ReadError> {
-    let log = streams.log_state().await?;
-    if log.last_sequence < last.sequence || log.first_sequence > last.sequence + 1 {
-        return Ok(false);
-    }
-    if log.first_sequence == last.sequence + 1 {
-        return Ok(true);
-    }
-    Ok(streams.log_message(last.sequence).await?.is_some_and(|message| message.hash() == last.hash))
-}
-
 /// What was announced and is not in the state that a plan goes on from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone {
@@ -348,10 +336,7 @@ async fn state<E: Edges>(
             snapshots.restore(&kept, on).await.map_err(failed)?
         }
     };
-    replay::onward(&edges.streams, start, until, |_| {}).await.map_err(|error| match error {
-        ReplayError::Read(error) => error.into(),
-        ReplayError::Fault(fault) => fault.into(),
-    })
+    replay::onward(&edges.streams, start, until, |_| {}).await
 }
 
 /// Begins the new epoch, or goes on with one that was begun, and gives its first sequence.

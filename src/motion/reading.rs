@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::shard::{Input, RETRY_PAUSE, Shard};
 use crate::edges::Edges;
-use crate::edges::streams::{ReadError, Reader as _, Streams as _};
+use crate::edges::streams::{ReadError, Reader as _, Streams};
 use crate::folds::inventory::Inventory;
 use crate::words::fault::Fault;
 use crate::words::message::LogMessage;
@@ -32,6 +32,18 @@ impl Last {
     fn of(message: &LogMessage) -> Self {
         Self { sequence: message.sequence, hash: message.hash() }
     }
+}
+
+/// Whether the log holds what a state has folded last, or was trimmed right behind it.
+pub(super) async fn holds<S: Streams>(streams: &S, last: Last) -> Result<bool, ReadError> {
+    let log = streams.log_state().await?;
+    if log.last_sequence < last.sequence || log.first_sequence > last.sequence + 1 {
+        return Ok(false);
+    }
+    if log.first_sequence == last.sequence + 1 {
+        return Ok(true);
+    }
+    Ok(streams.log_message(last.sequence).await?.is_some_and(|message| message.hash() == last.hash))
 }
 
 impl<E: Edges> Shard<E> {

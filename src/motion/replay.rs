@@ -1,8 +1,10 @@
 //! Replay: a log folded by whoever wants to know, without publishing anything.
 
+use super::epoch;
 use super::fold::FoldOn;
 use super::folding::{Applied, Folding, Start};
 use super::onward::Onward;
+use super::reading::{Last, holds};
 use super::snapshots::{RestoreError, Snapshots};
 use crate::edges::streams::{ReadError, Streams};
 use crate::edges::{Edges, ShardEdges};
@@ -20,6 +22,17 @@ pub enum ReplayError {
     /// It cannot be folded.
     #[error(transparent)]
     Fault(#[from] Fault),
+    /// What the log holds is being moved.
+    #[error("a new epoch was begun and not ended: run `weir epoch --yes` again")]
+    EpochUnderWay,
+    /// There is nothing to begin with.
+    #[error(
+        "the log begins at sequence {first}: what came before was trimmed, and it goes on from no snapshot that can be restored"
+    )]
+    Trimmed {
+        /// The log's first sequence.
+        first: u64,
+    },
 }
 
 /// Folds the log from its start up to the last message that it holds now, and shows every batch of outcomes to `each`.
@@ -28,47 +41,60 @@ pub async fn replay<S: Streams>(
     mut each: impl FnMut(&Output),
 ) -> Result<Inventory, ReplayError> {
     let last = streams.log_state().await?.last_sequence;
-    let folded = onward(streams, Start::empty(), last, |applied| each(&applied.output)).await?;
-    Ok(folded.inventory)
+    let each = |applied: &Applied| each(&applied.output);
+    onward(streams, Start::empty(), last, each).await.map(|end| end.inventory)
 }
 
 /// The state at the last message that the log holds now: folded on from the newest snapshot that can be restored and that the log
-/// goes on from, or from the log's start.
+/// goes on from, or from the log's start. `pass_over` is told of snapshots that do not serve, and why.
 pub async fn current<E: Edges>(
     shard: &str,
     edges: &ShardEdges<E>,
     fold_on: FoldOn,
+    mut pass_over: impl FnMut(&str, &str),
 ) -> Result<Inventory, ReplayError> {
-    let log = edges.streams.log_state().await?;
+    let streams = &edges.streams;
+    if epoch::is_under_way(shard, edges).await? {
+        return Err(ReplayError::EpochUnderWay);
+    }
+    let log = streams.log_state().await?;
     let snapshots = Snapshots::new(shard, edges);
-    let mut start = Start::empty();
+    let mut start = None;
     for kept in snapshots.kept().await? {
-        if !(log.first_sequence.saturating_sub(1)..=log.last_sequence).contains(&kept.sequence) {
-            continue;
-        }
         match snapshots.restore(&kept, fold_on).await {
-            Ok(restored) => {
-                start = restored;
+            Ok(restored) if holds(streams, Last::of_state(&restored.inventory)).await? => {
+                start = Some(restored);
                 break;
             }
+            Ok(_) => pass_over(&kept.name, "the log does not go on from it"),
             Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error.into()),
-            Err(error) => tracing::warn!(shard, snapshot = kept.name, %error, "a snapshot is passed over"),
+            Err(error) => pass_over(&kept.name, &error.to_string()),
         }
     }
-    Ok(onward(&edges.streams, start, log.last_sequence, |_| {}).await?.inventory)
+    let first = log.first_sequence;
+    let start = match start {
+        None if first > 1 => return Err(ReplayError::Trimmed { first }),
+        start => start.unwrap_or_else(Start::empty),
+    };
+    onward(streams, start, log.last_sequence, |_| {}).await.map(|end| end.inventory)
 }
 
 /// Folds on from `start` through message `last`, which the log holds.
-pub(super) async fn onward<S: Streams>(
+pub(super) async fn onward<S: Streams, E: From<ReadError> + From<Fault>>(
     streams: &S,
     start: Start,
     last: u64,
     mut each: impl FnMut(&Applied),
-) -> Result<Start, ReplayError> {
+) -> Result<Start, E> {
     let mut messages = Onward::new(start.inventory.chain().sequence + 1, |from| streams.read_log(from));
     let mut folding = Folding::new(start, Identity::START, last);
     while folding.inventory().chain().sequence < last {
         let mut read = messages.next(|message: &LogMessage| message.sequence).await?;
+        let expected = folding.inventory().chain().sequence + 1;
+        if let Some(found) = read.first().map(|message| message.sequence).filter(|found| *found > last) {
+            // It was trimmed meanwhile.
+            return Err(Fault::Gap { expected, found }.into());
+        }
         read.retain(|message| message.sequence <= last);
         folding.step(&read, i64::MAX, |applied| {
             each(&applied);

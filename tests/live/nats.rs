@@ -18,7 +18,7 @@ pub(crate) const SERVER_VERSION: &str = "2.15.1";
 /// Names another server binary, such as one of the oldest supported version.
 pub(crate) const SERVER_VARIABLE: &str = "WEIR_TEST_NATS_SERVER";
 
-/// How long anything may take before a test gives up on it.
+/// How long anything may take before a test gives up on it: on a busy machine with a slow disk.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server.

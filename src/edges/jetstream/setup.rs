@@ -150,13 +150,13 @@ pub async fn setup(
     if !refused.is_empty() {
         return Err(SetupError::Refused(refused));
     }
-    // They take what room the others leave.
+    // The snapshots take what room the others leave.
     let snapshots = found.pop();
     let make = async |(wanted, notes): (Wanted, Option<Vec<String>>)| match notes {
         Some(notes) => Ok(Done::Kept { stream: wanted.stream, notes }),
         None => create(context, wanted, settings).await,
     };
-    // In a cluster each elects a leader first: many take no longer than one.
+    // In a cluster each elects a leader first.
     let mut done: Vec<_> = iter(found).map(make).buffered(CREATED_AT_ONCE).try_collect().await?;
     if let Some(snapshots) = snapshots {
         done.push(make(snapshots).await?);

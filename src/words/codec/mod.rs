@@ -134,7 +134,8 @@ impl<'a> Commands<'a> {
         }
     }
 
-    /// Whether the payload holds exactly one element. To be asked before the first is taken.
+    /// Whether the payload says that it holds exactly one element: a frame does so by its count, whatever follows. To be asked before
+    /// the first is taken.
     #[must_use]
     pub fn is_single(&self) -> bool {
         match &self.0 {
