@@ -13,6 +13,7 @@ use weir::motion::audit::{AuditError, Disagreement, Findings, From, Pace, audit}
 use weir::motion::fold::FoldOn;
 use weir::motion::folding::{Folding, Start};
 use weir::motion::publishing::{Action, Position, Publishing};
+use weir::motion::replay::{ReplayError, current, replay};
 use weir::motion::snapshots::Kept;
 use weir::words::append::{Append, Chain};
 use weir::words::codec::Format;
@@ -402,4 +403,35 @@ async fn snapshots_are_where_it_begins_and_what_it_compares() {
         "{error}"
     );
     world.appends.clear();
+}
+
+#[tokio::test]
+async fn a_log_is_folded_on_from_the_newest_snapshot_that_belongs_to_it() {
+    let mut world = World::new(Format::Json).await;
+    let whole = replay(&world.edges.streams, |_| {}).await.unwrap().digests();
+    let good = world.snapshot(5).await;
+    // What the servers lost, and hold other messages in place of.
+    let seventh = std::mem::replace(&mut world.log[6].payload, Bytes::from_static(b"[]"));
+    let lost = world.snapshot(7).await;
+    world.log[6].payload = seventh;
+    world.point(&[lost.clone(), good.clone()]).await;
+    let mut passed = Vec::new();
+    let mut current = async || {
+        passed.clear();
+        let pass_over = |name: &str, _: &str| passed.push(name.to_owned());
+        let folded = current("main", &world.edges, FoldOn::Thread, pass_over).await;
+        (folded.map(|inventory| inventory.digests()), passed.clone())
+    };
+    let (folded, passed) = current().await;
+    assert_eq!((folded.unwrap(), passed), (whole, vec![lost.name.clone()]));
+    world.edges.streams.trim_log(5).await.unwrap();
+    let (folded, passed) = current().await;
+    assert_eq!((folded.unwrap(), passed), (whole, vec![lost.name.clone()]));
+    world.edges.streams.trim_log(6).await.unwrap();
+    let (folded, passed) = current().await;
+    assert!(matches!(folded, Err(ReplayError::Trimmed { first: 7 })), "{folded:?}");
+    assert_eq!(passed, [lost.name, good.name]);
+    world.edges.pointers.put("epoch.main", Bytes::from_static(b"{}"), 0).await.unwrap();
+    let (folded, _) = current().await;
+    assert!(matches!(folded, Err(ReplayError::EpochUnderWay)), "{folded:?}");
 }
