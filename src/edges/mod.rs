@@ -9,7 +9,6 @@ pub mod memory;
 pub mod objects;
 pub mod streams;
 pub mod telemetry;
-pub mod threads;
 
 use objects::Objects;
 
