@@ -11,12 +11,15 @@ use serde_json::Value;
 use weir::edges::clock::SystemClock;
 use weir::edges::jetstream::{Connection, Connections, JetKeys, JetStreams, Names};
 use weir::edges::keys::Keys as _;
-use weir::edges::streams::{Reader as _, Streams as _};
+use weir::edges::streams::Streams as _;
 use weir::motion::leases::list;
+use weir::words::message::LogMessage;
 
-use crate::nats::{Server, soon, until, within};
+use crate::nats::{Server, until, within};
 use crate::orders::{Orders, announcements, configuration, first_outcome_of, longest_silence, order_of};
-use crate::weir::{Ended, Weir, announced, appends, place, plain, publish, receive, streams, streams_of};
+use crate::weir::{
+    Ended, Weir, announced, appends, log_messages, place, plain, publish, receive, streams, streams_of,
+};
 use crate::worker::copy;
 
 /// How long all must have become calm after the last fault.
@@ -393,8 +396,11 @@ async fn end(mut cluster: Cluster, orders: Orders) -> BTreeMap<String, Loss> {
                 "each decided once".to_owned()
             }
             Some(loss) => {
-                let audited = cluster.command("audit", &["--shard", &sent.shard]).await;
-                assert_eq!(audited.code, Some(0), "{audited:?}");
+                within(CALM_WITHIN, "the audit to agree", async || {
+                    let audited = cluster.command("audit", &["--shard", &sent.shard]).await;
+                    (audited.code == Some(0)).then_some(())
+                })
+                .await;
                 let held = loss.held.union(&held(&streams).await).cloned().collect();
                 loss.lost = sent.check_lossy(&held, &announced(&streams).await, &loss.gone);
                 format!("{} on lists, {} on none, the others decided once", loss.gone.len(), loss.lost)
@@ -414,16 +420,8 @@ async fn end(mut cluster: Cluster, orders: Orders) -> BTreeMap<String, Loss> {
 
 /// The orders that a log holds, as long as they are the only ones in their messages.
 async fn held(streams: &JetStreams) -> BTreeSet<String> {
-    let last = until("the log's state", async || streams.log_state().await.ok()).await.last_sequence;
-    let mut reader = until("a reader of the log", async || streams.read_log(1).await.ok()).await;
-    let (mut held, mut at) = (BTreeSet::new(), 0);
-    while at < last {
-        for message in soon("the log", reader.next()).await.unwrap() {
-            at = message.sequence;
-            held.extend(std::str::from_utf8(&message.payload).ok().and_then(order_of));
-        }
-    }
-    held
+    let order = |message: &LogMessage| order_of(std::str::from_utf8(&message.payload).ok()?);
+    log_messages(streams).await.iter().filter_map(order).collect()
 }
 
 /// The only server loses what it has acknowledged, under workers that have applied and announced it. Orders go on all the while, if

@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir::edges::jetstream::JetStreams;
-use weir::edges::streams::{Reader as _, Streams as _};
 
 use crate::nats::{soon, until};
-use crate::weir::{audit_shard, place, receive};
+use crate::weir::{audit_shard, log_messages, place, receive};
 
 /// How long an append to a log may take before it is sent again.
 const ACK_PATIENCE: Duration = Duration::from_secs(1);
@@ -112,17 +111,11 @@ impl Sent {
     /// Checks that the log holds all that was acknowledged, that what was announced is what it decides, and that each order has
     /// exactly one outcome.
     pub(crate) async fn check(&self, streams: &JetStreams) {
-        let log = until("the log's state", async || streams.log_state().await.ok()).await;
         let mut missing: BTreeSet<u64> = self.acked.keys().copied().collect();
-        let mut reader = until("a reader of the log", async || streams.read_log(1).await.ok()).await;
-        let mut last = 0;
-        while last < log.last_sequence {
-            for message in soon("the log", reader.next()).await.unwrap() {
-                last = message.sequence;
-                if let Some(payload) = self.acked.get(&last) {
-                    assert_eq!(message.payload, payload.as_bytes(), "shard {}, {last}", self.shard);
-                    missing.remove(&last);
-                }
+        for message in log_messages(streams).await {
+            if let Some(payload) = self.acked.get(&message.sequence) {
+                assert_eq!(message.payload, payload.as_bytes(), "shard {}, {}", self.shard, message.sequence);
+                missing.remove(&message.sequence);
             }
         }
         assert!(missing.is_empty(), "shard {}: acknowledged and lost: {missing:?}", self.shard);
@@ -203,21 +196,19 @@ pub(crate) struct Announced {
 /// When a shard's appends were stored, and by whom.
 pub(crate) async fn announcements(context: &Context, shard: &str) -> Vec<Announced> {
     // A cluster that was just broken may still elect a leader.
-    let (count, messages) = until("a consumer of the outcomes", async || {
+    until("the announcements", async || {
         let mut stream = context.get_stream(format!("WEIR_OUTCOMES_{shard}")).await.ok()?;
         let count = usize::try_from(stream.info().await.ok()?.state.messages).unwrap();
         let config = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
-        let consumer = stream.create_consumer(config).await.ok()?;
-        Some((count, consumer.messages().await.ok()?))
+        let messages = stream.create_consumer(config).await.ok()?.messages().await.ok()?.take(count);
+        let read = messages.map_ok(|message| {
+            let at = message.info().unwrap().published.unix_timestamp_nanos();
+            let writer = message.headers.as_ref().unwrap().get("Weir-Writer").unwrap().to_string();
+            Announced { at: Duration::from_nanos(u64::try_from(at).unwrap()), writer }
+        });
+        soon("the announcements", read.try_collect()).await.ok()
     })
-    .await;
-    let read = messages.take(count).map(|message| {
-        let message = message.unwrap();
-        let at = message.info().unwrap().published.unix_timestamp_nanos();
-        let writer = message.headers.as_ref().unwrap().get("Weir-Writer").unwrap().to_string();
-        Announced { at: Duration::from_nanos(u64::try_from(at).unwrap()), writer }
-    });
-    soon("the announcements", read.collect()).await
+    .await
 }
 
 /// The longest time between two announcements.

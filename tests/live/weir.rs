@@ -11,11 +11,12 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use serde_json::{Value, json};
 use weir::edges::jetstream::{Connections, JetStreams, Names};
-use weir::edges::streams::{Reader as _, Streams as _};
+use weir::edges::streams::{ReadError, Reader as _, Streams as _};
 use weir::motion::replay::{ReplayError, replay};
 use weir::words::append::StoredAppend;
 use weir::words::codec::{decode_outcome, outcomes};
 use weir::words::identity::Identity;
+use weir::words::message::LogMessage;
 
 use crate::nats::{PATIENCE, Server, soon, until};
 
@@ -355,11 +356,38 @@ pub(crate) async fn announced(streams: &JetStreams) -> Vec<Value> {
 
 /// All appends that the outcome stream holds.
 pub(crate) async fn appends(streams: &JetStreams) -> Vec<StoredAppend> {
-    let last = until("the outcomes' state", async || streams.outcomes_state().await.ok()).await.last_sequence;
-    let mut reader = until("a reader of the outcomes", async || streams.read_outcomes(1).await.ok()).await;
-    let mut appends: Vec<StoredAppend> = Vec::new();
-    while appends.last().map_or(0, |append| append.sequence) < last {
-        appends.extend(soon("outcomes", reader.next()).await.unwrap());
-    }
-    appends
+    let read = async || {
+        let last = streams.outcomes_state().await?.last_sequence;
+        let mut reader = streams.read_outcomes(1).await?;
+        let mut appends: Vec<StoredAppend> = Vec::new();
+        while appends.last().map_or(0, |append| append.sequence) < last {
+            appends.extend(soon("outcomes", reader.next()).await?);
+        }
+        Ok(appends)
+    };
+    again("the outcomes", read).await
+}
+
+/// All messages that the log holds.
+pub(crate) async fn log_messages(streams: &JetStreams) -> Vec<LogMessage> {
+    let read = async || {
+        let last = streams.log_state().await?.last_sequence;
+        let mut reader = streams.read_log(1).await?;
+        let mut messages: Vec<LogMessage> = Vec::new();
+        while messages.last().map_or(0, |message| message.sequence) < last {
+            messages.extend(soon("the log", reader.next()).await?);
+        }
+        Ok(messages)
+    };
+    again("the log", read).await
+}
+
+/// Reads again and again, as a cluster that was just broken may still elect leaders.
+async fn again<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, ReadError>) -> T {
+    until(what, async || match read().await {
+        Ok(read) => Some(read),
+        Err(ReadError::Unavailable(_)) => None,
+        Err(error) => panic!("{what}: {error}"),
+    })
+    .await
 }
