@@ -311,6 +311,8 @@ async fn nothing_acknowledged_is_lost_or_decided_twice() {
     while clock.monotonic() < ends {
         if due.is_empty() {
             due = ALL.to_vec();
+            // Once: after a second time nats-server's own replicas do not always agree again.
+            due.retain(|chaos| !(cluster.went_back && matches!(chaos, Chaos::ServerRolledBack)));
             cluster.rng.shuffle(&mut due);
         }
         cluster.bring(due.pop().unwrap()).await;

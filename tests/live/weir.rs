@@ -18,7 +18,7 @@ use weir::words::codec::{decode_outcome, outcomes};
 use weir::words::identity::Identity;
 use weir::words::message::LogMessage;
 
-use crate::nats::{PATIENCE, Server, soon, until};
+use crate::nats::{PATIENCE, Server, soon, until, within};
 
 /// The binary of these sources.
 pub(crate) const OWN: &str = env!("CARGO_BIN_EXE_weir");
@@ -384,7 +384,7 @@ pub(crate) async fn log_messages(streams: &JetStreams) -> Vec<LogMessage> {
 
 /// Reads again and again, as a cluster that was just broken may still elect leaders.
 async fn again<T>(what: &str, mut read: impl AsyncFnMut() -> Result<T, ReadError>) -> T {
-    until(what, async || match read().await {
+    within(3 * PATIENCE, what, async || match read().await {
         Ok(read) => Some(read),
         Err(ReadError::Unavailable(_)) => None,
         Err(error) => panic!("{what}: {error}"),
