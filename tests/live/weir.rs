@@ -325,7 +325,7 @@ pub(crate) async fn audit_shard(streams: &JetStreams) -> Vec<Value> {
         match replayed.await {
             Ok(_) => Some((folded, end)),
             // A cluster that was just broken may still elect a leader.
-            Err(ReplayError::Read(_)) => None,
+            Err(ReplayError::Read(ReadError::Unavailable(_))) => None,
             Err(error) => panic!("{error}"),
         }
     })
