@@ -1,205 +1,212 @@
-//! The codes that outcomes speak in: states, marks, reasons. Stable: each is written in JSON, in metrics and in the docs
-//! as it stands here, and tags are append-only.
+//! The codes that Weir speaks in: families, commands, states, marks, reasons, outcomes. Stable: each is written in JSON, in
+//! metrics and in the docs as it stands here, and tags are append-only.
 
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
-/// An order's state: that of its least advanced part.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Waits for stock and holds none.
-    Waiting,
-    /// Has its stock, not paid.
-    Confirmed,
-    /// Has its stock, paid.
-    Paid,
-    /// On its way.
-    Shipped,
-    /// Arrived.
-    Delivered,
-    /// Came back.
-    Returned,
-    /// Cancelled before it left.
-    Cancelled,
-    /// Not paid in time.
-    Expired,
-    /// Never accepted.
-    Refused,
-}
-
-impl State {
-    /// Every state, in the order of their tags.
-    pub const ALL: [Self; 9] = [
-        Self::Waiting,
-        Self::Confirmed,
-        Self::Paid,
-        Self::Shipped,
-        Self::Delivered,
-        Self::Returned,
-        Self::Cancelled,
-        Self::Expired,
-        Self::Refused,
-    ];
-
-    /// The name as it stands in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Confirmed => "confirmed",
-            Self::Paid => "paid",
-            Self::Shipped => "shipped",
-            Self::Delivered => "delivered",
-            Self::Returned => "returned",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-            Self::Refused => "refused",
+/// A closed list of codes: an enum, its names, and all of it in the order of its tags.
+macro_rules! codes {
+    ($(#[$about:meta])* $Name:ident { $($(#[$doc:meta])* $Variant:ident = $name:literal,)* }) => {
+        $(#[$about])*
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
+        )]
+        pub enum $Name {
+            $($(#[$doc])* #[serde(rename = $name)] $Variant,)*
         }
+
+        impl $Name {
+            /// Every one, in the order of their tags.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$Variant),*];
+
+            /// The name as it stands in JSON and in metrics.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Variant => $name,)*
+                }
+            }
+        }
+    };
+}
+pub(super) use codes;
+
+codes! {
+    /// What kind of role sends a command: each has a subject of its own beside the shard's.
+    Family {
+        /// Checkouts and customer care: place, cancel, amend, extend, review.
+        Orders = "orders",
+        /// The payment system: pay, `pay_failed`.
+        Payments = "payments",
+        /// Warehouses and carriers: ship, deliver, return.
+        Fulfilment = "fulfilment",
+        /// Stock keeping: receive, count, adjust, transfer.
+        Stock = "stock",
+        /// Operators: policy.
+        Policy = "policy",
     }
 }
 
-/// How an accepted fact contradicts the books.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Mark {
-    /// It had not been shipped: taken as shipped now.
-    WasNotShipped,
-    /// It had been cancelled or had expired.
-    WasCancelled,
-    /// It was still waiting for stock.
-    WasWaiting,
-    /// Its delivery or return was known before its shipping.
-    OutOfOrder,
-    /// More has left the site than was on hand by the books.
-    BelowZero,
+codes! {
+    /// An order's state: that of its least advanced part.
+    State {
+        /// Waits for stock and holds none.
+        Waiting = "waiting",
+        /// Has its stock, not paid.
+        Confirmed = "confirmed",
+        /// Has its stock, paid.
+        Paid = "paid",
+        /// On its way.
+        Shipped = "shipped",
+        /// Arrived.
+        Delivered = "delivered",
+        /// Came back.
+        Returned = "returned",
+        /// Cancelled before it left.
+        Cancelled = "cancelled",
+        /// Not paid in time, or waited too long.
+        Expired = "expired",
+        /// Never accepted.
+        Refused = "refused",
+    }
 }
 
-/// Why a command was refused: stable codes. Tags are append-only.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// Some line cannot be met from available stock.
-    InsufficientStock,
-    /// Some SKU was never received or counted at the site.
-    UnknownSku,
-    /// The shard's policy does not list the site.
-    UnknownSite,
-    /// There is no such order, or it is no longer remembered.
-    UnknownOrder,
-    /// The same id came before with other content.
-    IdConflict,
-    /// Submitted before the time from which decisions are remembered: it may have been decided already.
-    TooOld,
-    /// The shard is at its cap of open orders (or of SKUs, for stock); try again later.
-    Busy,
-    /// An id is empty, longer than 64 bytes, or has control characters.
-    InvalidId,
-    /// A quantity is not between 1 (0 in a count) and the policy's limit.
-    InvalidQuantity,
-    /// A time is not between 1970 and 9998.
-    InvalidTime,
-    /// Another value is out of its bounds; `detail` says which.
-    InvalidValue,
-    /// There is no line.
-    NoLines,
-    /// There are more lines than policy allows.
-    TooManyLines,
-    /// A count names one SKU twice. Elsewhere, lines that name one SKU are summed.
-    DuplicateSku,
-    /// The order has no line of that SKU.
-    NotInOrder,
-    /// More is named than remains.
-    ExceedsRemaining,
-    /// Nothing remains that the command could act on.
-    NothingRemains,
-    /// What was to be cancelled has left the site.
-    AlreadyShipped,
-    /// It was cancelled.
-    AlreadyCancelled,
-    /// It was paid.
-    AlreadyPaid,
-    /// Its hold expired.
-    OrderExpired,
-    /// It was refused when it was placed.
-    OrderRefused,
-    /// It is closed and its lines are no longer kept.
-    OrderClosed,
-    /// A stock figure would pass 2^53 - 1.
-    StockLimit,
-    /// A site that is to go still has stock or open orders.
-    SiteInUse,
-    /// A policy must be the only command of its message.
-    NotAlone,
+codes! {
+    /// How an accepted command contradicts the books, or what else is special about it.
+    Mark {
+        /// It had not been shipped: taken as shipped now.
+        WasNotShipped = "was_not_shipped",
+        /// It had been cancelled or had expired.
+        WasCancelled = "was_cancelled",
+        /// It was still waiting for stock.
+        WasWaiting = "was_waiting",
+        /// Its delivery or return was known before its shipping.
+        OutOfOrder = "out_of_order",
+        /// More has left the site than was on hand by the books.
+        BelowZero = "below_zero",
+        /// Its hold had expired, and its stock was still free: it is reserved again.
+        ReservedAgain = "reserved_again",
+        /// A count is older than the last change of what it counted: that line was not applied.
+        Stale = "stale",
+    }
+}
+
+codes! {
+    /// Why a command was refused: stable codes.
+    Reason {
+        /// Some line cannot be met from available stock.
+        InsufficientStock = "insufficient_stock",
+        /// Some SKU was never received, counted, adjusted or transferred to the site.
+        UnknownSku = "unknown_sku",
+        /// The shard's policy does not list the site.
+        UnknownSite = "unknown_site",
+        /// There is no such order, or it is no longer remembered.
+        UnknownOrder = "unknown_order",
+        /// The same id came before with other content.
+        IdConflict = "id_conflict",
+        /// Submitted before the time from which decisions are remembered: it may have been decided already.
+        TooOld = "too_old",
+        /// The shard is at a cap, or work that may free stock is still to be done; try again later.
+        Busy = "busy",
+        /// An id is empty, longer than 64 bytes, or has control characters.
+        InvalidId = "invalid_id",
+        /// A quantity is not between 1 (0 in a count) and the policy's limit.
+        InvalidQuantity = "invalid_quantity",
+        /// A time is not between 1970 and 9998, or an order was submitted in the future.
+        InvalidTime = "invalid_time",
+        /// Another value is out of its bounds; `detail` says which.
+        InvalidValue = "invalid_value",
+        /// There is no line.
+        NoLines = "no_lines",
+        /// There are more lines than policy allows.
+        TooManyLines = "too_many_lines",
+        /// A count names one SKU twice. Elsewhere, lines that name one SKU are summed.
+        DuplicateSku = "duplicate_sku",
+        /// The order has no line of that SKU.
+        NotInOrder = "not_in_order",
+        /// More is named than remains.
+        ExceedsRemaining = "exceeds_remaining",
+        /// Nothing remains that the command could act on.
+        NothingRemains = "nothing_remains",
+        /// What was to be cancelled or amended has left the site.
+        AlreadyShipped = "already_shipped",
+        /// It was cancelled.
+        AlreadyCancelled = "already_cancelled",
+        /// It was paid.
+        AlreadyPaid = "already_paid",
+        /// Its hold expired, or it waited too long.
+        OrderExpired = "order_expired",
+        /// It was refused when it was placed.
+        OrderRefused = "order_refused",
+        /// It is closed and its lines are no longer kept.
+        OrderClosed = "order_closed",
+        /// A stock figure would pass 2^53 - 1.
+        StockLimit = "stock_limit",
+        /// A site that is to go still has stock or open orders.
+        SiteInUse = "site_in_use",
+        /// A policy must be the only command of its message.
+        NotAlone = "not_alone",
+        /// More orders wait, or for more units of a SKU, than policy allows.
+        WaitingFull = "waiting_full",
+        /// The message asks for more work than one may; send the command in a smaller one.
+        MessageTooLarge = "message_too_large",
+        /// It came by a subject of another family.
+        WrongFamily = "wrong_family",
+        /// The order has as many ids of payments, shipments, returns and the like as are kept for one.
+        TooManyFacts = "too_many_facts",
+    }
+}
+
+codes! {
+    /// Why bytes were no command. What a decoder says of them beside that goes with the dead letter, never into an outcome: the
+    /// next binary's decoder may say it otherwise.
+    Unreadable {
+        /// One element cannot be read as a command that the rules in force know.
+        NotACommand = "not_a_command",
+        /// The message's `Content-Type` is not one that Weir knows.
+        UnknownContentType = "unknown_content_type",
+        /// The payload cannot be cut into elements.
+        MalformedPayload = "malformed_payload",
+        /// There is no element.
+        EmptyPayload = "empty_payload",
+        /// There are more elements than a message may hold.
+        TooManyCommands = "too_many_commands",
+        /// The payload is longer than a message may be.
+        PayloadTooLarge = "payload_too_large",
+    }
+}
+
+codes! {
+    /// An outcome's name, without its content.
+    #[expect(missing_docs, reason = "each is the name of a variant of `Decision`, documented there")]
+    OutcomeKind {
+        Confirmed = "confirmed",
+        Waiting = "waiting",
+        Refused = "refused",
+        Cancelled = "cancelled",
+        Expired = "expired",
+        Paid = "paid",
+        PartPaid = "part_paid",
+        PaymentFailed = "payment_failed",
+        Shipped = "shipped",
+        Delivered = "delivered",
+        Returned = "returned",
+        Reviewed = "reviewed",
+        Received = "received",
+        Counted = "counted",
+        Shortfall = "shortfall",
+        PolicyApplied = "policy_applied",
+        DeadLettered = "dead_lettered",
+        Adjusted = "adjusted",
+        Transferred = "transferred",
+        Amended = "amended",
+    }
 }
 
 impl Reason {
-    /// Every reason, in the order of their tags.
-    pub const ALL: [Self; 26] = [
-        Self::InsufficientStock,
-        Self::UnknownSku,
-        Self::UnknownSite,
-        Self::UnknownOrder,
-        Self::IdConflict,
-        Self::TooOld,
-        Self::Busy,
-        Self::InvalidId,
-        Self::InvalidQuantity,
-        Self::InvalidTime,
-        Self::InvalidValue,
-        Self::NoLines,
-        Self::TooManyLines,
-        Self::DuplicateSku,
-        Self::NotInOrder,
-        Self::ExceedsRemaining,
-        Self::NothingRemains,
-        Self::AlreadyShipped,
-        Self::AlreadyCancelled,
-        Self::AlreadyPaid,
-        Self::OrderExpired,
-        Self::OrderRefused,
-        Self::OrderClosed,
-        Self::StockLimit,
-        Self::SiteInUse,
-        Self::NotAlone,
-    ];
-
     /// The code as it stands in JSON and in metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
-        match self {
-            Self::InsufficientStock => "insufficient_stock",
-            Self::UnknownSku => "unknown_sku",
-            Self::UnknownSite => "unknown_site",
-            Self::UnknownOrder => "unknown_order",
-            Self::IdConflict => "id_conflict",
-            Self::TooOld => "too_old",
-            Self::Busy => "busy",
-            Self::InvalidId => "invalid_id",
-            Self::InvalidQuantity => "invalid_quantity",
-            Self::InvalidTime => "invalid_time",
-            Self::InvalidValue => "invalid_value",
-            Self::NoLines => "no_lines",
-            Self::TooManyLines => "too_many_lines",
-            Self::DuplicateSku => "duplicate_sku",
-            Self::NotInOrder => "not_in_order",
-            Self::ExceedsRemaining => "exceeds_remaining",
-            Self::NothingRemains => "nothing_remains",
-            Self::AlreadyShipped => "already_shipped",
-            Self::AlreadyCancelled => "already_cancelled",
-            Self::AlreadyPaid => "already_paid",
-            Self::OrderExpired => "order_expired",
-            Self::OrderRefused => "order_refused",
-            Self::OrderClosed => "order_closed",
-            Self::StockLimit => "stock_limit",
-            Self::SiteInUse => "site_in_use",
-            Self::NotAlone => "not_alone",
-        }
+        self.name()
     }
 }

@@ -14,6 +14,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::codes::{Family, codes};
+use super::outcome::Subject;
 use super::policy::PolicyChange;
 use super::text::Text;
 use super::timestamp::Timestamp;
@@ -28,135 +30,121 @@ pub const COMMANDS_MAX: usize = 16_384;
 /// The most `attributes` an order may carry.
 pub const ATTRIBUTES_MAX: usize = 16;
 
-/// One command. A tick is only sent by a shard's leader.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
-#[serde(rename_all = "snake_case")]
-pub enum Command<'a> {
-    /// Ask for stock.
-    Place(#[serde(borrow)] Place<'a>),
-    /// Give up what has not been shipped.
-    Cancel(#[serde(borrow)] Cancel<'a>),
-    /// Say how the service was.
-    Review(#[serde(borrow)] Review<'a>),
-    /// The order was paid.
-    Pay(#[serde(borrow)] Pay<'a>),
-    /// An attempt to pay failed.
-    PayFailed(#[serde(borrow)] PayFailed<'a>),
-    /// Goods left the site.
-    Ship(#[serde(borrow)] Ship<'a>),
-    /// Goods reached the customer.
-    Deliver(#[serde(borrow)] Deliver<'a>),
-    /// Goods came back.
-    Return(#[serde(borrow)] Return<'a>),
-    /// Stock arrived at a site.
-    Receive(#[serde(borrow)] Receive<'a>),
-    /// Stock was counted at a site.
-    Count(#[serde(borrow)] Count<'a>),
-    /// What the fold is told to do from here on.
-    Policy(#[serde(borrow)] PolicyChange<'a>),
-    /// Nothing but the passing of time.
-    Tick(Tick),
-}
+/// The most sites that an order may list.
+pub const ORDER_SITES_MAX: usize = 8;
 
-/// A command's name, without its content.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
-)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is the name of a variant of `Command`, documented there")]
-pub enum CommandKind {
-    Place,
-    Cancel,
-    Review,
-    Pay,
-    PayFailed,
-    Ship,
-    Deliver,
-    Return,
-    Receive,
-    Count,
-    Policy,
-    Tick,
-}
-
-impl CommandKind {
-    /// Every kind, in the order of their tags.
-    pub const ALL: [Self; 12] = [
-        Self::Place,
-        Self::Cancel,
-        Self::Review,
-        Self::Pay,
-        Self::PayFailed,
-        Self::Ship,
-        Self::Deliver,
-        Self::Return,
-        Self::Receive,
-        Self::Count,
-        Self::Policy,
-        Self::Tick,
-    ];
-
-    /// The name as it stands in JSON and in metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Place => "place",
-            Self::Cancel => "cancel",
-            Self::Review => "review",
-            Self::Pay => "pay",
-            Self::PayFailed => "pay_failed",
-            Self::Ship => "ship",
-            Self::Deliver => "deliver",
-            Self::Return => "return",
-            Self::Receive => "receive",
-            Self::Count => "count",
-            Self::Policy => "policy",
-            Self::Tick => "tick",
-        }
-    }
-}
-
-impl Command<'_> {
-    /// Which command it is.
-    #[must_use]
-    pub const fn kind(&self) -> CommandKind {
-        match self {
-            Self::Place(_) => CommandKind::Place,
-            Self::Cancel(_) => CommandKind::Cancel,
-            Self::Review(_) => CommandKind::Review,
-            Self::Pay(_) => CommandKind::Pay,
-            Self::PayFailed(_) => CommandKind::PayFailed,
-            Self::Ship(_) => CommandKind::Ship,
-            Self::Deliver(_) => CommandKind::Deliver,
-            Self::Return(_) => CommandKind::Return,
-            Self::Receive(_) => CommandKind::Receive,
-            Self::Count(_) => CommandKind::Count,
-            Self::Policy(_) => CommandKind::Policy,
-            Self::Tick(_) => CommandKind::Tick,
-        }
+/// What the fold must know of a command's content, whichever command it is.
+pub trait Content {
+    /// Whose command it is; none where it has no id.
+    fn subject(&self) -> Option<Subject<'_>> {
+        None
     }
 
     /// The length of its longest list, to be held against [`ELEMENTS_MAX`].
-    #[must_use]
-    pub fn longest_list(&self) -> usize {
-        const fn length<T>(list: Option<&Vec<T>>) -> usize {
-            match list {
-                Some(list) => list.len(),
-                None => 0,
+    fn longest_list(&self) -> usize {
+        0
+    }
+}
+
+/// The one list of all commands, in the order of their tags: its type, its name, whose role it is (none where only a shard's
+/// leader sends it), and the rules version that knows it first.
+macro_rules! commands {
+    ($($(#[$doc:meta])* $Variant:ident($Type:ty) = $name:literal, $family:expr, $rules:literal;)*) => {
+        /// One command.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+        pub enum Command<'a> {
+            $($(#[$doc])* #[serde(rename = $name)] $Variant($Type),)*
+        }
+
+        codes! {
+            /// A command's name, without its content.
+            #[expect(missing_docs, reason = "each is the name of a variant of `Command`, documented there")]
+            CommandKind { $($Variant = $name,)* }
+        }
+
+        impl CommandKind {
+            /// The role that sends it; none for what only a shard's leader sends.
+            #[must_use]
+            pub const fn family(self) -> Option<Family> {
+                match self {
+                    $(Self::$Variant => $family,)*
+                }
+            }
+
+            /// The first rules version that knows it. Under older ones it is no command.
+            #[must_use]
+            pub const fn rules(self) -> u32 {
+                match self {
+                    $(Self::$Variant => $rules,)*
+                }
             }
         }
-        match self {
-            Self::Place(it) => it.lines.len().max(it.attributes.0.len()),
-            Self::Cancel(it) => length(it.lines.as_ref()),
-            Self::Ship(it) => length(it.lines.as_ref()),
-            Self::Deliver(it) => length(it.lines.as_ref()),
-            Self::Return(it) => length(it.lines.as_ref()),
-            Self::Receive(it) => it.lines.len(),
-            Self::Count(it) => it.lines.len(),
-            Self::Policy(it) => length(it.sites.as_ref()).max(length(it.safety_stock_of.as_ref())),
-            Self::Review(_) | Self::Pay(_) | Self::PayFailed(_) | Self::Tick(_) => 0,
+
+        impl Command<'_> {
+            /// Which command it is.
+            #[must_use]
+            pub const fn kind(&self) -> CommandKind {
+                match self {
+                    $(Self::$Variant(_) => CommandKind::$Variant,)*
+                }
+            }
+
+            /// What the fold must know of its content.
+            #[must_use]
+            pub fn content(&self) -> &dyn Content {
+                match self {
+                    $(Self::$Variant(content) => content,)*
+                }
+            }
         }
-    }
+    };
+}
+
+commands! {
+    /// Ask for stock.
+    #[serde(borrow)]
+    Place(Place<'a>) = "place", Some(Family::Orders), 1;
+    /// Give up what has not been shipped.
+    #[serde(borrow)]
+    Cancel(Cancel<'a>) = "cancel", Some(Family::Orders), 1;
+    /// Say how the service was.
+    #[serde(borrow)]
+    Review(Review<'a>) = "review", Some(Family::Orders), 1;
+    /// The order was paid, or a part of it.
+    #[serde(borrow)]
+    Pay(Pay<'a>) = "pay", Some(Family::Payments), 1;
+    /// An attempt to pay failed.
+    #[serde(borrow)]
+    PayFailed(PayFailed<'a>) = "pay_failed", Some(Family::Payments), 1;
+    /// Goods left the site.
+    #[serde(borrow)]
+    Ship(Ship<'a>) = "ship", Some(Family::Fulfilment), 1;
+    /// Goods reached the customer.
+    #[serde(borrow)]
+    Deliver(Deliver<'a>) = "deliver", Some(Family::Fulfilment), 1;
+    /// Goods came back.
+    #[serde(borrow)]
+    Return(Return<'a>) = "return", Some(Family::Fulfilment), 1;
+    /// Stock arrived at a site.
+    #[serde(borrow)]
+    Receive(Receive<'a>) = "receive", Some(Family::Stock), 1;
+    /// Stock was counted at a site.
+    #[serde(borrow)]
+    Count(Count<'a>) = "count", Some(Family::Stock), 1;
+    /// What the fold is told to do from here on.
+    #[serde(borrow)]
+    Policy(PolicyChange<'a>) = "policy", Some(Family::Policy), 1;
+    /// Nothing but the passing of time. Only a shard's leader sends it.
+    Tick(Tick) = "tick", None, 1;
+    /// Stock was found damaged, lost or there after all.
+    #[serde(borrow)]
+    Adjust(Adjust<'a>) = "adjust", Some(Family::Stock), 1;
+    /// Move stock from one site to another.
+    #[serde(borrow)]
+    Transfer(Transfer<'a>) = "transfer", Some(Family::Stock), 1;
+    /// Replace an order's lines.
+    #[serde(borrow)]
+    Amend(Amend<'a>) = "amend", Some(Family::Orders), 1;
 }
 
 /// A quantity of one SKU.
@@ -166,30 +154,71 @@ pub struct Line<'a> {
     /// The stock-keeping unit.
     #[serde(borrow)]
     pub sku: Text<'a>,
-    /// How many, in whole units; from 1 (from 0 in a count) to the policy's limit.
+    /// How many, in whole units; from 1 to the policy's limit, and in an `adjust` below 0 too.
     pub quantity: i64,
 }
 
-/// What to do with an order that cannot be met in full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
-#[serde(rename_all = "snake_case")]
-pub enum OnShortage {
-    /// All lines or none.
-    #[default]
-    Refuse,
-    /// What there is, line by line; refused only if there is nothing at all.
-    Partial,
-    /// Wait, holding nothing, until all lines can be had at once.
-    Backorder,
+/// A line of an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceLine<'a> {
+    /// The stock-keeping unit.
+    #[serde(borrow)]
+    pub sku: Text<'a>,
+    /// How many, in whole units; from 1 to the policy's limit.
+    pub quantity: i64,
+    /// What a unit costs, in the currency's minor unit. Nobody decides by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_price: Option<i64>,
+}
+
+impl<'a> From<Line<'a>> for PlaceLine<'a> {
+    fn from(Line { sku, quantity }: Line<'a>) -> Self {
+        Self { sku, quantity, unit_price: None }
+    }
+}
+
+/// What was found of one SKU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(deny_unknown_fields)]
+pub struct CountLine<'a> {
+    /// The stock-keeping unit.
+    #[serde(borrow)]
+    pub sku: Text<'a>,
+    /// How many are there, reserved or not; from 0 to the policy's limit.
+    pub quantity: i64,
+    /// What the counter's books said when he counted: then the difference is applied to the books of now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<i64>,
+}
+
+impl<'a> From<Line<'a>> for CountLine<'a> {
+    fn from(Line { sku, quantity }: Line<'a>) -> Self {
+        Self { sku, quantity, expected: None }
+    }
+}
+
+codes! {
+    /// What to do with an order that cannot be met in full.
+    #[derive(Default)]
+    OnShortage {
+        /// All lines or none.
+        #[default]
+        Refuse = "refuse",
+        /// What there is, line by line; refused only if there is nothing at all.
+        Partial = "partial",
+        /// Wait, holding nothing, until all lines can be had at once.
+        Backorder = "backorder",
+    }
 }
 
 /// An amount of money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(deny_unknown_fields)]
 pub struct Money<'a> {
-    /// In the currency's minor unit (cents, pence, yen).
+    /// In the currency's minor unit (cents, pence, yen), up to 2^53 - 1.
     pub minor: i64,
-    /// ISO 4217 code.
+    /// ISO 4217 code: three capital letters.
     #[serde(borrow)]
     pub currency: Text<'a>,
 }
@@ -200,8 +229,8 @@ pub struct Attributes<'a>(pub Vec<(Text<'a>, Text<'a>)>);
 
 /// Place an order. Only `order_id` and `lines` are required.
 ///
-/// `site`, `lines` and `on_shortage` are the deciding fields: the same id with the same deciding fields is the
-/// same order, however often it comes.
+/// `site`, `sites`, `lines`, `on_shortage`, `value` and `pay_within_ms` are the deciding fields: the same id with the same
+/// deciding fields is the same order, however often it comes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(deny_unknown_fields)]
 pub struct Place<'a> {
@@ -213,9 +242,9 @@ pub struct Place<'a> {
     pub site: Option<Text<'a>>,
     /// What is ordered; lines that name one SKU are summed.
     #[serde(borrow, deserialize_with = "capped")]
-    pub lines: Vec<Line<'a>>,
+    pub lines: Vec<PlaceLine<'a>>,
     /// What to do with a shortage; default `refuse`.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "null_is_default")]
     pub on_shortage: OnShortage,
     /// When the customer submitted it, by the client's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -236,8 +265,28 @@ pub struct Place<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<Text<'a>>,
     /// At most [`ATTRIBUTES_MAX`].
-    #[serde(borrow, default, skip_serializing_if = "Attributes::is_empty")]
+    #[serde(
+        borrow,
+        default,
+        skip_serializing_if = "Attributes::is_empty",
+        deserialize_with = "null_is_default"
+    )]
     pub attributes: Attributes<'a>,
+    /// How long it may hold its stock unpaid, in milliseconds of log time, in place of the policy's figure; at most the policy's
+    /// `hold_ms_max`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pay_within_ms: Option<i64>,
+    /// Until when it may wait, in log time; at most the policy's `wait_ms_max` from now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_until: Option<Timestamp>,
+    /// In place of `site`: the sites that it may come from, the preferred one first; at most [`ORDER_SITES_MAX`].
+    #[serde(
+        borrow,
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "capped_option"
+    )]
+    pub sites: Option<Vec<Text<'a>>>,
 }
 
 /// Cancel an order or some of its lines: what waits or is reserved, never what has left.
@@ -256,6 +305,12 @@ pub struct Cancel<'a> {
     /// Why, as a short code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Text<'a>>,
+    /// The shop's id of the cancellation; with it, a retry is answered as a duplicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_id: Option<Text<'a>>,
+    /// What the order is worth without what is cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Money<'a>>,
 }
 
 /// A customer's review or complaint.
@@ -273,9 +328,12 @@ pub struct Review<'a> {
     /// When it was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Timestamp>,
+    /// The shop's id of the review; with it, a retry is answered as a duplicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_id: Option<Text<'a>>,
 }
 
-/// The order was paid in full.
+/// The order was paid: in full where no amount is named, else by so much.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(deny_unknown_fields)]
 pub struct Pay<'a> {
@@ -285,7 +343,7 @@ pub struct Pay<'a> {
     /// The payment system's id of the attempt; with it, a retry is answered as a duplicate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt_id: Option<Text<'a>>,
-    /// How much was paid.
+    /// How much was paid; positive, in the currency of the order's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Money<'a>>,
     /// When.
@@ -378,7 +436,7 @@ pub struct Return<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "capped_option")]
     pub lines: Option<Vec<ReturnLine<'a>>>,
     /// Where no lines are named: whether all of it goes back on the shelf. Default false.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "null_is_default")]
     pub restock: bool,
     /// Why, as a short code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -416,7 +474,55 @@ pub struct Count<'a> {
     /// Where; default `main`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<Text<'a>>,
-    /// What is there, reserved or not; quantities from 0; each SKU at most once.
+    /// What is there; each SKU at most once.
+    #[serde(borrow, deserialize_with = "capped")]
+    pub lines: Vec<CountLine<'a>>,
+    /// When it was counted. A line without `expected` is not applied if its stock has changed since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<Timestamp>,
+}
+
+/// Time passed. Carries nothing, so two do no harm; it counts only as the one command of its message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(deny_unknown_fields)]
+pub struct Tick {}
+
+/// The books of a site were wrong: a fact, by so many units more or less. Makes a SKU known there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(deny_unknown_fields)]
+pub struct Adjust<'a> {
+    /// The shop's id of the adjustment: the key of idempotency.
+    #[serde(borrow)]
+    pub adjustment_id: Text<'a>,
+    /// Where; default `main`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<Text<'a>>,
+    /// How many more or (below 0) less of each SKU; lines that name one SKU are summed.
+    #[serde(borrow, deserialize_with = "capped")]
+    pub lines: Vec<Line<'a>>,
+    /// Why, as a short code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text<'a>>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<Timestamp>,
+}
+
+/// Move stock from one site to another, at once: a request, refused unless every line is available. Makes a SKU known at the
+/// site that it goes to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer<'a> {
+    /// The shop's id of the transfer: the key of idempotency.
+    #[serde(borrow)]
+    pub transfer_id: Text<'a>,
+    /// Where the stock is.
+    #[serde(borrow)]
+    pub from: Text<'a>,
+    /// Where it goes.
+    #[serde(borrow)]
+    pub to: Text<'a>,
+    /// What; lines that name one SKU are summed.
     #[serde(borrow, deserialize_with = "capped")]
     pub lines: Vec<Line<'a>>,
     /// When.
@@ -424,10 +530,71 @@ pub struct Count<'a> {
     pub occurred_at: Option<Timestamp>,
 }
 
-/// Time passed. Carries nothing, so two do no harm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+/// Replace all lines of an order at once: a request, refused whole where it cannot be met.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(deny_unknown_fields)]
-pub struct Tick {}
+pub struct Amend<'a> {
+    /// Which order.
+    #[serde(borrow)]
+    pub order_id: Text<'a>,
+    /// The shop's id of the amendment: the key of idempotency.
+    #[serde(borrow)]
+    pub amendment_id: Text<'a>,
+    /// What is ordered from now on, all of it; lines that name one SKU are summed.
+    #[serde(borrow, deserialize_with = "capped")]
+    pub lines: Vec<PlaceLine<'a>>,
+    /// What it is worth from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Money<'a>>,
+    /// Promised to arrive by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promised_by: Option<Timestamp>,
+}
+
+macro_rules! contents {
+    ($($Type:ident: $Subject:ident($id:ident) $(, lists $list:expr)?;)*) => {
+        $(impl Content for $Type<'_> {
+            fn subject(&self) -> Option<Subject<'_>> {
+                Some(Subject::$Subject((&*self.$id).into()))
+            }
+
+            $(fn longest_list(&self) -> usize {
+                let longest: fn(&Self) -> usize = $list;
+                longest(self)
+            })?
+        })*
+    };
+}
+
+fn length<T>(list: Option<&Vec<T>>) -> usize {
+    list.map_or(0, Vec::len)
+}
+
+contents! {
+    Place: OrderId(order_id),
+        lists |it| it.lines.len().max(it.attributes.0.len()).max(length(it.sites.as_ref()));
+    Cancel: OrderId(order_id), lists |it| length(it.lines.as_ref());
+    Review: OrderId(order_id);
+    Pay: OrderId(order_id);
+    PayFailed: OrderId(order_id);
+    Ship: OrderId(order_id), lists |it| length(it.lines.as_ref());
+    Deliver: OrderId(order_id), lists |it| length(it.lines.as_ref());
+    Return: OrderId(order_id), lists |it| length(it.lines.as_ref());
+    Amend: OrderId(order_id), lists |it| it.lines.len();
+    Receive: ReceiptId(receipt_id), lists |it| it.lines.len();
+    Count: CountId(count_id), lists |it| it.lines.len();
+    Adjust: AdjustmentId(adjustment_id), lists |it| it.lines.len();
+    Transfer: TransferId(transfer_id), lists |it| it.lines.len();
+}
+
+impl Content for PolicyChange<'_> {
+    fn longest_list(&self) -> usize {
+        let own = length(self.safety_stock_of.as_ref()).max(length(self.allowance_of.as_ref()));
+        own.max(length(self.sites.as_ref()))
+    }
+}
+
+impl Content for Tick {}
 
 impl Attributes<'_> {
     /// Whether there are none.
@@ -502,9 +669,22 @@ pub(super) fn capped<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer.deserialize_seq(Elements(std::marker::PhantomData))
 }
 
-/// As [`capped`], for a list that may be absent. `null` is not absent.
+/// As [`capped`], for a list that may be absent.
 pub(super) fn capped_option<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<T>>, D::Error> {
-    capped(deserializer).map(Some)
+    struct Capped<T>(Vec<T>);
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Capped<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            capped(deserializer).map(Self)
+        }
+    }
+    Ok(Option::<Capped<T>>::deserialize(deserializer)?.map(|Capped(list)| list))
+}
+
+/// A field that may be absent, of which `null` is one way.
+fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }

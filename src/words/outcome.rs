@@ -4,12 +4,12 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::command::{CommandKind, Line};
+use super::command::{CommandKind, Line, Money};
 use super::identity::Identity;
 use super::text::Text;
 use super::timestamp::Timestamp;
 
-pub use super::codes::{Mark, Reason, State};
+pub use super::codes::{Mark, OutcomeKind, Reason, State, Unreadable};
 
 /// What became of a record, with its identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
@@ -44,8 +44,12 @@ pub enum Decision<'a> {
     Confirmed {
         /// Which order.
         order_id: Text<'a>,
-        /// Until when it must be paid, where policy sets a hold.
+        /// Until when it must be paid, where it is held.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         pay_by: Option<Timestamp>,
+        /// Where each line comes from, where the order listed sites and not all of it comes from the first.
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<SiteLine<'a>>,
         /// What a partial order did not get.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         shortages: Vec<Shortage<'a>>,
@@ -63,6 +67,9 @@ pub enum Decision<'a> {
         /// The SKU it waits for first.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sku: Option<Text<'a>>,
+        /// Until when it waits, where that ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wait_until: Option<Timestamp>,
         /// What was short when it was placed.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         shortages: Vec<Shortage<'a>>,
@@ -74,7 +81,7 @@ pub enum Decision<'a> {
     Refused {
         /// Which command.
         command: CommandKind,
-        /// Whose: `order_id`, `receipt_id` or `count_id`; absent where the command has none, or a bad one.
+        /// Whose; absent where the command has no id, or a bad one.
         #[serde(flatten)]
         subject: Option<Subject<'a>>,
         /// Why, as a stable code.
@@ -96,7 +103,10 @@ pub enum Decision<'a> {
     Cancelled {
         /// Which order.
         order_id: Text<'a>,
-        /// What was cancelled, where it was not the whole order.
+        /// Which cancellation, where it has an id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cancel_id: Option<Text<'a>>,
+        /// What was cancelled, where lines were named or it was less than the whole order.
         #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
         lines: Vec<Line<'a>>,
         /// Who wanted it.
@@ -107,11 +117,17 @@ pub enum Decision<'a> {
         reason: Option<Text<'a>>,
         /// The order's state from here on.
         state: State,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
     },
-    /// The order was not paid in time: what it held is free again.
+    /// The order was not paid in time, and what it held is free again; or it waited too long.
     Expired {
         /// Which order.
         order_id: Text<'a>,
+        /// What expired, where it was less than the whole order.
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<Line<'a>>,
         /// The order's state from here on.
         state: State,
     },
@@ -119,9 +135,28 @@ pub enum Decision<'a> {
     Paid {
         /// Which order.
         order_id: Text<'a>,
-        /// What contradicts the books.
+        /// Which payment, where it has an id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt_id: Option<Text<'a>>,
+        /// What is special about it.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         marks: Vec<Mark>,
+        /// The order's state from here on.
+        state: State,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// A part of the order was paid; its hold goes on.
+    PartPaid {
+        /// Which order.
+        order_id: Text<'a>,
+        /// Which payment, where it has an id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt_id: Option<Text<'a>>,
+        /// What is still to be paid now; absent in a repeat of an order that is paid meanwhile.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due: Option<Money<'a>>,
         /// The order's state from here on.
         state: State,
         /// Where this repeats an earlier outcome.
@@ -142,7 +177,10 @@ pub enum Decision<'a> {
     Shipped {
         /// Which order.
         order_id: Text<'a>,
-        /// What left, where it was not the whole order.
+        /// Which shipment, where it has an id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shipment_id: Option<Text<'a>>,
+        /// What left, where lines were named or it was less than the whole order.
         #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
         lines: Vec<Line<'a>>,
         /// What contradicts the books.
@@ -158,7 +196,10 @@ pub enum Decision<'a> {
     Delivered {
         /// Which order.
         order_id: Text<'a>,
-        /// What arrived, where it was not the whole order.
+        /// Which shipment, where it has an id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shipment_id: Option<Text<'a>>,
+        /// What arrived, where lines were named or it was less than the whole order.
         #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
         lines: Vec<Line<'a>>,
         /// What contradicts the books.
@@ -176,7 +217,7 @@ pub enum Decision<'a> {
         order_id: Text<'a>,
         /// Which return.
         return_id: Text<'a>,
-        /// What came back, where it was not the whole order.
+        /// What came back, where lines were named or it was less than the whole order.
         #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
         lines: Vec<Line<'a>>,
         /// What contradicts the books.
@@ -192,8 +233,14 @@ pub enum Decision<'a> {
     Reviewed {
         /// Which order.
         order_id: Text<'a>,
+        /// Which review, where it has an id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        review_id: Option<Text<'a>>,
         /// The order's state.
         state: State,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
     },
     /// Stock arrived.
     Received {
@@ -210,11 +257,17 @@ pub enum Decision<'a> {
         /// Where the books were wrong.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         adjustments: Vec<Adjustment<'a>>,
+        /// The SKUs whose lines were not applied, as their stock has changed since they were counted.
+        #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+        stale: Vec<Text<'a>>,
+        /// What contradicts the books.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        marks: Vec<Mark>,
         /// Where this repeats an earlier outcome.
         #[serde(flatten)]
         repeat: Option<Repeat>,
     },
-    /// An order holds stock that a count did not find: it cannot be shipped as it stands.
+    /// An order holds stock that is not there: it cannot be shipped as it stands.
     Shortfall {
         /// Which order.
         order_id: Text<'a>,
@@ -222,7 +275,7 @@ pub enum Decision<'a> {
         site: Text<'a>,
         /// Which SKU.
         sku: Text<'a>,
-        /// How many of its units are missing.
+        /// How many of its units are missing now. It is told again when that changes; 0 closes it.
         quantity: i64,
     },
     /// The policy changed.
@@ -233,34 +286,85 @@ pub enum Decision<'a> {
     /// The record was no command; its bytes are in the dead letters.
     DeadLettered {
         /// What is wrong with it.
-        reason: Text<'a>,
+        reason: Unreadable,
+    },
+    /// The books were adjusted.
+    Adjusted {
+        /// Which adjustment.
+        adjustment_id: Text<'a>,
+        /// What the books say from here on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        adjustments: Vec<Adjustment<'a>>,
+        /// What contradicts the books.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        marks: Vec<Mark>,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// Stock was moved to another site.
+    Transferred {
+        /// Which transfer.
+        transfer_id: Text<'a>,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
+    /// The order's lines were replaced.
+    Amended {
+        /// Which order.
+        order_id: Text<'a>,
+        /// Which amendment.
+        amendment_id: Text<'a>,
+        /// The order's state from here on.
+        state: State,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
     },
 }
 
-impl Decision<'_> {
-    /// Which outcome it is.
-    #[must_use]
-    pub const fn kind(&self) -> OutcomeKind {
-        match self {
-            Self::Confirmed { .. } => OutcomeKind::Confirmed,
-            Self::Waiting { .. } => OutcomeKind::Waiting,
-            Self::Refused { .. } => OutcomeKind::Refused,
-            Self::Cancelled { .. } => OutcomeKind::Cancelled,
-            Self::Expired { .. } => OutcomeKind::Expired,
-            Self::Paid { .. } => OutcomeKind::Paid,
-            Self::PaymentFailed { .. } => OutcomeKind::PaymentFailed,
-            Self::Shipped { .. } => OutcomeKind::Shipped,
-            Self::Delivered { .. } => OutcomeKind::Delivered,
-            Self::Returned { .. } => OutcomeKind::Returned,
-            Self::Reviewed { .. } => OutcomeKind::Reviewed,
-            Self::Received { .. } => OutcomeKind::Received,
-            Self::Counted { .. } => OutcomeKind::Counted,
-            Self::Shortfall { .. } => OutcomeKind::Shortfall,
-            Self::PolicyApplied { .. } => OutcomeKind::PolicyApplied,
-            Self::DeadLettered { .. } => OutcomeKind::DeadLettered,
-        }
-    }
+/// What of [`Decision`] is the same for many of its variants: `kind`, and the repeat of those that can be one.
+macro_rules! decisions {
+    (repeatable: $($Repeatable:ident),*; once: $($Once:ident),*;) => {
+        impl Decision<'_> {
+            /// Which outcome it is.
+            #[must_use]
+            pub const fn kind(&self) -> OutcomeKind {
+                match self {
+                    $(Self::$Repeatable { .. } => OutcomeKind::$Repeatable,)*
+                    $(Self::$Once { .. } => OutcomeKind::$Once,)*
+                }
+            }
 
+            /// What it repeats, if it does.
+            #[must_use]
+            pub const fn repeat(&self) -> Option<&Repeat> {
+                match self {
+                    $(Self::$Repeatable { repeat, .. } => repeat.as_ref(),)*
+                    $(Self::$Once { .. } => None,)*
+                }
+            }
+
+            /// The same, to be changed.
+            #[must_use]
+            pub const fn repeat_mut(&mut self) -> Option<&mut Repeat> {
+                match self {
+                    $(Self::$Repeatable { repeat, .. } => repeat.as_mut(),)*
+                    $(Self::$Once { .. } => None,)*
+                }
+            }
+        }
+    };
+}
+
+decisions! {
+    repeatable: Confirmed, Waiting, Refused, Cancelled, Paid, PartPaid, PaymentFailed, Shipped, Delivered, Returned, Reviewed,
+        Received, Counted, Adjusted, Transferred, Amended;
+    once: Expired, Shortfall, PolicyApplied, DeadLettered;
+}
+
+impl Decision<'_> {
     /// Whether it is the answer to the record itself, rather than a consequence for another's order.
     #[must_use]
     pub const fn is_answer(&self) -> bool {
@@ -269,71 +373,18 @@ impl Decision<'_> {
             Self::Confirmed { released: true, .. } | Self::Expired { .. } | Self::Shortfall { .. }
         )
     }
-}
 
-/// An outcome's name, without its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each is the name of a variant of `Decision`, documented there")]
-pub enum OutcomeKind {
-    Confirmed,
-    Waiting,
-    Refused,
-    Cancelled,
-    Expired,
-    Paid,
-    PaymentFailed,
-    Shipped,
-    Delivered,
-    Returned,
-    Reviewed,
-    Received,
-    Counted,
-    Shortfall,
-    PolicyApplied,
-    DeadLettered,
-}
-
-impl OutcomeKind {
-    /// Every kind, in the order of their tags.
-    pub const ALL: [Self; 16] = [
-        Self::Confirmed,
-        Self::Waiting,
-        Self::Refused,
-        Self::Cancelled,
-        Self::Expired,
-        Self::Paid,
-        Self::PaymentFailed,
-        Self::Shipped,
-        Self::Delivered,
-        Self::Returned,
-        Self::Reviewed,
-        Self::Received,
-        Self::Counted,
-        Self::Shortfall,
-        Self::PolicyApplied,
-        Self::DeadLettered,
-    ];
-
-    /// The name as it stands in JSON and in metrics.
+    /// What is special about it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn marks(&self) -> &[Mark] {
         match self {
-            Self::Confirmed => "confirmed",
-            Self::Waiting => "waiting",
-            Self::Refused => "refused",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-            Self::Paid => "paid",
-            Self::PaymentFailed => "payment_failed",
-            Self::Shipped => "shipped",
-            Self::Delivered => "delivered",
-            Self::Returned => "returned",
-            Self::Reviewed => "reviewed",
-            Self::Received => "received",
-            Self::Counted => "counted",
-            Self::Shortfall => "shortfall",
-            Self::PolicyApplied => "policy_applied",
-            Self::DeadLettered => "dead_lettered",
+            Self::Paid { marks, .. }
+            | Self::Shipped { marks, .. }
+            | Self::Delivered { marks, .. }
+            | Self::Returned { marks, .. }
+            | Self::Counted { marks, .. }
+            | Self::Adjusted { marks, .. } => marks,
+            _ => &[],
         }
     }
 }
@@ -350,6 +401,37 @@ pub enum Subject<'a> {
     /// A count.
     #[serde(rename = "count_id")]
     CountId(Text<'a>),
+    /// An adjustment.
+    #[serde(rename = "adjustment_id")]
+    AdjustmentId(Text<'a>),
+    /// A transfer.
+    #[serde(rename = "transfer_id")]
+    TransferId(Text<'a>),
+}
+
+impl Subject<'_> {
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::OrderId(id)
+            | Self::ReceiptId(id)
+            | Self::CountId(id)
+            | Self::AdjustmentId(id)
+            | Self::TransferId(id) => id,
+        }
+    }
+}
+
+/// Where a line of an order comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct SiteLine<'a> {
+    /// Which SKU.
+    pub sku: Text<'a>,
+    /// How many.
+    pub quantity: i64,
+    /// From which site.
+    pub site: Text<'a>,
 }
 
 /// What of a SKU was asked for and could not be had.
@@ -413,16 +495,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_what_json_says() {
-        for reason in Reason::ALL {
-            assert_eq!(serde_json::to_string(&reason).unwrap(), format!("\"{}\"", reason.code()));
-        }
-        for kind in CommandKind::ALL {
-            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{}\"", kind.name()));
-        }
-    }
-
-    #[test]
     fn json_by_example() {
         let at: Timestamp = "2026-11-22T03:00:00.123Z".parse().unwrap();
         let repeat = Repeat { duplicate: True, first_sequence: 42, state: Some(State::Shipped) };
@@ -431,11 +503,12 @@ mod tests {
                 Decision::Confirmed {
                     order_id: "O-1001".into(),
                     pay_by: None,
+                    lines: vec![],
                     shortages: vec![],
                     released: false,
                     repeat: None,
                 },
-                r#"{"outcome":"confirmed","order_id":"O-1001","pay_by":null,"sequence":44,"index":0,"at":"2026-11-22T03:00:00.123Z"}"#,
+                r#"{"outcome":"confirmed","order_id":"O-1001","sequence":44,"index":0,"at":"2026-11-22T03:00:00.123Z"}"#,
             ),
             (
                 Decision::Refused {
@@ -453,11 +526,12 @@ mod tests {
                 Decision::Confirmed {
                     order_id: "O-1001".into(),
                     pay_by: None,
+                    lines: vec![],
                     shortages: vec![],
                     released: false,
                     repeat: Some(repeat),
                 },
-                r#"{"outcome":"confirmed","order_id":"O-1001","pay_by":null,"duplicate":true,"first_sequence":42,"state":"shipped","sequence":44,"index":0,"at":"2026-11-22T03:00:00.123Z"}"#,
+                r#"{"outcome":"confirmed","order_id":"O-1001","duplicate":true,"first_sequence":42,"state":"shipped","sequence":44,"index":0,"at":"2026-11-22T03:00:00.123Z"}"#,
             ),
         ];
         for (decision, json) in cases {

@@ -29,158 +29,179 @@ pub const STOCK_MAX: i64 = (1 << 53) - 1;
 /// The most sites that a shard may hold.
 pub const SITES_MAX: usize = 1_000;
 
-/// A change of policy: what is absent stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyChange<'a> {
-    /// The version of the rules from this record on. A worker that does not know it halts before this record.
-    /// Stands first, so that it can be read even where the rest cannot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rules: Option<u32>,
-    /// The shard's sites, all of them. A site that still has stock or open orders cannot be left out.
-    #[serde(
-        borrow,
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::command::capped_option"
-    )]
-    pub sites: Option<Vec<Text<'a>>>,
-    /// How long an unpaid confirmed order holds its stock, in milliseconds of log time; 0 for ever. Applies to
-    /// orders confirmed from here on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pay_within_ms: Option<i64>,
-    /// The most lines a command may have.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lines_max: Option<i64>,
-    /// The most units of one SKU a command may name, after summing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quantity_max: Option<i64>,
-    /// The most open orders (waiting or reserved); a place beyond is answered `busy`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open_orders_max: Option<i64>,
-    /// The most settled orders (all shipped, so that they can be delivered and returned).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settled_orders_max: Option<i64>,
-    /// How long a settled order is kept since its last change, in milliseconds of log time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settled_window_ms: Option<i64>,
-    /// The most closed and refused orders that are remembered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closed_orders_max: Option<i64>,
-    /// How long a closed or refused order is remembered, in milliseconds of log time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub closed_window_ms: Option<i64>,
-    /// The most ids that are remembered of each kind: receipts, counts, returns, payments, failed attempts, shipments,
-    /// deliveries.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub facts_max: Option<i64>,
-    /// How long such an id is remembered, in milliseconds of log time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub facts_window_ms: Option<i64>,
-    /// The most SKUs, summed over the shard's sites.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skus_max: Option<i64>,
-    /// Stock that is never promised, where a SKU has no figure of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub safety_stock: Option<i64>,
-    /// Stock that is never promised, SKU by SKU.
-    #[serde(
-        borrow,
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "super::command::capped_option"
-    )]
-    pub safety_stock_of: Option<Vec<SafetyStock<'a>>>,
+/// The most units that a waiting order may claim, whatever policy says: what one look at a queue costs is bounded by it.
+pub const CLAIM_UNITS_LIMIT_MAX: i64 = 1_000;
+
+/// The most SKUs, whatever policy says: what a change of the shard's own safety stock costs is bounded by it.
+pub const SKUS_LIMIT_MAX: i64 = 4_000_000;
+
+/// The longest window, in milliseconds: ten years.
+pub const WINDOW_MS_MAX: i64 = 10 * 366 * DAY_MS;
+
+/// No table grows beyond so many entries.
+pub const ENTRIES_MAX: i64 = 1 << 29;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// A change of one of the policy's figures, and the policy itself: each figure once, with its default and its bounds.
+macro_rules! figures {
+    ($($(#[$doc:meta])* $figure:ident = $default:expr, $least:expr, $most:expr;)*) => {
+        /// A change of policy: what is absent stays as it is.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+        #[serde(deny_unknown_fields)]
+        pub struct PolicyChange<'a> {
+            /// The version of the rules from this record on. A worker that does not know it halts before this record.
+            /// Stands first, so that it can be read even where the rest cannot.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub rules: Option<u32>,
+            /// The shard's sites, all of them. A site that still has stock or open orders cannot be left out.
+            #[serde(
+                borrow,
+                default,
+                skip_serializing_if = "Option::is_none",
+                deserialize_with = "super::command::capped_option"
+            )]
+            pub sites: Option<Vec<Text<'a>>>,
+            $($(#[$doc])*
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub $figure: Option<i64>,)*
+            /// Stock that is never promised, SKU by SKU.
+            #[serde(
+                borrow,
+                default,
+                skip_serializing_if = "Option::is_none",
+                deserialize_with = "super::command::capped_option"
+            )]
+            pub safety_stock_of: Option<Vec<OwnFigure<'a>>>,
+            /// Units that may be promised beyond what there is, SKU by SKU: `available` may go down to minus them.
+            #[serde(
+                borrow,
+                default,
+                skip_serializing_if = "Option::is_none",
+                deserialize_with = "super::command::capped_option"
+            )]
+            pub allowance_of: Option<Vec<OwnFigure<'a>>>,
+        }
+
+        /// The policy in force, without the sites and the SKUs' own figures, which live beside the stock.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub struct Policy {
+            /// The version of the rules.
+            pub rules: u32,
+            $($(#[$doc])* pub $figure: i64,)*
+        }
+
+        impl Default for Policy {
+            fn default() -> Self {
+                Self { rules: RULES_FIRST, $($figure: $default,)* }
+            }
+        }
+
+        impl Policy {
+            /// How many figures there are.
+            pub const FIGURES: usize = [$(stringify!($figure)),*].len();
+
+            /// The figures, in order.
+            #[must_use]
+            pub const fn figures(&self) -> [i64; Self::FIGURES] {
+                [$(self.$figure),*]
+            }
+
+            /// The policy of these rules and figures, in order.
+            #[must_use]
+            pub const fn of_figures(rules: u32, figures: [i64; Self::FIGURES]) -> Self {
+                let [$($figure),*] = figures;
+                Self { rules, $($figure,)* }
+            }
+
+            /// Takes a change over.
+            pub fn change(&mut self, change: &PolicyChange<'_>) {
+                self.rules = change.rules.unwrap_or(self.rules);
+                $(self.$figure = change.$figure.unwrap_or(self.$figure);)*
+            }
+        }
+
+        impl From<&Policy> for PolicyChange<'static> {
+            /// The change that sets every figure.
+            fn from(policy: &Policy) -> Self {
+                Self { rules: Some(policy.rules), $($figure: Some(policy.$figure),)* ..Self::default() }
+            }
+        }
+
+        impl PolicyChange<'_> {
+            /// Every figure that it names, with its name and its bounds.
+            pub fn figures(&self) -> impl Iterator<Item = (&'static str, i64, std::ops::RangeInclusive<i64>)> {
+                [$((stringify!($figure), self.$figure, $least..=$most)),*]
+                    .into_iter()
+                    .filter_map(|(name, value, bounds)| Some((name, value?, bounds)))
+            }
+        }
+    };
 }
 
-/// Stock of one SKU that is never promised.
+figures! {
+    /// How long an unpaid confirmed order holds its stock, in milliseconds of log time, where it does not say so itself; 0 for
+    /// ever. Applies to orders confirmed from here on.
+    pay_within_ms = 0, 0, WINDOW_MS_MAX;
+    /// The longest hold that an order may ask for, in milliseconds.
+    hold_ms_max = WINDOW_MS_MAX, 1, WINDOW_MS_MAX;
+    /// How long an order may wait for stock, in milliseconds of log time, where it does not say so itself; 0 for ever. Applies to
+    /// orders placed from here on.
+    wait_within_ms = 0, 0, WINDOW_MS_MAX;
+    /// The longest wait that an order may ask for, in milliseconds.
+    wait_ms_max = WINDOW_MS_MAX, 1, WINDOW_MS_MAX;
+    /// The most lines a command may have.
+    lines_max = 2_000, 1, LINES_LIMIT_MAX;
+    /// The most units of one SKU a command may name, after summing.
+    quantity_max = QUANTITY_LIMIT_MAX, 1, QUANTITY_LIMIT_MAX;
+    /// The most open orders (waiting or reserved); a place beyond is answered `busy`.
+    open_orders_max = 20_000_000, 1, ENTRIES_MAX;
+    /// The most lines of open orders; a place or an amendment beyond is answered `busy`.
+    open_lines_max = 60_000_000, 1, ENTRIES_MAX;
+    /// The most units that a waiting order claims; one that wants more claims none. Applies to orders parked from here on.
+    claim_units_max = 100, 0, CLAIM_UNITS_LIMIT_MAX;
+    /// The most waiting orders; one beyond is refused `waiting_full`.
+    waiting_orders_max = 2_000_000, 0, ENTRIES_MAX;
+    /// The most units of one SKU at one site that orders wait for; beyond it is `waiting_full`.
+    waiting_units_max = 10_000_000, 0, STOCK_MAX;
+    /// The most settled orders (all shipped, so that they can be delivered and returned).
+    settled_orders_max = 5_000_000, 0, ENTRIES_MAX;
+    /// How long a settled order is kept since its last change, in milliseconds of log time.
+    settled_window_ms = 30 * DAY_MS, 0, WINDOW_MS_MAX;
+    /// The most closed orders that are remembered.
+    closed_orders_max = 10_000_000, 0, ENTRIES_MAX;
+    /// How long a closed order is remembered, in milliseconds of log time.
+    closed_window_ms = 7 * DAY_MS, 0, WINDOW_MS_MAX;
+    /// The most refused orders that are remembered.
+    refused_orders_max = 5_000_000, 0, ENTRIES_MAX;
+    /// How long a refused order is remembered, in milliseconds of log time.
+    refused_window_ms = DAY_MS, 0, WINDOW_MS_MAX;
+    /// The most ids that are remembered of each kind that belongs to no order: receipts, counts, adjustments, transfers.
+    facts_max = 2_000_000, 0, ENTRIES_MAX;
+    /// How long such an id is remembered, in milliseconds of log time.
+    facts_window_ms = 30 * DAY_MS, 0, WINDOW_MS_MAX;
+    /// The most ids of payments, shipments, returns and the like that are kept with their orders, all together; a command with
+    /// one more is answered `busy`.
+    order_facts_max = 60_000_000, 0, ENTRIES_MAX;
+    /// The most SKUs, summed over the shard's sites.
+    skus_max = 2_000_000, 1, SKUS_LIMIT_MAX;
+    /// How long a SKU is known that has no stock and that nothing names, in milliseconds of log time; 0 for ever.
+    skus_window_ms = 0, 0, WINDOW_MS_MAX;
+    /// Stock that is never promised, where a SKU has no figure of its own.
+    safety_stock = 0, 0, QUANTITY_LIMIT_MAX;
+}
+
+/// A figure of one SKU's own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 #[serde(deny_unknown_fields)]
-pub struct SafetyStock<'a> {
+pub struct OwnFigure<'a> {
     /// Where; default `main`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<Text<'a>>,
     /// Which SKU. It must be known there.
     #[serde(borrow)]
     pub sku: Text<'a>,
-    /// How many; absent for the shard's own `safety_stock` again.
+    /// How many; absent for none of its own again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantity: Option<i64>,
-}
-
-/// The policy in force, without the sites and the SKUs' own safety stock, which live beside the stock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Policy {
-    /// See [`PolicyChange::rules`].
-    pub rules: u32,
-    /// See [`PolicyChange::pay_within_ms`].
-    pub pay_within_ms: i64,
-    /// See [`PolicyChange::lines_max`].
-    pub lines_max: i64,
-    /// See [`PolicyChange::quantity_max`].
-    pub quantity_max: i64,
-    /// See [`PolicyChange::open_orders_max`]. About 100 bytes each for two lines, and 8 for each line more (60 more per line
-    /// while its order waits, or its lines are not all in one stage).
-    pub open_orders_max: i64,
-    /// See [`PolicyChange::settled_orders_max`]. As much as open ones.
-    pub settled_orders_max: i64,
-    /// See [`PolicyChange::settled_window_ms`].
-    pub settled_window_ms: i64,
-    /// See [`PolicyChange::closed_orders_max`]. About 80 bytes each.
-    pub closed_orders_max: i64,
-    /// See [`PolicyChange::closed_window_ms`].
-    pub closed_window_ms: i64,
-    /// See [`PolicyChange::facts_max`]. About 150 bytes each.
-    pub facts_max: i64,
-    /// See [`PolicyChange::facts_window_ms`].
-    pub facts_window_ms: i64,
-    /// See [`PolicyChange::skus_max`]. About 150 bytes each.
-    pub skus_max: i64,
-    /// See [`PolicyChange::safety_stock`].
-    pub safety_stock: i64,
-}
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-
-impl From<&Policy> for PolicyChange<'static> {
-    /// The change that sets every field.
-    fn from(policy: &Policy) -> Self {
-        Self {
-            rules: Some(policy.rules),
-            sites: None,
-            pay_within_ms: Some(policy.pay_within_ms),
-            lines_max: Some(policy.lines_max),
-            quantity_max: Some(policy.quantity_max),
-            open_orders_max: Some(policy.open_orders_max),
-            settled_orders_max: Some(policy.settled_orders_max),
-            settled_window_ms: Some(policy.settled_window_ms),
-            closed_orders_max: Some(policy.closed_orders_max),
-            closed_window_ms: Some(policy.closed_window_ms),
-            facts_max: Some(policy.facts_max),
-            facts_window_ms: Some(policy.facts_window_ms),
-            skus_max: Some(policy.skus_max),
-            safety_stock: Some(policy.safety_stock),
-            safety_stock_of: None,
-        }
-    }
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            rules: RULES_FIRST,
-            pay_within_ms: 0,
-            lines_max: 2_000,
-            quantity_max: QUANTITY_LIMIT_MAX,
-            open_orders_max: 20_000_000,
-            settled_orders_max: 5_000_000,
-            settled_window_ms: 30 * DAY_MS,
-            closed_orders_max: 10_000_000,
-            closed_window_ms: 7 * DAY_MS,
-            facts_max: 2_000_000,
-            facts_window_ms: 30 * DAY_MS,
-            skus_max: 2_000_000,
-            safety_stock: 0,
-        }
-    }
 }

@@ -6,10 +6,10 @@
 
 use wincode::config::Configuration;
 
-use super::{Decoded, Undecodable, place};
-use crate::words::command::{COMMANDS_MAX, Command, ELEMENTS_MAX, Place};
+use super::{Decoded, Undecodable};
+use crate::words::command::{COMMANDS_MAX, Command, ELEMENTS_MAX};
 use crate::words::identity::Identity;
-use crate::words::outcome::{Decision, Outcome};
+use crate::words::outcome::{Decision, Outcome, Unreadable};
 use crate::words::policy::{PolicyChange, RULES_NEWEST};
 use crate::words::timestamp::Timestamp;
 
@@ -47,24 +47,28 @@ pub(super) struct Elements<'a> {
 
 impl<'a> Elements<'a> {
     pub(super) fn new(payload: &'a [u8]) -> Self {
-        let failed = |reason: &str| Self {
+        let failed = |code, reason: &str| Self {
             rest: &[],
             left: 0,
             single: true,
-            failed: Some(Undecodable::new(reason, payload)),
+            failed: Some(Undecodable::new(code, reason, payload)),
         };
         let Some((&version, mut rest)) = payload.split_first() else {
-            return failed("an empty payload");
+            return failed(Unreadable::EmptyPayload, "an empty payload");
         };
         if version != FRAME_VERSION {
-            return failed(&format!("frame version {version} is not known"));
+            return failed(
+                Unreadable::MalformedPayload,
+                &format!("frame version {version} is not known"),
+            );
         }
         match read_varint(&mut rest) {
-            None => failed("the frame ends within its count"),
-            Some(0) => failed("an empty frame"),
-            Some(left) if left > ELEMENTS_PER_FRAME_MAX => {
-                failed(&format!("more than {ELEMENTS_PER_FRAME_MAX} elements in a frame"))
-            }
+            None => failed(Unreadable::MalformedPayload, "the frame ends within its count"),
+            Some(0) => failed(Unreadable::EmptyPayload, "an empty frame"),
+            Some(left) if left > ELEMENTS_PER_FRAME_MAX => failed(
+                Unreadable::TooManyCommands,
+                &format!("more than {ELEMENTS_PER_FRAME_MAX} elements in a frame"),
+            ),
             Some(left) => Self { rest, left, single: left == 1, failed: None },
         }
     }
@@ -75,7 +79,7 @@ impl<'a> Elements<'a> {
 
     fn fail(&mut self, reason: &str) -> Undecodable<'a> {
         self.left = 0;
-        Undecodable::new(reason, std::mem::take(&mut self.rest))
+        Undecodable::new(Unreadable::MalformedPayload, reason, std::mem::take(&mut self.rest))
     }
 }
 
@@ -233,34 +237,20 @@ pub fn encode_command(command: &Command<'_>) -> Vec<u8> {
     wincode::config::serialize(command, writing!()).expect("memory takes whatever is written")
 }
 
-/// Reads one command, without a frame, into `decoded`, using the memory of what was there before.
-#[inline]
-pub(super) fn read_command<'a>(bytes: &'a [u8], decoded: &mut Decoded<'a>) {
-    if !matches!(decoded, Ok(Command::Place(_))) {
-        *decoded = Ok(Command::Place(Place::default()));
-    }
-    if let Ok(Command::Place(place)) = decoded
-        && place::read(bytes, place)
-    {
-        return;
-    }
-    *decoded = derived(bytes);
-}
-
-/// One command, without a frame, by the derived decoder.
-pub(super) fn derived(bytes: &[u8]) -> Decoded<'_> {
+/// One command, without a frame.
+pub(super) fn decode(bytes: &[u8]) -> Decoded<'_> {
     let command: Command<'_> = match wincode::config::deserialize_exact(bytes, reading!()) {
         Ok(command) => command,
         Err(error) => {
             return rules_beyond(bytes).map_or_else(
-                || Err(Undecodable::new(error, bytes)),
+                || Err(Undecodable::element(error, bytes)),
                 |rules| Ok(Command::Policy(PolicyChange { rules: Some(rules), ..PolicyChange::default() })),
             );
         }
     };
     // As in JSON, where the bound stands before the memory is taken; here the preallocation bound does that.
-    if command.longest_list() > ELEMENTS_MAX {
-        return Err(Undecodable::new(format_args!("more than {ELEMENTS_MAX} elements"), bytes));
+    if command.content().longest_list() > ELEMENTS_MAX {
+        return Err(Undecodable::element(format_args!("more than {ELEMENTS_MAX} elements"), bytes));
     }
     Ok(command)
 }
@@ -287,30 +277,13 @@ pub fn encode_outcome(
 ) -> usize {
     write_element(bytes, |bytes| {
         // A struct's fields follow each other; so written, nothing has to be moved into one first.
-        match decision {
-            Decision::Confirmed { order_id, pay_by: None, shortages, released: false, repeat: None }
-                if shortages.is_empty() =>
-            {
-                write_confirmed(bytes, order_id);
-            }
-            _ => wincode::config::serialize_into(&mut *bytes, decision, writing!())
-                .expect("memory takes whatever is written"),
-        }
+        wincode::config::serialize_into(&mut *bytes, decision, writing!())
+            .expect("memory takes whatever is written");
         write_varint(bytes, identity.sequence);
         write_varint(bytes, identity.index.into());
         write_varint(bytes, identity.place.into());
         write_varint(bytes, zigzag(at.millis()));
     })
-}
-
-/// The commonest outcome, written by hand; a test holds it against the derived way.
-fn write_confirmed(bytes: &mut Vec<u8>, order_id: &str) {
-    const TAG_CONFIRMED: u8 = 0;
-    bytes.push(TAG_CONFIRMED);
-    write_varint(bytes, order_id.len() as u64);
-    bytes.extend_from_slice(order_id.as_bytes());
-    // No time to pay by, no shortages, not released, no repeat.
-    bytes.extend_from_slice(&[0; 4]);
 }
 
 /// 0, -1, 1, -2, … as 0, 1, 2, 3, …
@@ -320,5 +293,5 @@ pub(crate) const fn zigzag(value: i64) -> u64 {
 
 /// Reads one outcome in bincode's format, without a frame.
 pub fn decode_outcome(bytes: &[u8]) -> Result<Outcome<'_>, Undecodable<'_>> {
-    wincode::config::deserialize_exact(bytes, reading!()).map_err(|error| Undecodable::new(error, bytes))
+    wincode::config::deserialize_exact(bytes, reading!()).map_err(|error| Undecodable::element(error, bytes))
 }

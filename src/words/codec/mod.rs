@@ -6,10 +6,10 @@
 
 mod frame;
 mod json;
-mod place;
 
-use super::command::{Command, Tick};
-use super::outcome::Outcome;
+use super::command::Command;
+use super::outcome::{Outcome, Unreadable};
+use super::timestamp::Timestamp;
 
 pub use frame::{FRAME_VERSION, FrameWriter, decode_outcome, encode_command, encode_outcome};
 pub(crate) use frame::{read_varint, write_varint, zigzag};
@@ -55,10 +55,15 @@ impl Format {
     }
 }
 
+/// The longest payload that is read, in bytes: what one message may cost is bounded by it.
+pub const PAYLOAD_BYTES_MAX: usize = 4 << 20;
+
 /// Bytes that are no command: what is wrong with them, and which bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undecodable<'a> {
-    /// What is wrong, for a person; bounded in length.
+    /// What is wrong, as a stable code: the same for every binary.
+    pub code: Unreadable,
+    /// What is wrong, for a person; bounded in length. Another binary may say it otherwise.
     pub reason: String,
     /// The bytes in question.
     pub bytes: &'a [u8],
@@ -68,7 +73,7 @@ pub struct Undecodable<'a> {
 const REASON_BYTES_MAX: usize = 200;
 
 impl<'a> Undecodable<'a> {
-    fn new(reason: impl std::fmt::Display, bytes: &'a [u8]) -> Self {
+    fn new(code: Unreadable, reason: impl std::fmt::Display, bytes: &'a [u8]) -> Self {
         let mut reason = reason.to_string();
         if reason.len() > REASON_BYTES_MAX {
             let mut end = REASON_BYTES_MAX;
@@ -78,59 +83,97 @@ impl<'a> Undecodable<'a> {
             reason.truncate(end);
             reason.push('…');
         }
-        Self { reason, bytes }
+        Self { code, reason, bytes }
+    }
+
+    /// One element that is no command.
+    fn element(reason: impl std::fmt::Display, bytes: &'a [u8]) -> Self {
+        Self::new(Unreadable::NotACommand, reason, bytes)
     }
 }
 
 /// What stands at one index of a payload.
 pub type Decoded<'a> = Result<Command<'a>, Undecodable<'a>>;
 
-/// The commands of a payload, in order; at least one element.
+/// A `place` as most of them are: for the default site, all or nothing, one line or two, each with a quantity that any policy
+/// could allow; what nobody decides by has been checked already. Its texts are ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain<'a> {
+    /// The order's id.
+    pub order_id: &'a str,
+    /// The first SKU, and how many.
+    pub first: (&'a str, u32),
+    /// The second one, if there is one.
+    pub second: Option<(&'a str, u32)>,
+    /// When it was submitted; a valid time.
+    pub submitted_at: Option<Timestamp>,
+    /// What it is worth: minor units within their bounds, and three capital letters.
+    pub value: Option<(i64, [u8; 3])>,
+}
+
+/// One element of a payload, read as far as its reader needs it.
+#[derive(Clone, Debug)]
+pub enum Element<'a> {
+    /// A plain `place`.
+    Plain(Plain<'a>),
+    /// Anything else.
+    Other(Decoded<'a>),
+}
+
+/// The commands of a payload, in order; at least one element. A command that is newer than `rules` is none.
 ///
 /// `format` is none where the message's `Content-Type` is not one that Weir knows.
 #[must_use]
-pub fn commands(format: Option<Format>, payload: &[u8]) -> Commands<'_> {
-    Commands(match format {
+pub fn commands(format: Option<Format>, payload: &[u8], rules: u32) -> Commands<'_> {
+    let failed = |code, reason: &str| Inner::Failed(Some(Undecodable::new(code, reason, payload)));
+    let inner = match format {
+        _ if payload.len() > PAYLOAD_BYTES_MAX => failed(Unreadable::PayloadTooLarge, "longer than 4 MiB"),
         Some(Format::Json) => Inner::Json(json::Elements::new(payload)),
         Some(Format::Bincode) => Inner::Frame(frame::Elements::new(payload)),
-        None => Inner::Json(json::Elements::failed(Undecodable::new("unknown Content-Type", payload))),
-    })
+        None => failed(Unreadable::UnknownContentType, "unknown Content-Type"),
+    };
+    Commands { inner, rules }
 }
 
 /// See [`commands`].
-pub struct Commands<'a>(Inner<'a>);
+pub struct Commands<'a> {
+    inner: Inner<'a>,
+    rules: u32,
+}
 
 enum Inner<'a> {
     Json(json::Elements<'a>),
     Frame(frame::Elements<'a>),
+    Failed(Option<Undecodable<'a>>),
 }
 
 impl<'a> Iterator for Commands<'a> {
     type Item = Decoded<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut decoded = Ok(Command::Tick(Tick {}));
-        self.read(&mut decoded).then_some(decoded)
+        let (element, decode): (_, fn(&'a [u8]) -> Decoded<'a>) = match &mut self.inner {
+            Inner::Json(elements) => (elements.next()?, json::decode),
+            Inner::Frame(elements) => (elements.next()?, frame::decode),
+            Inner::Failed(failed) => (Err(failed.take()?), frame::decode),
+        };
+        Some(element.and_then(|bytes| self.known(decode(bytes), bytes)))
     }
 }
 
 impl<'a> Commands<'a> {
-    /// Reads the next command into `decoded`, using the memory of what was there before; false at the end.
+    /// The next element.
     #[inline]
-    pub fn read(&mut self, decoded: &mut Decoded<'a>) -> bool {
-        match &mut self.0 {
-            Inner::Json(elements) => elements.next().map(|next| *decoded = next).is_some(),
-            Inner::Frame(elements) => match elements.next() {
-                Some(Ok(element)) => {
-                    frame::read_command(element, decoded);
-                    true
-                }
-                Some(Err(undecodable)) => {
-                    *decoded = Err(undecodable);
-                    true
-                }
-                None => false,
-            },
+    pub fn next_element(&mut self) -> Option<Element<'a>> {
+        self.next().map(Element::Other)
+    }
+
+    /// What is newer than the rules in force is unreadable, as it is for a binary that does not know it.
+    fn known(&self, decoded: Decoded<'a>, bytes: &'a [u8]) -> Decoded<'a> {
+        match decoded {
+            Ok(command) if command.kind().rules() > self.rules => {
+                Err(Undecodable::element("a command of newer rules", bytes))
+            }
+            decoded => decoded,
         }
     }
 
@@ -138,9 +181,10 @@ impl<'a> Commands<'a> {
     /// the first is taken.
     #[must_use]
     pub fn is_single(&self) -> bool {
-        match &self.0 {
+        match &self.inner {
             Inner::Json(elements) => elements.is_single(),
             Inner::Frame(elements) => elements.is_single(),
+            Inner::Failed(_) => true,
         }
     }
 }
