@@ -1,265 +1,275 @@
-//! The naive model's ladders of facts: paying, shipping, delivering, returning. See [`crate::model`].
+//! The judge's fulfilment: `ship`, `deliver` and `return`, which are one table.
 
-use std::collections::BTreeMap;
+use weir::words::command::{CommandKind, Deliver, Line, Return, Ship};
+use weir::words::outcome::{Decision, Mark, Reason};
 
-use weir::words::command::{Deliver, Line, Pay, PayFailed, Return, Ship};
-use weir::words::outcome::{Decision, Mark, Reason, State};
+use crate::model::{Answer, Model, No, text};
+use crate::model_orders::{line_list, repeat, summed, totals};
+use crate::model_parts::{Column, FactContent, LEFT, OrderLine};
 
-use crate::model::{Fact, Model, Refusal, Units, told};
-use crate::model_orders::{Decided, all_of, map, marked, no, no_as, repeat, sums, take};
+/// What a fact may take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Source {
+    Units(Column),
+    /// News of units that have gone that way already: nothing moves.
+    News,
+}
+
+/// One fact's row of the table.
+struct Row {
+    to: Column,
+    /// From left to right; what stands together in one column is taken together.
+    columns: Vec<Vec<Source>>,
+    /// From which column on it takes only where nothing of the order has ever gone that way.
+    fallback: usize,
+    /// The columns of units that have gone that way.
+    gone: &'static [Column],
+}
+
+const CANCELLED: Source = Source::Units(Column::Cancelled);
+const EXPIRED: Source = Source::Units(Column::Expired);
+const WAITING: Source = Source::Units(Column::Waiting);
+const RESERVED: Source = Source::Units(Column::Reserved);
+const SHIPPED: Source = Source::Units(Column::Shipped);
+const DELIVERED: Source = Source::Units(Column::Delivered);
+
+fn row(kind: CommandKind) -> Row {
+    match kind {
+        CommandKind::Ship => Row {
+            to: Column::Shipped,
+            columns: vec![vec![RESERVED], vec![Source::News], vec![WAITING], vec![CANCELLED, EXPIRED]],
+            fallback: 2,
+            gone: &LEFT,
+        },
+        CommandKind::Deliver => Row {
+            to: Column::Delivered,
+            columns: vec![
+                vec![SHIPPED],
+                vec![Source::News],
+                vec![RESERVED],
+                vec![WAITING],
+                vec![CANCELLED, EXPIRED],
+            ],
+            fallback: 2,
+            gone: &[Column::Delivered, Column::Returned],
+        },
+        _ => Row {
+            to: Column::Returned,
+            columns: vec![vec![DELIVERED, SHIPPED], vec![RESERVED], vec![WAITING], vec![CANCELLED, EXPIRED]],
+            fallback: 1,
+            gone: &[Column::Returned],
+        },
+    }
+}
+
+/// How it contradicts the books that a fact takes from there.
+fn marks_of(to: Column, source: Source) -> Vec<Mark> {
+    let mut marks = match source {
+        Source::News => vec![Mark::OutOfOrder],
+        WAITING => vec![Mark::WasWaiting],
+        CANCELLED | EXPIRED => vec![Mark::WasCancelled],
+        Source::Units(_) => vec![],
+    };
+    if to != Column::Shipped && [RESERVED, WAITING, CANCELLED, EXPIRED].contains(&source) {
+        marks.push(Mark::WasNotShipped);
+    }
+    marks
+}
+
+/// What a fact took.
+struct Took {
+    lines: Vec<Line<'static>>,
+    marks: Vec<Mark>,
+}
+
+/// What of a return goes back on the shelf.
+enum Restock {
+    All(bool),
+    /// So many of each SKU.
+    Of(Vec<(String, i64)>),
+}
 
 impl Model {
-    /// The sequence at which the same fact was told before.
-    pub(crate) fn before(&self, kind: &str, id: &str, content: &str) -> Result<Option<u64>, Refusal> {
-        match self.facts.iter().find(|fact| fact.kind == kind && fact.id == id) {
-            None => Ok(None),
-            Some(fact) if fact.content == content => Ok(Some(fact.first_sequence)),
-            Some(_) => no(Reason::IdConflict),
+    pub(crate) fn ship(&mut self, ship: &Ship<'_>) -> Answer {
+        let (kind, id) = (CommandKind::Ship, ship.shipment_id.as_deref());
+        let at = self.kept(&ship.order_id)?;
+        let named = ship.lines.as_deref().map(line_list);
+        let content = FactContent::Lines(named.as_deref().map(totals));
+        let order_id = text(&ship.order_id);
+        let shipment_id = id.map(text);
+        if let Some(first) = self.noted(at, kind, id, &content)? {
+            let (lines, marks, state) = (vec![], vec![], self.orders[at].state());
+            let repeat = Some(repeat(first.first_sequence, None));
+            return Ok(Decision::Shipped { order_id, shipment_id, lines, marks, state, repeat });
         }
+        let Took { lines, marks } = self.take(at, kind, named.as_deref(), &Restock::All(false))?;
+        self.note(at, kind, id, content, false);
+        let state = self.orders[at].state();
+        Ok(Decision::Shipped { order_id, shipment_id, lines, marks, state, repeat: None })
     }
 
-    pub(crate) fn remember(&mut self, kind: &'static str, id: &str, content: String) {
-        let (first_sequence, at) = (self.sequence, self.now);
-        self.facts.push(Fact { kind, id: id.to_owned(), content, first_sequence, at });
+    pub(crate) fn deliver(&mut self, deliver: &Deliver<'_>) -> Answer {
+        let (kind, id) = (CommandKind::Deliver, deliver.shipment_id.as_deref());
+        let at = self.kept(&deliver.order_id)?;
+        let named = deliver.lines.as_deref().map(line_list);
+        let content = FactContent::Lines(named.as_deref().map(totals));
+        let order_id = text(&deliver.order_id);
+        let shipment_id = id.map(text);
+        if let Some(first) = self.noted(at, kind, id, &content)? {
+            let (lines, marks, state) = (vec![], vec![], self.orders[at].state());
+            let repeat = Some(repeat(first.first_sequence, None));
+            return Ok(Decision::Delivered { order_id, shipment_id, lines, marks, state, repeat });
+        }
+        let Took { lines, marks } = self.take(at, kind, named.as_deref(), &Restock::All(false))?;
+        self.note(at, kind, id, content, false);
+        let state = self.orders[at].state();
+        Ok(Decision::Delivered { order_id, shipment_id, lines, marks, state, repeat: None })
     }
 
-    fn state_of(&self, id: &str) -> Option<State> {
-        self.find(id).map(|index| self.orders[index].state())
-    }
-
-    pub(crate) fn pay(&mut self, it: &Pay<'_>) -> Decided {
-        let order_id = it.order_id.to_string();
-        if let Some(attempt) = &it.attempt_id
-            && let Some(first) = self.before("payment", attempt, &order_id)?
-        {
-            let state = self.state_of(&order_id).unwrap_or(State::Paid);
-            let repeat = repeat(first, None);
-            return Ok(Decision::Paid { order_id: order_id.into(), marks: vec![], state, repeat });
-        }
-        let index = self.kept(&order_id)?;
-        let order = &mut self.orders[index];
-        match order.state() {
-            State::Cancelled => return no_as(Reason::AlreadyCancelled, order),
-            State::Expired => return no_as(Reason::OrderExpired, order),
-            _ if order.paid => return no_as(Reason::AlreadyPaid, order),
-            _ => {}
-        }
-        order.paid = true;
-        order.pay_by = None;
-        let marks = if order.expired { vec![Mark::WasCancelled] } else { vec![] };
-        let state = order.state();
-        if let Some(attempt) = &it.attempt_id {
-            self.remember("payment", attempt, order_id.clone());
-        }
-        Ok(Decision::Paid { order_id: order_id.into(), marks, state, repeat: None })
-    }
-
-    pub(crate) fn pay_failed(&mut self, it: &PayFailed<'_>) -> Decided {
-        let order_id = it.order_id.to_string();
-        let first = self.before("failed", &it.attempt_id, &order_id)?;
-        if first.is_none() {
-            self.kept(&order_id)?;
-            self.remember("failed", &it.attempt_id, order_id.clone());
-        }
-        Ok(Decision::PaymentFailed {
-            repeat: first.and_then(|first| repeat(first, self.state_of(&order_id))),
-            order_id: order_id.into(),
-            attempt_id: it.attempt_id.to_string().into(),
-        })
-    }
-
-    /// Goods leave: out of what is reserved, then out of what waits, then out of what was cancelled.
-    fn leave(&mut self, index: usize, leaving: &[i64], marks: &mut Vec<Mark>) {
-        let site = self.orders[index].site.clone();
-        let before = self.available_of(index);
-        for (line, &units) in leaving.iter().enumerate() {
-            let it = &mut self.orders[index].lines[line];
-            let sku = it.sku.clone();
-            let reserved = take(&mut it.reserved, units);
-            let waiting = take(&mut it.waiting, units - reserved);
-            let cancelled = take(&mut it.cancelled, units - reserved - waiting);
-            assert_eq!(reserved + waiting + cancelled, units);
-            let item = self.item(&site, &sku).unwrap();
-            item.on_hand -= units;
-            item.shipped += units;
-            let below = item.on_hand < 0;
-            let all = [
-                (Mark::WasWaiting, waiting > 0),
-                (Mark::WasCancelled, cancelled > 0),
-                (Mark::BelowZero, below && units > 0),
-            ];
-            marks.extend(all.into_iter().filter(|(_, applies)| *applies).map(|(mark, _)| mark));
-        }
-        self.changed(index);
-        self.park_anew(index);
-        self.all_lowered(index, &before);
-    }
-
-    fn fact_content(id: &str, lines: Option<&[Line<'_>]>) -> Result<String, Refusal> {
-        let lines = lines.map(|lines| sums(lines, 1)).transpose()?;
-        Ok(format!("{id:?} {:?}", lines.map(|sums| map(&sums))))
-    }
-
-    pub(crate) fn ship(&mut self, it: &Ship<'_>) -> Decided {
-        let order_id = it.order_id.to_string();
-        let content = Self::fact_content(&order_id, it.lines.as_deref())?;
-        if let Some(id) = &it.shipment_id
-            && let Some(first) = self.before("shipment", id, &content)?
-        {
-            let state = self.state_of(&order_id).unwrap_or(State::Shipped);
-            let (order_id, repeat) = (order_id.into(), repeat(first, None));
-            return Ok(Decision::Shipped { order_id, lines: vec![], marks: vec![], state, repeat });
-        }
-        let index = self.kept(&order_id)?;
-        let order = &self.orders[index];
-        let amounts = match &it.lines {
-            Some(lines) => self.amounts(index, lines)?,
-            None => all_of(order, &[|it| it.reserved + it.waiting, |it| it.ship_due, |it| it.cancelled])?,
-        };
-        let can = |it: &Units| it.reserved + it.waiting + it.ship_due + it.cancelled;
-        if order.lines.iter().zip(&amounts).any(|(line, amount)| *amount > can(line)) {
-            return no_as(Reason::ExceedsRemaining, order);
-        }
-        if let Some(id) = &it.shipment_id {
-            self.remember("shipment", id, content);
-        }
-        let (mut marks, mut leaving) = (vec![], vec![]);
-        for (line, &amount) in self.orders[index].lines.iter_mut().zip(&amounts) {
-            let fresh = amount.min(line.reserved + line.waiting);
-            let late = take(&mut line.ship_due, amount - fresh);
-            if late > 0 {
-                marks.push(Mark::OutOfOrder);
+    pub(crate) fn give_back(&mut self, back: &Return<'_>) -> Answer {
+        let (kind, id) = (CommandKind::Return, Some(&*back.return_id));
+        let at = self.kept(&back.order_id)?;
+        let named: Option<Vec<(String, i64)>> = back
+            .lines
+            .as_ref()
+            .map(|lines| lines.iter().map(|line| (line.sku.to_string(), line.quantity)).collect());
+        let by_restock = back.lines.as_ref().map(|lines| {
+            let mut by_restock = std::collections::BTreeMap::new();
+            for line in lines {
+                *by_restock.entry((line.sku.to_string(), line.restock)).or_insert(0) += line.quantity;
             }
-            line.shipped += amount - late;
-            leaving.push(amount - late);
+            by_restock
+        });
+        let content = FactContent::Return(by_restock, back.restock);
+        let (order_id, return_id) = (text(&back.order_id), text(&back.return_id));
+        if let Some(first) = self.noted(at, kind, id, &content)? {
+            let (lines, marks, state) = (vec![], vec![], self.orders[at].state());
+            let repeat = Some(repeat(first.first_sequence, None));
+            return Ok(Decision::Returned { order_id, return_id, lines, marks, state, repeat });
         }
-        self.leave(index, &leaving, &mut marks);
-        let (order, marks) = (&self.orders[index], marked(marks));
-        let (lines, state) = (told(order, &amounts), order.state());
-        Ok(Decision::Shipped { order_id: order_id.into(), lines, marks, state, repeat: None })
+        let restock = match &back.lines {
+            None => Restock::All(back.restock),
+            Some(lines) => Restock::Of(
+                lines
+                    .iter()
+                    .filter(|line| line.restock)
+                    .map(|line| (line.sku.to_string(), line.quantity))
+                    .collect(),
+            ),
+        };
+        let Took { lines, marks } = self.take(at, kind, named.as_deref(), &restock)?;
+        self.note(at, kind, id, content, false);
+        let state = self.orders[at].state();
+        Ok(Decision::Returned { order_id, return_id, lines, marks, state, repeat: None })
     }
 
-    pub(crate) fn deliver(&mut self, it: &Deliver<'_>) -> Decided {
-        let order_id = it.order_id.to_string();
-        let content = Self::fact_content(&order_id, it.lines.as_deref())?;
-        if let Some(id) = &it.shipment_id
-            && let Some(first) = self.before("delivery", id, &content)?
-        {
-            let state = self.state_of(&order_id).unwrap_or(State::Delivered);
-            let (order_id, repeat) = (order_id.into(), repeat(first, None));
-            return Ok(Decision::Delivered { order_id, lines: vec![], marks: vec![], state, repeat });
-        }
-        let index = self.kept(&order_id)?;
-        let order = &self.orders[index];
-        let amounts = match &it.lines {
-            Some(lines) => self.amounts(index, lines)?,
-            None => all_of(
-                order,
-                &[|it| it.shipped, |it| it.reserved + it.waiting, |it| it.deliver_due, |it| it.cancelled],
-            )?,
-        };
-        let can = |it: &Units| it.shipped + it.reserved + it.waiting + it.deliver_due + it.cancelled;
-        if order.lines.iter().zip(&amounts).any(|(line, amount)| *amount > can(line)) {
-            return no_as(Reason::ExceedsRemaining, order);
-        }
-        if let Some(id) = &it.shipment_id {
-            self.remember("delivery", id, content);
-        }
-        let (mut marks, mut leaving) = (vec![], vec![]);
-        for (line, &amount) in self.orders[index].lines.iter_mut().zip(&amounts) {
-            let shipped = take(&mut line.shipped, amount);
-            let fresh = (amount - shipped).min(line.reserved + line.waiting);
-            let late = take(&mut line.deliver_due, amount - shipped - fresh);
-            let left = amount - shipped - late;
-            marks.extend((late > 0).then_some(Mark::OutOfOrder));
-            marks.extend((left > 0).then_some(Mark::WasNotShipped));
-            line.delivered += shipped + left;
-            line.ship_due += left;
-            leaving.push(left);
-        }
-        self.leave(index, &leaving, &mut marks);
-        let (order, marks) = (&self.orders[index], marked(marks));
-        let (lines, state) = (told(order, &amounts), order.state());
-        Ok(Decision::Delivered { order_id: order_id.into(), lines, marks, state, repeat: None })
-    }
-
-    pub(crate) fn return_(&mut self, it: &Return<'_>) -> Decided {
-        let (order_id, return_id) = (it.order_id.to_string(), it.return_id.to_string());
-        let named = |wanted: fn(bool) -> bool| -> Vec<Line<'_>> {
-            let lines = it.lines.iter().flatten().filter(|line| wanted(line.restock));
-            lines.map(|line| Line { sku: line.sku.clone(), quantity: line.quantity }).collect()
-        };
-        let (all, restocked) = (named(|_| true), named(|restock| restock));
-        let plain = named(|restock| !restock);
-        if it.lines.is_some() {
-            sums(&all, 1)?;
-        }
-        let summed = |lines: &[Line<'_>]| sums(lines, 1).map_or_else(|_| BTreeMap::new(), |sums| map(&sums));
-        let content = match it.lines {
-            None => format!("{order_id:?} {}", it.restock),
-            Some(_) => format!("{order_id:?} {:?} {:?}", summed(&restocked), summed(&plain)),
-        };
-        if let Some(first) = self.before("return", &return_id, &content)? {
-            let state = self.state_of(&order_id).unwrap_or(State::Returned);
-            return Ok(Decision::Returned {
-                order_id: order_id.into(),
-                return_id: return_id.into(),
-                lines: vec![],
-                marks: vec![],
-                state,
-                repeat: repeat(first, None),
-            });
-        }
-        let index = self.kept(&order_id)?;
-        let order = &self.orders[index];
-        let amounts = match it.lines {
-            Some(_) => self.amounts(index, &all)?,
-            None => all_of(
-                order,
-                &[|it| it.delivered + it.shipped, |it| it.reserved + it.waiting, |it| it.cancelled],
-            )?,
-        };
-        let shelved = match it.lines {
-            Some(_) => summed(&restocked),
-            None if it.restock => {
-                order.lines.iter().map(|line| line.sku.clone()).zip(amounts.iter().copied()).collect()
+    /// Takes what a fact names, or all of the first column that has any.
+    fn take(
+        &mut self,
+        at: usize,
+        kind: CommandKind,
+        named: Option<&[(String, i64)]>,
+        restock: &Restock,
+    ) -> Result<Took, No> {
+        let row = row(kind);
+        // What is taken: of which line, from where, how much.
+        let mut taken: Vec<(usize, Source, i64)> = vec![];
+        if let Some(named) = named {
+            self.within_limits(named)?;
+            let named = self.of_order(at, &summed(named))?;
+            for (line, quantity) in named {
+                let mut missing = quantity;
+                for source in row.columns.iter().flatten() {
+                    let some = missing.min(on(kind, &self.orders[at].lines[line], *source));
+                    taken.push((line, *source, some));
+                    missing -= some;
+                }
+                if missing > 0 {
+                    return Err(Reason::ExceedsRemaining.into());
+                }
             }
-            None => BTreeMap::new(),
-        };
-        let can = |it: &Units| it.quantity - it.returned;
-        if order.lines.iter().zip(&amounts).any(|(line, amount)| *amount > can(line)) {
-            return no_as(Reason::ExceedsRemaining, order);
-        }
-        self.remember("return", &return_id, content);
-        let (mut marks, mut leaving) = (vec![], vec![]);
-        for (line, &amount) in self.orders[index].lines.iter_mut().zip(&amounts) {
-            let delivered = take(&mut line.delivered, amount);
-            let shipped = take(&mut line.shipped, amount - delivered);
-            let left = amount - delivered - shipped;
-            marks.extend((left > 0).then_some(Mark::WasNotShipped));
-            line.returned += amount;
-            line.ship_due += left;
-            line.deliver_due += shipped + left;
-            leaving.push(left);
-        }
-        self.leave(index, &leaving, &mut marks);
-        let order = self.orders[index].clone();
-        for line in &order.lines {
-            let units = shelved.get(&line.sku).copied().unwrap_or(0);
-            if units > 0 {
-                let item = self.item(&order.site, &line.sku).unwrap();
-                item.on_hand += units;
-                item.restocked += units;
-                self.has_moved(&order.site, &line.sku);
+        } else {
+            let order = &self.orders[at];
+            let gone = row.gone.iter().any(|column| order.of(*column) > 0);
+            let columns = if gone { &row.columns[..row.fallback] } else { &row.columns[..] };
+            for column in columns {
+                for (at, line) in order.lines.iter().enumerate() {
+                    taken.extend(column.iter().map(|source| (at, *source, on(kind, line, *source))));
+                }
+                if taken.iter().any(|(_, _, quantity)| *quantity > 0) {
+                    break;
+                }
             }
         }
-        Ok(Decision::Returned {
-            order_id: order_id.into(),
-            return_id: return_id.into(),
-            lines: told(&order, &amounts),
-            marks: marked(marks),
-            state: order.state(),
-            repeat: None,
-        })
+        taken.retain(|(_, _, quantity)| *quantity > 0);
+        if taken.is_empty() {
+            return Err(Reason::NothingRemains.into());
+        }
+        Ok(self.take_all(at, kind, named.is_some(), &taken, restock))
     }
+
+    fn take_all(
+        &mut self,
+        at: usize,
+        kind: CommandKind,
+        by_lines: bool,
+        taken: &[(usize, Source, i64)],
+        restock: &Restock,
+    ) -> Took {
+        let to = row(kind).to;
+        let mut marks = vec![];
+        let mut lines: Vec<(String, i64)> = vec![];
+        let before: Vec<i64> = self.orders[at].lines.iter().map(|line| self.on_hand_of(line)).collect();
+        for &(line, source, quantity) in taken {
+            marks.extend(marks_of(to, source));
+            lines.push((self.orders[at].lines[line].sku.clone(), quantity));
+            match source {
+                Source::Units(from) => self.post(at, line, from, to, quantity),
+                Source::News if kind == CommandKind::Ship => {
+                    self.orders[at].lines[line].untold_shipped -= quantity;
+                }
+                Source::News => self.orders[at].lines[line].untold_delivered -= quantity,
+            }
+        }
+        let lines = summed(&lines);
+        let restocked = match restock {
+            Restock::All(true) => lines.clone(),
+            Restock::All(false) => vec![],
+            Restock::Of(some) => some.clone(),
+        };
+        for (sku, quantity) in restocked {
+            let line = self.orders[at].line(&sku).expect("it was taken of this line");
+            let site = self.orders[at].lines[line].site.clone();
+            self.change_on_hand(&site, &sku, quantity);
+            self.shelf_mut(&site, &sku).restocked += quantity;
+        }
+        let order = &self.orders[at];
+        let mut after = order.lines.iter().map(|line| self.on_hand_of(line)).zip(before);
+        if after.any(|(after, before)| after < before && after < 0) {
+            marks.push(Mark::BelowZero);
+        }
+        marks.sort_unstable();
+        marks.dedup();
+        let all: i64 = lines.iter().map(|(_, quantity)| quantity).sum();
+        let told = by_lines || all < order.whole();
+        Took { lines: if told { as_lines(&lines) } else { vec![] }, marks }
+    }
+
+    fn on_hand_of(&self, line: &OrderLine) -> i64 {
+        self.shelf(&line.site, &line.sku).map_or(0, |stock| stock.on_hand)
+    }
+}
+
+/// How much a line has there.
+fn on(kind: CommandKind, line: &OrderLine, source: Source) -> i64 {
+    match source {
+        Source::Units(column) => line.of(column),
+        Source::News if kind == CommandKind::Ship => line.untold_shipped,
+        Source::News => line.untold_delivered,
+    }
+}
+
+/// As outcomes tell them.
+pub(crate) fn as_lines(lines: &[(String, i64)]) -> Vec<Line<'static>> {
+    lines.iter().map(|(sku, quantity)| Line { sku: text(sku), quantity: *quantity }).collect()
 }

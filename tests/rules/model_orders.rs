@@ -1,320 +1,322 @@
-//! The naive model's ladders: what a command comes to, and what commands about orders come to. See [`crate::model`].
+//! The judge's orders: `place`, `cancel`, `amend` and `review`, and what all commands about an order share: how it is
+//! found, the ids of its facts, and the lines that a command names.
 
 use std::collections::BTreeMap;
 
-use weir::words::command::{Cancel, Command, Line, OnShortage, Place};
-use weir::words::outcome::{Decision, Mark, Reason, Repeat, Shortage, State, Subject, True};
-use weir::words::policy::QUANTITY_LIMIT_MAX;
-use weir::words::text::is_id;
-use weir::words::timestamp::Timestamp;
+use weir::words::command::{Cancel, CommandKind, Line, Place, PlaceLine, Review};
+use weir::words::outcome::{Decision, Reason, Repeat, State, Subject, True};
+use weir::words::policy::SITE_DEFAULT;
 
-use crate::model::{Content, Model, Order, Phase, Refusal, Units, count, refused, told};
+use crate::model::{Answer, Model, No, text, time};
+use crate::model_facts::as_lines;
+use crate::model_parts::{
+    Amount, Column, FactContent, First, Noted, Order, Origin, PlaceContent, Remembered,
+};
 
-pub(crate) type Decided = Result<Decision<'static>, Refusal>;
+/// The most ids of facts that an order keeps.
+const ORDER_FACTS_MAX: usize = 1_000;
 
-pub(crate) fn no<T>(reason: Reason) -> Result<T, Refusal> {
-    Err(Refusal::new(reason))
+pub(crate) fn repeat(first_sequence: u64, state: Option<State>) -> Repeat {
+    Repeat { duplicate: True, first_sequence, state }
 }
 
-pub(crate) fn no_as<T>(reason: Reason, order: &Order) -> Result<T, Refusal> {
-    Err(Refusal { state: Some(order.state()), ..Refusal::new(reason) })
+pub(crate) fn line_list(lines: &[Line<'_>]) -> Vec<(String, i64)> {
+    lines.iter().map(|line| (line.sku.to_string(), line.quantity)).collect()
 }
 
-/// Sums by SKU, in the order in which SKUs are first named.
-pub(crate) fn sums(lines: &[Line<'_>], least: i64) -> Result<Vec<(String, i64)>, Refusal> {
-    let mut sums: Vec<(String, i64)> = vec![];
-    for line in lines {
-        if !is_id(&line.sku) {
-            return no(Reason::InvalidId);
-        }
-        if line.quantity < least || line.quantity > QUANTITY_LIMIT_MAX {
-            return no(Reason::InvalidQuantity);
-        }
-        match sums.iter_mut().find(|(sku, _)| *sku == line.sku) {
-            Some((_, sum)) => *sum += line.quantity,
-            None => sums.push((line.sku.to_string(), line.quantity)),
+pub(crate) fn place_line_list(lines: &[PlaceLine<'_>]) -> Vec<(String, i64)> {
+    lines.iter().map(|line| (line.sku.to_string(), line.quantity)).collect()
+}
+
+/// Each SKU once, in the order in which it was first named.
+pub(crate) fn summed(lines: &[(String, i64)]) -> Vec<(String, i64)> {
+    let mut summed: Vec<(String, i64)> = vec![];
+    for (sku, quantity) in lines {
+        match summed.iter_mut().find(|(other, _)| other == sku) {
+            Some((_, sum)) => *sum += quantity,
+            None => summed.push((sku.clone(), *quantity)),
         }
     }
-    if sums.is_empty() { no(Reason::NoLines) } else { Ok(sums) }
+    summed
 }
 
-pub(crate) fn map(sums: &[(String, i64)]) -> BTreeMap<String, i64> {
-    sums.iter().cloned().collect()
+/// The same in no order, to be compared.
+pub(crate) fn totals(lines: &[(String, i64)]) -> BTreeMap<String, i64> {
+    summed(lines).into_iter().collect()
 }
 
-pub(crate) fn take(from: &mut i64, wanted: i64) -> i64 {
-    let taken = wanted.min(*from);
-    *from -= taken;
-    taken
+fn content_of(place: &Place<'_>) -> PlaceContent {
+    let origin = match &place.sites {
+        Some(sites) => Origin::Sites(sites.iter().map(ToString::to_string).collect()),
+        None => Origin::Site(place.site.as_deref().unwrap_or(SITE_DEFAULT).to_owned()),
+    };
+    PlaceContent {
+        origin,
+        lines: totals(&place_line_list(&place.lines)),
+        on_shortage: place.on_shortage,
+        value: place.value.as_ref().map(Amount::from),
+        pay_within_ms: place.pay_within_ms,
+    }
 }
 
-/// The first of several readings of "all that remain" that gives anything.
-pub(crate) fn all_of(order: &Order, readings: &[fn(&Units) -> i64]) -> Result<Vec<i64>, Refusal> {
-    let each = readings.iter().map(|of| order.lines.iter().map(of).collect::<Vec<_>>());
-    each.into_iter()
-        .find(|amounts| amounts.iter().sum::<i64>() > 0)
-        .map_or_else(|| no_as(Reason::NothingRemains, order), Ok)
-}
-
-pub(crate) fn marked(mut marks: Vec<Mark>) -> Vec<Mark> {
-    marks.sort_unstable();
-    marks.dedup();
-    marks
+/// Why an order of which nothing waits or is reserved cannot be cancelled or amended.
+pub(crate) fn nothing_open(order: &Order) -> Reason {
+    match order.state() {
+        State::Cancelled => Reason::AlreadyCancelled,
+        State::Expired => Reason::OrderExpired,
+        _ => Reason::AlreadyShipped,
+    }
 }
 
 impl Model {
-    pub(crate) fn decide(&mut self, command: &Command<'_>) -> Option<Decision<'static>> {
-        let order = |id: &str| is_id(id).then(|| Subject::OrderId(id.to_owned().into()));
-        let (subject, decided) = match command {
-            Command::Tick(_) => return None,
-            Command::Place(it) => (order(&it.order_id), self.place(it)),
-            Command::Cancel(it) => (order(&it.order_id), self.cancel(it)),
-            Command::Review(it) => (order(&it.order_id), self.review(&it.order_id, it.score)),
-            Command::Pay(it) => (order(&it.order_id), self.pay(it)),
-            Command::PayFailed(it) => (order(&it.order_id), self.pay_failed(it)),
-            Command::Ship(it) => (order(&it.order_id), self.ship(it)),
-            Command::Deliver(it) => (order(&it.order_id), self.deliver(it)),
-            Command::Return(it) => (order(&it.order_id), self.return_(it)),
-            Command::Receive(it) => {
-                (Some(Subject::ReceiptId(it.receipt_id.to_string().into())), self.receive(it))
-            }
-            Command::Count(it) => {
-                (Some(Subject::CountId(it.count_id.to_string().into())), self.count_stock(it))
-            }
-            Command::Policy(it) => (None, self.set_policy(it)),
-        };
-        Some(decided.unwrap_or_else(|refusal| refused(command.kind(), subject, refusal)))
+    /// Where a kept order is, or why there is none to act on.
+    pub(crate) fn kept(&self, id: &str) -> Result<usize, Reason> {
+        if let Some(at) = self.orders.iter().position(|order| order.id == id) {
+            return Ok(at);
+        }
+        Err(match self.remembered(id).map(|it| it.state) {
+            None => Reason::UnknownOrder,
+            Some(State::Refused) => Reason::OrderRefused,
+            Some(State::Cancelled) => Reason::AlreadyCancelled,
+            Some(State::Expired) => Reason::OrderExpired,
+            Some(_) => Reason::OrderClosed,
+        })
     }
 
-    pub(crate) fn limits(&self, lines: usize, sums: &[(String, i64)]) -> Result<(), Refusal> {
-        if count(lines) > self.policy.lines_max {
-            return no(Reason::TooManyLines);
+    /// The fact of a kept order that came under this id before, if any; or why there can be no such fact.
+    pub(crate) fn noted(
+        &self,
+        at: usize,
+        kind: CommandKind,
+        id: Option<&str>,
+        content: &FactContent,
+    ) -> Result<Option<Noted>, Reason> {
+        let Some(id) = id else { return Ok(None) };
+        let order = &self.orders[at];
+        if let Some(noted) = order.facts.iter().find(|noted| noted.kind == kind && noted.id == id) {
+            return if noted.content == *content { Ok(Some(noted.clone())) } else { Err(Reason::IdConflict) };
         }
-        if sums.iter().any(|(_, sum)| *sum > self.policy.quantity_max) {
-            return no(Reason::InvalidQuantity);
+        if order.facts.len() >= ORDER_FACTS_MAX {
+            return Err(Reason::TooManyFacts);
+        }
+        let all: usize = self.orders.iter().map(|order| order.facts.len()).sum();
+        if i64::try_from(all).expect("few") >= self.policy.order_facts_max {
+            return Err(Reason::Busy);
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn note(
+        &mut self,
+        at: usize,
+        kind: CommandKind,
+        id: Option<&str>,
+        content: FactContent,
+        in_part: bool,
+    ) {
+        let Some(id) = id else { return };
+        let (id, first_sequence) = (id.to_owned(), self.sequence);
+        self.orders[at].facts.push(Noted { kind, id, content, first_sequence, in_part });
+    }
+
+    /// Whether policy allows so many lines and units.
+    pub(crate) fn within_limits(&self, named: &[(String, i64)]) -> Result<(), Reason> {
+        if i64::try_from(named.len()).expect("few") > self.policy.lines_max {
+            return Err(Reason::TooManyLines);
+        }
+        let most = self.policy.quantity_max;
+        if summed(named).iter().any(|(_, quantity)| quantity.abs() > most) {
+            return Err(Reason::InvalidQuantity);
         }
         Ok(())
     }
 
-    fn place(&mut self, it: &Place<'_>) -> Decided {
-        if !is_id(&it.order_id) {
-            return no(Reason::InvalidId);
+    /// The order's lines that are named (each once), none with more than its whole quantity.
+    pub(crate) fn of_order(&self, at: usize, named: &[(String, i64)]) -> Result<Vec<(usize, i64)>, Reason> {
+        let order = &self.orders[at];
+        let mut lines = vec![];
+        for (sku, quantity) in named {
+            let line = order.line(sku).ok_or(Reason::NotInOrder)?;
+            if *quantity > order.lines[line].whole() {
+                return Err(Reason::ExceedsRemaining);
+            }
+            lines.push((line, *quantity));
         }
-        let sums = sums(&it.lines, 1)?;
-        let site = it.site.as_deref().unwrap_or("main").to_owned();
-        let content: Content = (site.clone(), it.on_shortage, map(&sums));
-        if let Some(known) = self.find(&it.order_id) {
-            let known = &self.orders[known];
-            return if known.content == content {
-                Ok(again(known, &sums))
-            } else {
-                no_as(Reason::IdConflict, known)
-            };
+        Ok(lines)
+    }
+
+    pub(crate) fn place(&mut self, place: &Place<'_>) -> Answer {
+        let content = content_of(place);
+        if let Some(answer) = self.placed_before(place, &content) {
+            return answer;
         }
-        if let (Some(submitted), Some(until)) = (it.submitted_at, self.forgotten_until)
-            && submitted.millis() <= until
+        if place.submitted_at.is_some_and(|at| self.too_old.is_some_and(|too_old| at.millis() <= too_old)) {
+            return Err(Reason::TooOld.into());
+        }
+        let sites = match &content.origin {
+            Origin::Site(site) => vec![site.clone()],
+            Origin::Sites(sites) => sites.clone(),
+        };
+        if sites.iter().any(|site| !self.sites.contains(site)) {
+            return Err(Reason::UnknownSite.into());
+        }
+        if place.sites.is_some() && place.lines.len() > 2_000 {
+            return Err(Reason::TooManyLines.into());
+        }
+        let named = place_line_list(&place.lines);
+        self.within_limits(&named)?;
+        let too_long = place.pay_within_ms.is_some_and(|within| within > self.policy.hold_ms_max);
+        let latest = self.now + self.policy.wait_ms_max;
+        if too_long || place.wait_until.is_some_and(|until| until.millis() > latest) {
+            return Err(Reason::InvalidValue.into());
+        }
+        let (counts, named) = (self.counts(), summed(&named));
+        let fits = |count: usize, most: i64| i64::try_from(count).expect("few") <= most;
+        if !fits(counts.open + 1, self.policy.open_orders_max)
+            || !fits(counts.open_lines + named.len(), self.policy.open_lines_max)
         {
-            return no(Reason::TooOld);
+            return Err(Reason::Busy.into());
         }
-        if !self.sites.contains(&site) {
-            return no(Reason::UnknownSite);
-        }
-        self.limits(it.lines.len(), &sums)?;
-        if self.open_count() >= self.policy.open_orders_max {
-            return no(Reason::Busy);
-        }
-        let free: Vec<i64> = sums.iter().map(|(sku, _)| self.unclaimed(&site, sku)).collect();
-        let unknown = sums.iter().any(|(sku, _)| !self.known(&site, sku));
-        let wanted = || sums.iter().zip(&free);
-        let shortages: Vec<_> = wanted()
-            .filter(|((_, requested), free)| *free < requested)
-            .map(|((sku, requested), &available)| Shortage {
-                sku: sku.clone().into(),
-                requested: *requested,
-                available,
-            })
-            .collect();
-        let mut order = Order {
-            id: it.order_id.to_string(),
-            site,
-            content,
-            first_sequence: self.sequence,
-            refused: None,
-            waited: false,
-            phase: Phase::Kept,
-            lines: vec![],
-            paid: false,
-            expired: false,
-            pay_by: None,
-            parked: None,
-            since: self.now,
-        };
-        let order_id = order.id.clone().into();
-        let some = free.iter().any(|free| *free > 0);
-        if shortages.is_empty() || (it.on_shortage == OnShortage::Partial && some) {
-            let taken = wanted().map(|((sku, requested), free)| (sku.clone(), *requested.min(free)));
-            order.lines = taken
-                .filter(|(_, quantity)| *quantity > 0)
-                .map(|(sku, quantity)| Units { sku, quantity, reserved: quantity, ..Units::default() })
-                .collect();
-            let index = self.keep(order);
-            let before: Vec<_> = self.orders[index]
-                .lines
-                .iter()
-                .zip(self.available_of(index))
-                .map(|(line, available)| available + line.reserved)
-                .collect();
-            self.all_lowered(index, &before);
-            self.hold(index);
-            let pay_by = self.orders[index].pay_by.map(Timestamp::from_millis);
-            return Ok(Decision::Confirmed { order_id, pay_by, shortages, released: false, repeat: None });
-        }
-        if it.on_shortage == OnShortage::Backorder && !unknown {
-            order.lines = sums
-                .into_iter()
-                .map(|(sku, quantity)| Units { sku, quantity, waiting: quantity, ..Units::default() })
-                .collect();
-            order.waited = true;
-            let sku = Some(shortages[0].sku.clone());
-            order.parked = sku.as_ref().map(ToString::to_string);
-            self.keep(order);
-            return Ok(Decision::Waiting { order_id, sku, shortages, repeat: None });
-        }
-        let reason = if unknown { Reason::UnknownSku } else { Reason::InsufficientStock };
-        order.refused = Some(reason);
-        order.phase = Phase::Closed(self.now);
-        self.close_refused(order);
-        Err(Refusal { shortages, ..Refusal::new(reason) })
-    }
-
-    fn keep(&mut self, order: Order) -> usize {
-        self.orders.push(order);
-        self.orders.len() - 1
-    }
-
-    /// An order that can still be acted on.
-    pub(crate) fn kept(&self, id: &str) -> Result<usize, Refusal> {
-        let Some(index) = self.find(id) else { return no(Reason::UnknownOrder) };
-        let order = &self.orders[index];
-        match (order.phase, order.state()) {
-            (Phase::Kept, _) => Ok(index),
-            (_, State::Refused) => no_as(Reason::OrderRefused, order),
-            (_, State::Cancelled) => no_as(Reason::AlreadyCancelled, order),
-            (_, State::Expired) => no_as(Reason::OrderExpired, order),
-            _ => no_as(Reason::OrderClosed, order),
-        }
-    }
-
-    /// Line by line of the order, what a command names.
-    pub(crate) fn amounts(&self, index: usize, lines: &[Line<'_>]) -> Result<Vec<i64>, Refusal> {
-        let sums = sums(lines, 1)?;
-        self.limits(lines.len(), &sums)?;
-        let order = &self.orders[index];
-        for (sku, quantity) in &sums {
-            match order.lines.iter().find(|line| line.sku == *sku) {
-                None => return no_as(Reason::NotInOrder, order),
-                Some(line) if *quantity > line.quantity => return no_as(Reason::ExceedsRemaining, order),
-                Some(_) => {}
+        let answer = self.place_new(place, &content, &sites, &named);
+        match &answer {
+            Err(No { reason: Reason::InsufficientStock, .. }) => {
+                self.refused.push(Remembered {
+                    id: place.order_id.to_string(),
+                    content,
+                    first: First::Refused,
+                    first_sequence: self.sequence,
+                    state: State::Refused,
+                    since: self.now,
+                });
             }
+            Err(_) => return answer,
+            Ok(_) => {}
         }
-        let sums = map(&sums);
-        Ok(order.lines.iter().map(|line| sums.get(&line.sku).copied().unwrap_or(0)).collect())
+        if !self.ids.iter().any(|id| *id == place.order_id) {
+            self.ids.push(place.order_id.to_string());
+        }
+        answer
     }
 
-    fn cancel(&mut self, it: &Cancel<'_>) -> Decided {
-        let index = self.kept(&it.order_id)?;
-        let order = &self.orders[index];
-        let amounts = match &it.lines {
-            Some(lines) => self.amounts(index, lines)?,
-            None => order.lines.iter().map(|line| line.waiting + line.reserved).collect(),
+    /// The answer to a place whose id is known.
+    fn placed_before(&self, place: &Place<'_>, content: &PlaceContent) -> Option<Answer> {
+        let kept = self.orders.iter().find(|order| order.id == place.order_id);
+        let remembered = self.remembered(&place.order_id);
+        let (known, first, first_sequence, state) = match (kept, remembered) {
+            (Some(it), _) => (&it.content, it.first, it.first_sequence, it.state()),
+            (None, Some(it)) => (&it.content, it.first, it.first_sequence, it.state),
+            (None, None) => return None,
         };
-        if amounts.iter().all(|amount| *amount == 0) {
-            return match order.state() {
-                State::Cancelled => no_as(Reason::AlreadyCancelled, order),
-                State::Expired => no_as(Reason::OrderExpired, order),
-                _ => no_as(Reason::AlreadyShipped, order),
-            };
+        if known != content {
+            return Some(Err(Reason::IdConflict.into()));
         }
-        for (line, &amount) in order.lines.iter().zip(&amounts) {
-            if amount > line.waiting + line.reserved {
-                let never_cancelled = line.quantity - line.cancelled;
-                let reason = match order.state() {
-                    State::Cancelled => Reason::AlreadyCancelled,
-                    State::Expired => Reason::OrderExpired,
-                    _ if amount <= never_cancelled => Reason::AlreadyShipped,
-                    _ => Reason::ExceedsRemaining,
-                };
-                return no_as(reason, order);
-            }
-        }
-        let order = &mut self.orders[index];
-        let mut freed = vec![];
-        for (line, &amount) in order.lines.iter_mut().zip(&amounts) {
-            let waiting = take(&mut line.waiting, amount);
-            if take(&mut line.reserved, amount - waiting) > 0 {
-                freed.push(line.sku.clone());
-            }
-            line.cancelled += amount;
-        }
-        let order = self.changed(index);
-        for sku in &freed {
-            self.has_moved(&order.site, sku);
-        }
-        self.park_anew(index);
-        Ok(Decision::Cancelled {
-            order_id: order.id.clone().into(),
-            lines: told(&order, &amounts),
-            by: None,
-            reason: None,
-            state: order.state(),
-        })
+        let order_id = text(&place.order_id);
+        let as_placed = kept.filter(|order| !order.amended);
+        let shortages = as_placed.map(|order| order.shortages.clone()).unwrap_or_default();
+        let repeat = Some(repeat(first_sequence, Some(state)));
+        Some(Ok(match first {
+            First::Confirmed => Decision::Confirmed {
+                order_id,
+                pay_by: kept.and_then(|order| order.pay_by).map(time),
+                lines: as_placed.map(|order| order.site_lines(None)).unwrap_or_default(),
+                shortages,
+                released: false,
+                repeat,
+            },
+            First::Waiting => Decision::Waiting {
+                order_id,
+                sku: kept.and_then(Order::waits_for).map(text),
+                wait_until: kept.and_then(|order| order.wait_until).map(time),
+                shortages,
+                repeat,
+            },
+            First::Refused => Decision::Refused {
+                command: CommandKind::Place,
+                subject: Some(Subject::OrderId(order_id)),
+                reason: Reason::InsufficientStock,
+                detail: None,
+                shortages: vec![],
+                order_state: None,
+                repeat,
+            },
+        }))
     }
 
-    fn review(&self, id: &str, score: i64) -> Decided {
-        if !(1..=5).contains(&score) {
-            return no(Reason::InvalidValue);
+    pub(crate) fn cancel(&mut self, cancel: &Cancel<'_>) -> Answer {
+        let at = self.kept(&cancel.order_id)?;
+        let (kind, id) = (CommandKind::Cancel, cancel.cancel_id.as_deref());
+        let named = cancel.lines.as_deref().map(line_list);
+        let value = cancel.value.as_ref().map(Amount::from);
+        let content = FactContent::LinesAndValue(named.as_deref().map(totals), value.clone());
+        let (by, reason) = (cancel.by.as_deref().map(text), cancel.reason.as_deref().map(text));
+        let (order_id, cancel_id) = (text(&cancel.order_id), id.map(text));
+        if let Some(first) = self.noted(at, kind, id, &content)? {
+            let (lines, state) = (vec![], self.orders[at].state());
+            let repeat = Some(repeat(first.first_sequence, None));
+            return Ok(Decision::Cancelled { order_id, cancel_id, lines, by, reason, state, repeat });
         }
-        let Some(index) = self.find(id) else { return no(Reason::UnknownOrder) };
-        Ok(Decision::Reviewed { order_id: id.to_owned().into(), state: self.orders[index].state() })
-    }
-}
-
-/// An order's first outcome once more.
-fn again(order: &Order, wanted: &[(String, i64)]) -> Decision<'static> {
-    let order_id = order.id.clone().into();
-    let repeat = repeat(order.first_sequence, Some(order.state()));
-    let shortages = vec![];
-    let kept = order.phase == Phase::Kept;
-    if let Some(reason) = order.refused {
-        return Decision::Refused {
-            command: weir::words::command::CommandKind::Place,
-            subject: Some(Subject::OrderId(order_id)),
-            reason,
-            detail: None,
-            shortages,
-            order_state: None,
-            repeat,
+        let order = &self.orders[at];
+        let to_cancel: Vec<(usize, i64)> = if let Some(named) = &named {
+            self.within_limits(named)?;
+            let lines = self.of_order(at, &summed(named))?;
+            for &(line, quantity) in &lines {
+                let line = &order.lines[line];
+                let open = line.of(Column::Waiting) + line.of(Column::Reserved);
+                if quantity > open {
+                    return Err(match order.state() {
+                        State::Cancelled => Reason::AlreadyCancelled,
+                        State::Expired => Reason::OrderExpired,
+                        _ if quantity <= open + line.left() => Reason::AlreadyShipped,
+                        _ => Reason::ExceedsRemaining,
+                    }
+                    .into());
+                }
+            }
+            lines
+        } else {
+            if !order.is_open() {
+                return Err(nothing_open(order).into());
+            }
+            let open =
+                |line: usize| order.lines[line].of(Column::Waiting) + order.lines[line].of(Column::Reserved);
+            (0..order.lines.len()).map(|line| (line, open(line))).collect()
         };
+        let mut lines = vec![];
+        for (line, quantity) in to_cancel.into_iter().filter(|(_, quantity)| *quantity > 0) {
+            self.cancel_units(at, line, quantity);
+            lines.push((self.orders[at].lines[line].sku.clone(), quantity));
+        }
+        let order = &mut self.orders[at];
+        if value.is_some() || !order.is_gone() {
+            order.set_value(value);
+        }
+        let cancelled: i64 = lines.iter().map(|(_, quantity)| quantity).sum();
+        let told = named.is_some() || cancelled < order.whole();
+        let (lines, state) = (if told { as_lines(&lines) } else { vec![] }, order.state());
+        self.note(at, kind, id, content, false);
+        Ok(Decision::Cancelled { order_id, cancel_id, lines, by, reason, state, repeat: None })
     }
-    if order.waited {
-        let sku = order.parked.clone().map(Into::into);
-        return Decision::Waiting { order_id, sku, shortages, repeat };
-    }
-    let got = |sku: &str| order.lines.iter().find(|line| line.sku == sku).map_or(0, |line| line.quantity);
-    let shortages = wanted
-        .iter()
-        .filter(|(sku, requested)| kept && got(sku) < *requested)
-        .map(|(sku, requested)| Shortage {
-            sku: sku.clone().into(),
-            requested: *requested,
-            available: got(sku),
-        })
-        .collect();
-    let pay_by = order.pay_by.filter(|_| kept).map(Timestamp::from_millis);
-    Decision::Confirmed { order_id, pay_by, shortages, released: false, repeat }
-}
 
-#[expect(clippy::unnecessary_wraps, reason = "where it is used, none says that it is no repeat")]
-pub(crate) fn repeat(first_sequence: u64, state: Option<State>) -> Option<Repeat> {
-    Some(Repeat { duplicate: True, first_sequence, state })
+    /// Cancels so many units of a line, what waits first.
+    pub(crate) fn cancel_units(&mut self, at: usize, line: usize, quantity: i64) {
+        let waiting = quantity.min(self.orders[at].lines[line].of(Column::Waiting));
+        self.post(at, line, Column::Waiting, Column::Cancelled, waiting);
+        self.post(at, line, Column::Reserved, Column::Cancelled, quantity - waiting);
+    }
+
+    pub(crate) fn review(&mut self, review: &Review<'_>) -> Answer {
+        let (order_id, review_id) = (text(&review.order_id), review.review_id.as_deref().map(text));
+        if let Some(remembered) = self.remembered(&review.order_id) {
+            let state = remembered.state;
+            return Ok(Decision::Reviewed { order_id, review_id, state, repeat: None });
+        }
+        let at = self.kept(&review.order_id)?;
+        let (kind, id) = (CommandKind::Review, review.review_id.as_deref());
+        let (content, state) = (FactContent::Score(review.score), self.orders[at].state());
+        let repeat = self.noted(at, kind, id, &content)?.map(|first| repeat(first.first_sequence, None));
+        if repeat.is_none() {
+            self.note(at, kind, id, content, false);
+        }
+        Ok(Decision::Reviewed { order_id, review_id, state, repeat })
+    }
 }

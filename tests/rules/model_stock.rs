@@ -1,130 +1,319 @@
-//! The naive model's ladders of stock and policy. See [`crate::model`].
+//! The judge's stock: the shelves and what of them can be had, movements of an order's units, the commands `receive`,
+//! `count`, `adjust` and `transfer`, and the policy.
 
-use weir::words::command::{Count, Receive};
-use weir::words::outcome::{Adjustment, Decision, Reason};
-use weir::words::policy::{PolicyChange, STOCK_MAX};
+use std::collections::BTreeMap;
 
-use crate::model::{Model, Refusal, count};
-use crate::model_orders::{Decided, map, no, repeat, sums};
+use weir::words::command::{Adjust, CommandKind, Count, Receive, Transfer};
+use weir::words::outcome::{Adjustment, Decision, Mark, Reason, Shortage};
+use weir::words::policy::{OwnFigure, PolicyChange, SITE_DEFAULT};
+use weir::words::timestamp::Timestamp;
+
+use crate::model::{Answer, Model, No, text};
+use crate::model_orders::{line_list, repeat, summed, totals};
+use crate::model_parts::{Column, LEFT, OrderLine, Shelf, StockContent, StockFact};
 
 impl Model {
-    fn check_site(&self, site: &str, lines: usize, sums: &[(String, i64)]) -> Result<(), Refusal> {
-        if !self.sites.contains(site) {
-            return no(Reason::UnknownSite);
-        }
-        self.limits(lines, sums)?;
-        let new = sums.iter().filter(|(sku, _)| !self.known(site, sku)).count();
-        if new > 0 && count(self.stock.len() + new) > self.policy.skus_max {
-            return no(Reason::Busy);
-        }
-        Ok(())
+    pub(crate) fn shelf(&self, site: &str, sku: &str) -> Option<&Shelf> {
+        self.shelves.iter().find(|stock| stock.site == site && stock.sku == sku)
     }
 
-    pub(crate) fn receive(&mut self, it: &Receive<'_>) -> Decided {
-        let sums = sums(&it.lines, 1)?;
-        let site = it.site.as_deref().unwrap_or("main").to_owned();
-        let content = format!("{site:?} {:?}", map(&sums));
-        let first = self.before("receipt", &it.receipt_id, &content)?;
-        if first.is_none() {
-            self.check_site(&site, it.lines.len(), &sums)?;
-            self.remember("receipt", &it.receipt_id, content);
-            for (sku, quantity) in &sums {
-                let item = self.item_or_new(&site, sku);
-                assert!(item.received + quantity <= STOCK_MAX);
-                item.on_hand += quantity;
-                item.received += quantity;
-                self.has_moved(&site, sku);
-            }
-        }
-        let repeat = first.and_then(|first| repeat(first, None));
-        Ok(Decision::Received { receipt_id: it.receipt_id.to_string().into(), repeat })
+    /// A SKU at a site, which becomes known there if it is not.
+    pub(crate) fn shelf_mut(&mut self, site: &str, sku: &str) -> &mut Shelf {
+        let at = self.shelves.iter().position(|stock| stock.site == site && stock.sku == sku);
+        let at = at.unwrap_or_else(|| {
+            self.shelves.push(Shelf { site: site.to_owned(), sku: sku.to_owned(), ..Shelf::default() });
+            self.shelves.len() - 1
+        });
+        &mut self.shelves[at]
     }
 
-    pub(crate) fn count_stock(&mut self, it: &Count<'_>) -> Decided {
-        let sums = sums(&it.lines, 0)?;
-        if sums.len() < it.lines.len() {
-            return no(Reason::DuplicateSku);
-        }
-        let count_id = it.count_id.to_string().into();
-        let site = it.site.as_deref().unwrap_or("main").to_owned();
-        let content = format!("{site:?} {:?}", map(&sums));
-        if let Some(first) = self.before("count", &it.count_id, &content)? {
-            return Ok(Decision::Counted { count_id, adjustments: vec![], repeat: repeat(first, None) });
-        }
-        self.check_site(&site, it.lines.len(), &sums)?;
-        self.remember("count", &it.count_id, content);
-        let mut adjustments = vec![];
-        for (sku, after) in sums {
-            let available = self.available(&site, &sku);
-            let item = self.item_or_new(&site, &sku);
-            let before = item.on_hand;
-            item.on_hand = after;
-            item.adjusted += after - before;
-            if before != after {
-                adjustments.push(Adjustment { sku: sku.clone().into(), before, after });
-                self.has_moved(&site, &sku);
-                self.lowered(&site, &sku, available);
-                self.counted_short.push((site.clone(), sku));
-            }
-        }
-        Ok(Decision::Counted { count_id, adjustments, repeat: None })
+    pub(crate) fn safety_stock(&self, stock: &Shelf) -> i64 {
+        stock.safety_stock.unwrap_or(self.policy.safety_stock)
     }
 
-    pub(crate) fn set_policy(&mut self, it: &PolicyChange<'_>) -> Decided {
-        if let Some(sites) = &it.sites {
-            if sites.is_empty() {
-                return no(Reason::InvalidValue);
-            }
-            for site in self.sites.iter().filter(|site| !sites.iter().any(|kept| kept == *site)) {
-                let used = self.stock.iter().any(|item| item.key.0 == *site && item.on_hand != 0)
-                    || self.orders.iter().any(|order| order.site == *site && order.is_open());
-                if used {
-                    return no(Reason::SiteInUse);
-                }
-            }
-        }
-        for own in it.safety_stock_of.iter().flatten() {
-            let site = own.site.as_deref().unwrap_or("main");
-            if !self.sites.contains(site) {
-                return no(Reason::UnknownSite);
-            }
-            if !self.known(site, &own.sku) {
-                return no(Reason::UnknownSku);
-            }
-        }
-        let policy = &mut self.policy;
-        for (field, value) in [
-            (&mut policy.pay_within_ms, it.pay_within_ms),
-            (&mut policy.lines_max, it.lines_max),
-            (&mut policy.quantity_max, it.quantity_max),
-            (&mut policy.open_orders_max, it.open_orders_max),
-            (&mut policy.settled_orders_max, it.settled_orders_max),
-            (&mut policy.settled_window_ms, it.settled_window_ms),
-            (&mut policy.closed_orders_max, it.closed_orders_max),
-            (&mut policy.closed_window_ms, it.closed_window_ms),
-            (&mut policy.facts_max, it.facts_max),
-            (&mut policy.facts_window_ms, it.facts_window_ms),
-            (&mut policy.skus_max, it.skus_max),
-            (&mut policy.safety_stock, it.safety_stock),
-        ] {
-            *field = value.unwrap_or(*field);
-        }
-        if let Some(sites) = &it.sites {
-            self.sites = sites.iter().map(ToString::to_string).collect();
-        }
-        let all: Vec<_> = self.stock.iter().map(|item| item.key.clone()).collect();
-        if it.safety_stock.is_some() {
-            for (site, sku) in &all {
-                self.has_moved(site, sku);
-            }
-        }
-        for own in it.safety_stock_of.iter().flatten() {
-            let site = own.site.as_deref().unwrap_or("main").to_owned();
-            let available = self.available(&site, &own.sku);
-            self.item(&site, &own.sku).unwrap().safety = own.quantity;
-            self.has_moved(&site, &own.sku);
-            self.lowered(&site, &own.sku, available);
-        }
-        Ok(Decision::PolicyApplied { rules: 1 })
+    /// The units of a SKU at a site that orders have reserved.
+    pub(crate) fn reserved(&self, site: &str, sku: &str) -> i64 {
+        let lines = self.orders.iter().flat_map(|order| &order.lines);
+        let there = lines.filter(|line| line.site == site && line.sku == sku);
+        there.map(|line| line.of(Column::Reserved)).sum()
     }
+
+    /// How much of a SKU there is to be had, claimed or not; none where the site does not know it.
+    pub(crate) fn unreserved(&self, site: &str, sku: &str) -> Option<i64> {
+        let stock = self.shelf(site, sku)?;
+        let allowance = stock.allowance.unwrap_or(0);
+        Some(stock.on_hand - self.reserved(site, sku) - self.safety_stock(stock) + allowance)
+    }
+
+    /// How much a new order may have of a SKU: it counts as placed last.
+    pub(crate) fn available(&self, site: &str, sku: &str) -> Option<i64> {
+        Some(self.unreserved(site, sku)? - self.claims(site, sku, None))
+    }
+
+    pub(crate) fn touch(&mut self, site: &str, sku: &str) {
+        let touched = (site.to_owned(), sku.to_owned());
+        if !self.touched.contains(&touched) {
+            self.touched.push(touched);
+        }
+    }
+
+    /// What is on hand changes by so much.
+    pub(crate) fn change_on_hand(&mut self, site: &str, sku: &str, by: i64) {
+        self.touch(site, sku);
+        let now = self.now;
+        let stock = self.shelf_mut(site, sku);
+        stock.on_hand += by;
+        stock.changed_at = Some(now);
+    }
+
+    /// Moves units of an order's line from one column to another, and off the shelf where they leave the site.
+    pub(crate) fn post(&mut self, at: usize, line: usize, from: Column, to: Column, quantity: i64) {
+        if quantity == 0 {
+            return;
+        }
+        let order = &mut self.orders[at];
+        if [from, to].contains(&Column::Waiting) && order.parked.is_some_and(|(parked, _)| parked == line) {
+            order.park_anew = true;
+        }
+        let id = order.id.clone();
+        let line = &mut order.lines[line];
+        *line.units.entry(from).or_insert(0) -= quantity;
+        *line.units.entry(to).or_insert(0) += quantity;
+        let leaves = LEFT.contains(&to) && !LEFT.contains(&from);
+        if leaves && to != Column::Shipped {
+            line.untold_shipped += quantity;
+        }
+        if to == Column::Returned && from != Column::Delivered {
+            line.untold_delivered += quantity;
+        }
+        let (site, sku) = (line.site.clone(), line.sku.clone());
+        if leaves {
+            self.change_on_hand(&site, &sku, -quantity);
+            self.shelf_mut(&site, &sku).shipped += quantity;
+        }
+        self.touch(&site, &sku);
+        self.changed.push(id);
+    }
+
+    /// Adds units to an order.
+    pub(crate) fn add_units(&mut self, at: usize, site: &str, sku: &str, to: Column, quantity: i64) {
+        let order = &mut self.orders[at];
+        let line = order.line(sku).unwrap_or_else(|| {
+            order.lines.push(OrderLine::new(sku, site));
+            order.lines.len() - 1
+        });
+        *order.lines[line].units.entry(to).or_insert(0) += quantity;
+        self.changed.push(order.id.clone());
+        self.touch(site, sku);
+    }
+
+    /// The sequence under which a fact of stock came before, if it did; or why there can be no such fact.
+    fn fact_before(
+        &self,
+        kind: CommandKind,
+        id: &str,
+        content: &StockContent,
+    ) -> Result<Option<u64>, Reason> {
+        match self.stock_facts.iter().find(|fact| fact.kind == kind && fact.id == id) {
+            None => Ok(None),
+            Some(fact) if fact.content == *content => Ok(Some(fact.first_sequence)),
+            Some(_) => Err(Reason::IdConflict),
+        }
+    }
+
+    fn remember_fact(&mut self, kind: CommandKind, id: &str, content: StockContent) {
+        let (first_sequence, at) = (self.sequence, self.now);
+        self.stock_facts.push(StockFact { kind, id: id.to_owned(), content, first_sequence, at });
+    }
+
+    fn check_sites(&self, sites: &[&str]) -> Result<(), Reason> {
+        let known = sites.iter().all(|site| self.sites.iter().any(|it| it == site));
+        if known { Ok(()) } else { Err(Reason::UnknownSite) }
+    }
+
+    /// Whether there is room for the SKUs that would become known.
+    fn room_for_skus(&self, site: &str, named: &[(String, i64)]) -> Result<(), Reason> {
+        let added = named.iter().filter(|(sku, _)| self.shelf(site, sku).is_none()).count();
+        let all = i64::try_from(self.shelves.len() + added).expect("few");
+        if added > 0 && all > self.policy.skus_max { Err(Reason::Busy) } else { Ok(()) }
+    }
+
+    pub(crate) fn receive(&mut self, receive: &Receive<'_>) -> Answer {
+        let (kind, id) = (CommandKind::Receive, &*receive.receipt_id);
+        let site = receive.site.as_deref().unwrap_or(SITE_DEFAULT).to_owned();
+        let named = line_list(&receive.lines);
+        let content = content_of(&[&site], &named);
+        let receipt_id = text(id);
+        if let Some(first) = self.fact_before(kind, id, &content)? {
+            return Ok(Decision::Received { receipt_id, repeat: Some(repeat(first, None)) });
+        }
+        self.check_sites(&[&site])?;
+        self.within_limits(&named)?;
+        let named = summed(&named);
+        self.room_for_skus(&site, &named)?;
+        for (sku, quantity) in &named {
+            self.change_on_hand(&site, sku, *quantity);
+            self.shelf_mut(&site, sku).received += quantity;
+        }
+        self.remember_fact(kind, id, content);
+        Ok(Decision::Received { receipt_id, repeat: None })
+    }
+
+    /// The books are changed by so much: what they say then, unless nothing changes.
+    fn correct(&mut self, site: &str, sku: &str, by: i64) -> Option<Adjustment<'static>> {
+        let stock = self.shelf_mut(site, sku);
+        if by == 0 {
+            return None;
+        }
+        stock.adjusted += by;
+        let before = stock.on_hand;
+        self.change_on_hand(site, sku, by);
+        Some(Adjustment { sku: text(sku), before, after: before + by })
+    }
+
+    pub(crate) fn count(&mut self, count: &Count<'_>) -> Answer {
+        let (kind, id) = (CommandKind::Count, &*count.count_id);
+        let site = count.site.as_deref().unwrap_or(SITE_DEFAULT).to_owned();
+        let expected = count.lines.iter().map(|line| (line.sku.to_string(), (line.quantity, line.expected)));
+        let content = (vec![site.clone()], expected.collect());
+        let count_id = text(id);
+        let (mut adjustments, mut stale, mut marks) = (vec![], vec![], vec![]);
+        if let Some(first) = self.fact_before(kind, id, &content)? {
+            let repeat = Some(repeat(first, None));
+            return Ok(Decision::Counted { count_id, adjustments, stale, marks, repeat });
+        }
+        let named: Vec<(String, i64)> =
+            count.lines.iter().map(|line| (line.sku.to_string(), line.quantity)).collect();
+        self.check_sites(&[&site])?;
+        self.within_limits(&named)?;
+        self.room_for_skus(&site, &named)?;
+        for line in &count.lines {
+            let stock = self.shelf_mut(&site, &line.sku);
+            let by = line.quantity - line.expected.unwrap_or(stock.on_hand);
+            let occurred_at = count.occurred_at.map(Timestamp::millis);
+            let is_late = occurred_at.is_some_and(|at| stock.changed_at.is_some_and(|changed| at < changed));
+            if line.expected.is_none() && is_late {
+                stale.push(text(&line.sku));
+            } else {
+                adjustments.extend(self.correct(&site, &line.sku, by));
+            }
+        }
+        marks.extend(below_zero(&adjustments));
+        if !stale.is_empty() {
+            marks.push(Mark::Stale);
+        }
+        self.remember_fact(kind, id, content);
+        Ok(Decision::Counted { count_id, adjustments, stale, marks, repeat: None })
+    }
+
+    pub(crate) fn adjust(&mut self, adjust: &Adjust<'_>) -> Answer {
+        let (kind, id) = (CommandKind::Adjust, &*adjust.adjustment_id);
+        let site = adjust.site.as_deref().unwrap_or(SITE_DEFAULT).to_owned();
+        let named = line_list(&adjust.lines);
+        let content = content_of(&[&site], &named);
+        let adjustment_id = text(id);
+        let (mut adjustments, mut marks) = (vec![], vec![]);
+        if let Some(first) = self.fact_before(kind, id, &content)? {
+            let repeat = Some(repeat(first, None));
+            return Ok(Decision::Adjusted { adjustment_id, adjustments, marks, repeat });
+        }
+        self.check_sites(&[&site])?;
+        self.within_limits(&named)?;
+        let named = summed(&named);
+        self.room_for_skus(&site, &named)?;
+        for (sku, by) in &named {
+            adjustments.extend(self.correct(&site, sku, *by));
+        }
+        marks.extend(below_zero(&adjustments));
+        self.remember_fact(kind, id, content);
+        Ok(Decision::Adjusted { adjustment_id, adjustments, marks, repeat: None })
+    }
+
+    pub(crate) fn transfer(&mut self, transfer: &Transfer<'_>) -> Answer {
+        let (kind, id) = (CommandKind::Transfer, &*transfer.transfer_id);
+        let (from, to) = (transfer.from.to_string(), transfer.to.to_string());
+        let named = line_list(&transfer.lines);
+        let content = content_of(&[&from, &to], &named);
+        let transfer_id = text(id);
+        if let Some(first) = self.fact_before(kind, id, &content)? {
+            return Ok(Decision::Transferred { transfer_id, repeat: Some(repeat(first, None)) });
+        }
+        self.check_sites(&[&from, &to])?;
+        self.within_limits(&named)?;
+        let named = summed(&named);
+        self.room_for_skus(&to, &named)?;
+        let mut shortages = vec![];
+        for (sku, wanted) in &named {
+            let available = self.available(&from, sku).unwrap_or(0);
+            if available < *wanted || self.shelf(&from, sku).is_none() {
+                shortages.push(Shortage { sku: text(sku), requested: *wanted, available: available.max(0) });
+            }
+        }
+        if !shortages.is_empty() {
+            let is_unknown = named.iter().any(|(sku, _)| self.shelf(&from, sku).is_none());
+            let reason = if is_unknown { Reason::UnknownSku } else { Reason::InsufficientStock };
+            return Err(No { reason, shortages });
+        }
+        for (sku, quantity) in &named {
+            self.change_on_hand(&from, sku, -quantity);
+            self.shelf_mut(&from, sku).moved_out += quantity;
+            self.change_on_hand(&to, sku, *quantity);
+            self.shelf_mut(&to, sku).moved_in += quantity;
+        }
+        self.remember_fact(kind, id, content);
+        Ok(Decision::Transferred { transfer_id, repeat: None })
+    }
+
+    pub(crate) fn change_policy(&mut self, change: &PolicyChange<'_>) -> Answer {
+        let mut sites = self.sites.clone();
+        if let Some(listed) = &change.sites {
+            sites = listed.iter().map(ToString::to_string).collect();
+        }
+        let dropped = self.sites.iter().filter(|site| !sites.contains(site));
+        if dropped.into_iter().any(|site| self.is_in_use(site)) {
+            return Err(Reason::SiteInUse.into());
+        }
+        let own: Vec<&OwnFigure<'_>> =
+            change.safety_stock_of.iter().chain(&change.allowance_of).flatten().collect();
+        for figure in own {
+            if !sites.iter().any(|site| site == site_of(figure)) {
+                return Err(Reason::UnknownSite.into());
+            }
+            if self.shelf(site_of(figure), &figure.sku).is_none() {
+                return Err(Reason::UnknownSku.into());
+            }
+        }
+        self.sites = sites;
+        self.policy.change(change);
+        for figure in change.safety_stock_of.iter().flatten() {
+            self.shelf_mut(site_of(figure), &figure.sku).safety_stock = figure.quantity;
+        }
+        for figure in change.allowance_of.iter().flatten() {
+            self.shelf_mut(site_of(figure), &figure.sku).allowance = figure.quantity;
+            self.touch(site_of(figure), &figure.sku);
+        }
+        Ok(Decision::PolicyApplied { rules: self.policy.rules })
+    }
+
+    /// Whether a site has stock, or an order waits for or has reserved something there.
+    fn is_in_use(&self, site: &str) -> bool {
+        let mut lines = self.orders.iter().flat_map(|order| &order.lines).filter(|line| line.site == site);
+        let is_open = |line: &OrderLine| line.of(Column::Waiting) + line.of(Column::Reserved) > 0;
+        self.shelves.iter().any(|stock| stock.site == site && stock.on_hand != 0) || lines.any(is_open)
+    }
+}
+
+fn site_of<'a>(figure: &'a OwnFigure<'_>) -> &'a str {
+    figure.site.as_deref().unwrap_or(SITE_DEFAULT)
+}
+
+fn content_of(sites: &[&str], named: &[(String, i64)]) -> StockContent {
+    let lines: BTreeMap<String, (i64, Option<i64>)> =
+        totals(named).into_iter().map(|(sku, quantity)| (sku, (quantity, None))).collect();
+    (sites.iter().map(ToString::to_string).collect(), lines)
+}
+
+fn below_zero(adjustments: &[Adjustment<'_>]) -> Option<Mark> {
+    let lowered = |it: &Adjustment<'_>| it.after < it.before && it.after < 0;
+    adjustments.iter().any(lowered).then_some(Mark::BelowZero)
 }
