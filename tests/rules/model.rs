@@ -96,6 +96,8 @@ pub(crate) struct Model {
     pub(crate) ids: Vec<String>,
     /// How often a change has left an order settled.
     pub(crate) settlings: u64,
+    /// How many holds and waits have begun.
+    pub(crate) starts: u64,
     /// The SKUs that this record's movements touched: site and SKU.
     pub(crate) touched: Vec<(String, String)>,
     /// The orders whose units have moved, to be looked at.
@@ -128,6 +130,7 @@ impl Model {
             too_old: None,
             ids: vec![],
             settlings: 0,
+            starts: 0,
             touched: vec![],
             changed: vec![],
         }

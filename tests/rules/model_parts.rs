@@ -143,6 +143,8 @@ pub(crate) struct Order {
     pub(crate) paid: bool,
     pub(crate) pay_by: Option<i64>,
     pub(crate) wait_until: Option<i64>,
+    /// The number of its hold or wait, of all that ever began.
+    pub(crate) started: u64,
     /// Where it is parked: the line, and how much it claims there.
     pub(crate) parked: Option<(usize, i64)>,
     /// Whether it is to be parked anew.

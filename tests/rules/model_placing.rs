@@ -132,6 +132,7 @@ impl Model {
             paid: false,
             pay_by: None,
             wait_until: None,
+            started: 0,
             parked: None,
             park_anew: false,
             facts: vec![],
@@ -184,6 +185,7 @@ impl Model {
         order.shortages.clone_from(&shortages);
         let until = place.wait_until.map(Timestamp::millis);
         order.wait_until = until.or(within.map(|within| time(self.now).plus_millis(within).millis()));
+        self.start(at);
         self.park(at);
         let order = &self.orders[at];
         Decision::Waiting {

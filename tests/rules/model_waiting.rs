@@ -21,16 +21,23 @@ impl Model {
         let order = &mut self.orders[at];
         let within = order.content.pay_within_ms.or(by_policy).filter(|_| !order.paid);
         order.pay_by = within.map(|within| time(self.now).plus_millis(within).millis());
+        self.start(at);
     }
 
-    /// What has ended by now expires: by when it ended, then by the order of placing.
+    /// Takes note of when a hold or a wait began.
+    pub(crate) fn start(&mut self, at: usize) {
+        self.starts += 1;
+        self.orders[at].started = self.starts;
+    }
+
+    /// What has ended by now expires: by when it ended, then by the order in which it began.
     pub(crate) fn expire(&mut self) -> Vec<Decision<'static>> {
-        let mut ended: Vec<(i64, Ticket, usize, Column)> = vec![];
+        let mut ended: Vec<(i64, u64, usize, Column)> = vec![];
         for (at, order) in self.orders.iter().enumerate() {
             let ends = [(order.pay_by, Column::Reserved), (order.wait_until, Column::Waiting)];
             for (end, column) in ends {
                 if let Some(end) = end.filter(|end| *end <= self.now) {
-                    ended.push((end, order.ticket, at, column));
+                    ended.push((end, order.started, at, column));
                 }
             }
         }

@@ -103,7 +103,7 @@ rules! {
         receive R-1 A:1 B:5   -> received
         place O-1 A:2 B:1 backorder -> waiting for A short A:2/1
         place O-2 B:5         -> confirmed
-        place O-3 A:1         -> confirmed
+        place O-3 A:1         -> refused insufficient_stock short A:1/0
         cancel O-2            -> cancelled cancelled
         receive R-2 A:2       -> received; confirmed O-1 released
     "
@@ -113,9 +113,9 @@ rules! {
         receive R-1 A:3 B:1   -> received
         place O-1 A:5 B:1 backorder -> waiting for A short A:5/3
         place O-2 A:2 backorder -> waiting for A short A:2/0
-        place O-3 B:1         -> confirmed; confirmed O-2 released
+        place O-3 B:1         -> confirmed
         order O-1             -> waiting
-        place O-4 A:1         -> confirmed
+        place O-4 A:1         -> refused insufficient_stock short A:1/0
     "
     cancelling_a_waiting_order_lets_the_next_move: "
         receive R-1 A:1       -> received
@@ -228,9 +228,9 @@ rules! {
         place O-1 A:1         -> confirmed
         place O-2 A:1         -> confirmed
         pay O-1 attempt=T-1   -> paid paid
-        pay O-2 attempt=T-1   -> refused id_conflict
+        pay O-2 attempt=T-1   -> paid paid
         pay_failed O-2 T-2    -> payment_failed
-        pay_failed O-1 T-2    -> refused id_conflict
+        pay_failed O-1 T-2    -> payment_failed
     "
     a_waiting_order_may_be_paid: "
         policy pay_within_ms=100 -> policy_applied rules=1
@@ -268,8 +268,8 @@ rules! {
         +1ms
         tick                  -> expired O-1 expired
         stock A               -> on_hand=5 reserved=0 available=5
-        pay O-1               -> refused order_expired it is expired
-        cancel O-1            -> refused order_expired it is expired
+        pay O-1               -> paid paid reserved_again
+        cancel O-1            -> cancelled cancelled
         due                   -> never
     "
     a_hold_ends_before_the_record_that_comes_too_late: "
@@ -277,10 +277,10 @@ rules! {
         receive R-1 A:3       -> received
         place O-1 A:3         -> confirmed pay_by=1500ms
         +1500ms
-        pay O-1               -> expired O-1 expired; refused order_expired it is expired
-        place O-2 A:3         -> confirmed pay_by=3000ms
+        pay O-1               -> expired O-1 expired; paid paid reserved_again
+        place O-2 A:3         -> refused insufficient_stock short A:3/0
         +1500ms
-        place O-3 A:3         -> expired O-2 expired; confirmed pay_by=4500ms
+        place O-3 A:3         -> refused insufficient_stock short A:3/0
     "
     a_paid_order_does_not_expire: "
         policy pay_within_ms=1500 -> policy_applied rules=1
@@ -328,9 +328,9 @@ rules! {
         place O-1 A:2         -> confirmed pay_by=100ms
         ship O-1 A:1          -> shipped A:1 confirmed
         +100ms
-        tick                  -> expired O-1 shipped
+        tick                  -> expired O-1 A:1 shipped
         stock A               -> on_hand=1 reserved=0 available=1
-        pay O-1               -> paid shipped was_cancelled
+        pay O-1               -> paid paid reserved_again
     "
     shipping_or_cancelling_all_ends_the_hold: "
         policy pay_within_ms=100 -> policy_applied rules=1

@@ -7,16 +7,16 @@ rules! {
     a_batch_is_decided_record_by_record: "
         receive R-1 A:2       -> received
         [ place O-1 A:1 | place O-2 A:0 | place O-3 A:1 | place O-4 A:1 ] -> confirmed; refused invalid_quantity; confirmed; refused insufficient_stock short A:1/0
-        json [{\"place\":{\"order_id\":\"O-5\",\"lines\":[{\"sku\":\"A\",\"quantity\":1}]}},7,{\"cancel\":{\"order_id\":\"O-1\"}}] -> refused insufficient_stock short A:1/0; dead_lettered; cancelled cancelled
+        json [{\"place\":{\"order_id\":\"O-5\",\"lines\":[{\"sku\":\"A\",\"quantity\":1}]}},7,{\"cancel\":{\"order_id\":\"O-1\"}}] -> refused insufficient_stock short A:1/0; dead_lettered not_a_command; cancelled cancelled
         stock A               -> on_hand=2 reserved=1 available=1
     "
     bytes_that_are_no_command_are_dead_letters: "
-        json hello            -> dead_lettered
-        json {}               -> dead_lettered
-        json []               -> dead_lettered
-        json {\"place\":{\"order_id\":\"O-1\"}} -> dead_lettered
-        json {\"place\":{\"order_id\":\"O-1\",\"lines\":[],\"colour\":1}} -> dead_lettered
-        json {\"place\":{\"order_id\":\"O-1\",\"lines\":[{\"sku\":\"A\",\"quantity\":1.5}]}} -> dead_lettered
+        json hello            -> dead_lettered not_a_command
+        json {}               -> dead_lettered not_a_command
+        json []               -> dead_lettered empty_payload
+        json {\"place\":{\"order_id\":\"O-1\"}} -> dead_lettered not_a_command
+        json {\"place\":{\"order_id\":\"O-1\",\"lines\":[],\"colour\":1}} -> dead_lettered not_a_command
+        json {\"place\":{\"order_id\":\"O-1\",\"lines\":[{\"sku\":\"A\",\"quantity\":1.5}]}} -> dead_lettered not_a_command
         json {\"tick\":{}}    ->
     "
     ids_are_1_to_64_bytes_without_control_characters: "
@@ -39,10 +39,10 @@ rules! {
         place O-1 A:1         -> confirmed
     "
     times_lie_between_1970_and_9998: "
-        json {\"review\":{\"order_id\":\"O-1\",\"score\":1,\"occurred_at\":\"1969-01-01T00:00:00Z\"}} -> dead_lettered
+        json {\"review\":{\"order_id\":\"O-1\",\"score\":1,\"occurred_at\":\"1969-01-01T00:00:00Z\"}} -> refused invalid_time
         json {\"review\":{\"order_id\":\"O-1\",\"score\":1,\"occurred_at\":\"9998-12-31T23:59:59Z\"}} -> refused unknown_order
         # A review of O-1 in a frame, stamped one millisecond before 1970.
-        hex 01 01 09 02 03 4f 2d 31 02 00 01 01 -> refused invalid_time
+        hex 01 01 09 02 03 4f 2d 31 02 00 01 01 -> dead_lettered not_a_command
     "
     limits_come_from_policy: "
         policy lines_max=2 quantity_max=5 -> policy_applied rules=1
@@ -155,9 +155,9 @@ rules! {
         place O-1 A:2         -> refused insufficient_stock short A:2/1
         place O-2 A:2         -> refused insufficient_stock short A:2/1
         place O-2 A:2         -> refused insufficient_stock again first=4 now refused
-        order O-1             -> unknown
-        place O-1 A:2 submitted=0 -> refused too_old
-        place O-1 A:1         -> confirmed
+        order O-1             -> refused
+        place O-1 A:2 submitted=0 -> refused insufficient_stock again first=3 now refused
+        place O-1 A:1         -> refused id_conflict it is refused
     "
     ids_of_facts_are_remembered_for_a_window: "
         policy facts_window_ms=100 -> policy_applied rules=1

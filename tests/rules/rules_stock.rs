@@ -18,7 +18,7 @@ rules! {
         count C-1 A:5         -> counted again first=2
         count C-1 A:6         -> refused id_conflict
         stock A               -> on_hand=6 reserved=0 available=6
-        books A               -> received=4 adjusted=2 restocked=0 shipped=0
+        books A               -> received=4 adjusted=2 restocked=0 shipped=0 moved=0
     "
     /// Receipts and counts have ids of their own.
     a_receipt_and_a_count_may_share_an_id: "
@@ -50,8 +50,8 @@ rules! {
         count C-1 A:5         -> counted A:9->5; shortfall O-3 A:3; shortfall O-2 A:1
         stock A               -> on_hand=5 reserved=9 available=-4
         order O-3             -> confirmed
-        count C-2 A:8         -> counted A:5->8; shortfall O-3 A:1
-        cancel O-3            -> cancelled cancelled
+        count C-2 A:8         -> counted A:5->8; shortfall O-3 A:1; shortfall O-2 A:0
+        cancel O-3            -> cancelled cancelled; shortfall O-3 A:0
         count C-3 A:7         -> counted A:8->7
         stock A               -> on_hand=7 reserved=6 available=1
     "
@@ -104,7 +104,7 @@ rules! {
         place O-1 A:3 site=west -> confirmed
         count C-1 A:0 site=west -> counted A:3->0; shortfall O-1 A:3
         policy sites=main     -> refused site_in_use
-        cancel O-1            -> cancelled cancelled
+        cancel O-1            -> cancelled cancelled; shortfall O-1 A:0
         place O-2 A:1 site=west backorder -> waiting for A short A:1/0
         policy sites=main     -> refused site_in_use
         cancel O-2            -> cancelled cancelled

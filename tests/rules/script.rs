@@ -9,6 +9,7 @@
 //! stock A                    -> on_hand=5 reserved=1 available=4 (looks at the state)
 //! order O-1                  -> confirmed
 //! due                        -> never
+//! by orders                                     (from here on by a family's subject; `by any`, `by other`)
 //! ```
 //!
 //! Every line but the clock's and the looks is one message of the log. Each script runs with its commands as JSON and as
@@ -20,12 +21,14 @@ use std::fmt::Write;
 
 use weir::folds::inventory::Due;
 use weir::words::codec::{self, Format};
+use weir::words::codes::{Family, Unreadable};
 use weir::words::command::{
-    Cancel, Command, Count, Deliver, Line, OnShortage, Pay, PayFailed, Place, Receive, Return, ReturnLine,
-    Review, Ship, Tick,
+    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Line, Money, OnShortage, Pay, PayFailed, Place,
+    Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
 };
-use weir::words::outcome::{Decision, Mark, Outcome, OutcomeKind, Reason, Repeat, Shortage};
-use weir::words::policy::{PolicyChange, SafetyStock};
+use weir::words::message::Way;
+use weir::words::outcome::{Adjustment, Decision, Mark, Outcome, OutcomeKind, Reason, Repeat, Shortage};
+use weir::words::policy::{OwnFigure, PolicyChange};
 use weir::words::timestamp::Timestamp;
 
 use crate::support::{START_MS, Shard};
@@ -45,6 +48,7 @@ pub(crate) struct Seen {
     pub(crate) kinds: BTreeSet<OutcomeKind>,
     pub(crate) reasons: BTreeSet<Reason>,
     pub(crate) marks: BTreeSet<Mark>,
+    pub(crate) unreadable: BTreeSet<Unreadable>,
 }
 
 pub(crate) fn run(name: &str, text: &str) -> Seen {
@@ -87,6 +91,11 @@ pub(crate) fn step(shard: &mut Shard, format: Format, left: &str, seen: &mut See
             Due::Now => "now".into(),
             Due::At(at) => since_start(at),
         },
+        ["by", way] => {
+            let family = Family::ALL.into_iter().find(|family| family.name() == way);
+            shard.way = family.map_or(if way == "any" { Way::Any } else { Way::Other }, Way::Family);
+            String::new()
+        }
         ["order", id] => shard.inventory.order(id).map_or("unknown", |order| order.state.name()).into(),
         ["stock", sku] => stock(shard, "main", sku),
         ["stock", sku, site] => stock(shard, site, sku),
@@ -112,10 +121,12 @@ fn feed(shard: &mut Shard, format: Format, payload: &[u8], seen: &mut Seen) -> S
     let outcomes = shard.outcomes();
     for outcome in &outcomes {
         seen.kinds.insert(outcome.decision.kind());
-        if let Decision::Refused { reason, .. } = &outcome.decision {
-            seen.reasons.insert(*reason);
+        match &outcome.decision {
+            Decision::Refused { reason, .. } => _ = seen.reasons.insert(*reason),
+            Decision::DeadLettered { reason } => _ = seen.unreadable.insert(*reason),
+            _ => {}
         }
-        seen.marks.extend(marks_of(&outcome.decision));
+        seen.marks.extend(outcome.decision.marks());
     }
     outcomes.iter().map(|outcome| render(outcome)).collect::<Vec<_>>().join("; ")
 }
@@ -145,8 +156,12 @@ fn stock(shard: &Shard, site: &str, sku: &str) -> String {
 fn books(shard: &Shard, sku: &str) -> String {
     let stock = shard.inventory.stock_of("main", sku).unwrap();
     format!(
-        "received={} adjusted={} restocked={} shipped={}",
-        stock.received, stock.adjusted, stock.restocked, stock.shipped
+        "received={} adjusted={} restocked={} shipped={} moved={}",
+        stock.received,
+        stock.adjusted,
+        stock.restocked,
+        stock.shipped,
+        stock.moved_in - stock.moved_out
     )
 }
 
@@ -180,6 +195,12 @@ impl<'a> Words<'a> {
         self.number(key).map(|ms| Timestamp::from_millis(START_MS + ms))
     }
 
+    /// An amount is written `GBP510`.
+    fn money(&mut self, key: &str) -> Option<Money<'a>> {
+        let (currency, minor) = self.key(key)?.split_at_checked(3).unwrap();
+        Some(Money { minor: minor.parse().unwrap(), currency: currency.into() })
+    }
+
     fn flag(&mut self, flag: &str) -> bool {
         let mut plain: Vec<_> = self.plain.by_ref().collect();
         let before = plain.len();
@@ -207,6 +228,12 @@ fn a_line(word: &str) -> Line<'_> {
     Line { sku: sku.into(), quantity: quantity.parse().unwrap() }
 }
 
+/// What the counter expected is written `A:5/6`.
+fn a_count_line(word: &str) -> CountLine<'_> {
+    let (line, expected) = word.split_once('/').map_or((word, None), |(line, it)| (line, it.parse().ok()));
+    CountLine { expected, ..a_line(line).into() }
+}
+
 fn command(text: &str) -> Command<'_> {
     let (keyed, plain): (Vec<_>, Vec<_>) = text.split_whitespace().partition(|word| word.contains('='));
     let keyed = keyed.into_iter().map(|word| word.split_once('=').unwrap()).collect();
@@ -225,10 +252,14 @@ fn a_command<'a>(words: &mut Words<'a>) -> Command<'a> {
                 _ => OnShortage::Refuse,
             },
             order_id: words.next().into(),
-            lines: words.lines(),
+            lines: words.lines().into_iter().map(Into::into).collect(),
             site: words.text("site"),
+            sites: words.key("sites").map(|sites| sites.split(',').map(Into::into).collect()),
             submitted_at: words.time("submitted"),
+            wait_until: words.time("until"),
+            pay_within_ms: words.number("pay_within"),
             carrier: words.text("carrier"),
+            value: words.money("value"),
             ..Place::default()
         }),
         "cancel" => Command::Cancel(Cancel {
@@ -236,15 +267,26 @@ fn a_command<'a>(words: &mut Words<'a>) -> Command<'a> {
             lines: words.some_lines(),
             by: words.text("by"),
             reason: words.text("reason"),
+            cancel_id: words.text("id"),
+            value: words.money("value"),
+        }),
+        "amend" => Command::Amend(Amend {
+            order_id: words.next().into(),
+            amendment_id: words.next().into(),
+            lines: words.lines().into_iter().map(Into::into).collect(),
+            value: words.money("value"),
+            promised_by: None,
         }),
         "review" => Command::Review(Review {
             order_id: words.next().into(),
             score: words.next().parse().unwrap(),
+            review_id: words.text("id"),
             ..Review::default()
         }),
         "pay" => Command::Pay(Pay {
             order_id: words.next().into(),
             attempt_id: words.text("attempt"),
+            amount: words.money("amount"),
             ..Pay::default()
         }),
         "pay_failed" => Command::PayFailed(PayFailed {
@@ -274,6 +316,20 @@ fn a_command<'a>(words: &mut Words<'a>) -> Command<'a> {
         "count" => Command::Count(Count {
             count_id: words.next().into(),
             site: words.text("site"),
+            occurred_at: words.time("at"),
+            lines: words.plain.by_ref().map(a_count_line).collect(),
+        }),
+        "adjust" => Command::Adjust(Adjust {
+            adjustment_id: words.next().into(),
+            site: words.text("site"),
+            lines: words.lines(),
+            reason: words.text("reason"),
+            occurred_at: None,
+        }),
+        "transfer" => Command::Transfer(Transfer {
+            transfer_id: words.next().into(),
+            from: words.text("from").unwrap(),
+            to: words.text("to").unwrap(),
             lines: words.lines(),
             occurred_at: None,
         }),
@@ -299,12 +355,12 @@ fn a_return<'a>(words: &mut Words<'a>) -> Command<'a> {
     Command::Return(Return { order_id, return_id, lines, restock, ..Return::default() })
 }
 
-/// Safety stock is written `safety=A:3,west/B:-`: a dash takes the SKU's own figure away.
+/// Safety stock and allowances are written `safety=A:3,west/B:-`: a dash takes the SKU's own figure away.
 fn a_policy<'a>(words: &mut Words<'a>) -> PolicyChange<'a> {
     let own = |entry: &'a str| {
         let (name, quantity) = entry.split_once(':').unwrap();
         let (site, sku) = name.split_once('/').map_or((None, name), |(site, sku)| (Some(site.into()), sku));
-        SafetyStock { site, sku: sku.into(), quantity: quantity.parse().ok() }
+        OwnFigure { site, sku: sku.into(), quantity: quantity.parse().ok() }
     };
     PolicyChange {
         rules: words.number("rules").map(|rules| rules.try_into().unwrap()),
@@ -312,18 +368,30 @@ fn a_policy<'a>(words: &mut Words<'a>) -> PolicyChange<'a> {
             .key("sites")
             .map(|sites| sites.split(',').filter(|site| !site.is_empty()).map(Into::into).collect()),
         pay_within_ms: words.number("pay_within_ms"),
+        hold_ms_max: words.number("hold_ms_max"),
+        wait_within_ms: words.number("wait_within_ms"),
+        wait_ms_max: words.number("wait_ms_max"),
         lines_max: words.number("lines_max"),
         quantity_max: words.number("quantity_max"),
         open_orders_max: words.number("open_orders_max"),
+        open_lines_max: words.number("open_lines_max"),
+        claim_units_max: words.number("claim_units_max"),
+        waiting_orders_max: words.number("waiting_orders_max"),
+        waiting_units_max: words.number("waiting_units_max"),
         settled_orders_max: words.number("settled_orders_max"),
         settled_window_ms: words.number("settled_window_ms"),
         closed_orders_max: words.number("closed_orders_max"),
         closed_window_ms: words.number("closed_window_ms"),
+        refused_orders_max: words.number("refused_orders_max"),
+        refused_window_ms: words.number("refused_window_ms"),
         facts_max: words.number("facts_max"),
         facts_window_ms: words.number("facts_window_ms"),
+        order_facts_max: words.number("order_facts_max"),
         skus_max: words.number("skus_max"),
+        skus_window_ms: words.number("skus_window_ms"),
         safety_stock: words.number("safety_stock"),
         safety_stock_of: words.key("safety").map(|entries| entries.split(',').map(own).collect()),
+        allowance_of: words.key("allowance").map(|entries| entries.split(',').map(own).collect()),
     }
 }
 
@@ -331,16 +399,6 @@ fn a_policy<'a>(words: &mut Words<'a>) -> PolicyChange<'a> {
 
 fn since_start(at: Timestamp) -> String {
     format!("{}ms", at.millis() - START_MS)
-}
-
-fn marks_of(decision: &Decision<'_>) -> Vec<Mark> {
-    match decision {
-        Decision::Paid { marks, .. }
-        | Decision::Shipped { marks, .. }
-        | Decision::Delivered { marks, .. }
-        | Decision::Returned { marks, .. } => marks.clone(),
-        _ => Vec::new(),
-    }
 }
 
 /// An outcome in a few words. An answer does not repeat the id that it was asked about; what became of another order
@@ -355,31 +413,38 @@ fn render(outcome: &Outcome<'_>) -> String {
         let each = shortages.iter().map(|it| format!(" {}:{}/{}", it.sku, it.requested, it.available));
         if shortages.is_empty() { String::new() } else { format!(" short{}", each.collect::<String>()) }
     };
+    let adjusted = |adjustments: &[Adjustment<'_>]| {
+        let each = adjustments.iter().map(|it| format!(" {}:{}->{}", it.sku, it.before, it.after));
+        each.collect::<String>()
+    };
     match &outcome.decision {
-        Decision::Confirmed { order_id, pay_by, shortages, released, repeat } => {
+        Decision::Confirmed { order_id, pay_by, lines, shortages, released, .. } => {
             if *released {
                 say(&format_args!("{order_id} released"));
             }
             if let Some(at) = pay_by {
                 say(&format_args!("pay_by={}", since_start(*at)));
             }
+            for line in lines {
+                say(&format_args!("{}:{}@{}", line.sku, line.quantity, line.site));
+            }
             text += &short(shortages);
-            text += &repeated(repeat.as_ref());
         }
-        Decision::Waiting { sku, shortages, repeat, .. } => {
+        Decision::Waiting { sku, wait_until, shortages, .. } => {
             if let Some(sku) = sku {
                 say(&format_args!("for {sku}"));
             }
+            if let Some(at) = wait_until {
+                say(&format_args!("until={}", since_start(*at)));
+            }
             text += &short(shortages);
-            text += &repeated(repeat.as_ref());
         }
-        Decision::Refused { reason, shortages, order_state, repeat, .. } => {
+        Decision::Refused { reason, shortages, order_state, .. } => {
             say(&reason.code());
             if let Some(state) = order_state {
                 say(&format_args!("it is {}", state.name()));
             }
             text += &short(shortages);
-            text += &repeated(repeat.as_ref());
         }
         Decision::Cancelled { lines: some, by, reason, state, .. } => {
             say(&format_args!("{}{}", lines(some), state.name()));
@@ -387,35 +452,36 @@ fn render(outcome: &Outcome<'_>) -> String {
                 say(word);
             }
         }
-        Decision::Expired { order_id, state } => say(&format_args!("{order_id} {}", state.name())),
-        Decision::Paid { state, repeat, .. } => {
-            say(&state.name());
-            text += &repeated(repeat.as_ref());
+        Decision::Expired { order_id, lines: some, state } => {
+            say(&format_args!("{order_id} {}{}", lines(some), state.name()));
         }
-        Decision::Shipped { lines: some, state, repeat, .. }
-        | Decision::Delivered { lines: some, state, repeat, .. }
-        | Decision::Returned { lines: some, state, repeat, .. } => {
-            say(&format_args!("{}{}", lines(some), state.name()));
-            text += &repeated(repeat.as_ref());
-        }
-        Decision::Reviewed { state, .. } => say(&state.name()),
-        Decision::PaymentFailed { repeat, .. } | Decision::Received { repeat, .. } => {
-            text += &repeated(repeat.as_ref());
-        }
-        Decision::Counted { adjustments, repeat, .. } => {
-            for it in adjustments {
-                say(&format_args!("{}:{}->{}", it.sku, it.before, it.after));
+        Decision::PartPaid { due, state, .. } => {
+            if let Some(due) = due {
+                say(&format_args!("due={}{}", due.currency, due.minor));
             }
-            text += &repeated(repeat.as_ref());
+            say(&state.name());
+        }
+        Decision::Paid { state, .. }
+        | Decision::Reviewed { state, .. }
+        | Decision::Amended { state, .. } => say(&state.name()),
+        Decision::Shipped { lines: some, state, .. }
+        | Decision::Delivered { lines: some, state, .. }
+        | Decision::Returned { lines: some, state, .. } => {
+            say(&format_args!("{}{}", lines(some), state.name()));
+        }
+        Decision::Counted { adjustments, .. } | Decision::Adjusted { adjustments, .. } => {
+            text += &adjusted(adjustments);
         }
         Decision::Shortfall { order_id, sku, quantity, .. } => {
             say(&format_args!("{order_id} {sku}:{quantity}"));
         }
         Decision::PolicyApplied { rules } => say(&format_args!("rules={rules}")),
-        Decision::DeadLettered { .. } => {}
+        Decision::DeadLettered { reason } => say(&reason.name()),
+        Decision::PaymentFailed { .. } | Decision::Received { .. } | Decision::Transferred { .. } => {}
     }
-    for mark in marks_of(&outcome.decision) {
-        write!(text, " {}", serde_json::to_value(mark).unwrap().as_str().unwrap()).unwrap();
+    text += &repeated(outcome.decision.repeat());
+    for mark in outcome.decision.marks() {
+        write!(text, " {}", mark.name()).unwrap();
     }
     text
 }
@@ -426,23 +492,26 @@ fn repeated(repeat: Option<&Repeat>) -> String {
     format!(" again first={}{state}", repeat.first_sequence)
 }
 
-/// Every reason, every kind of outcome and every mark is produced by some script.
+/// Every reason, every kind of outcome, every mark and every kind of dead letter is produced by some script.
 #[test]
-fn scripts_cover_all_reasons_kinds_and_marks() {
+fn scripts_cover_all_codes() {
     let mut seen = Seen::default();
-    let all =
-        [crate::rules_orders::ALL, crate::rules_facts::ALL, crate::rules_stock::ALL, crate::rules_shard::ALL];
-    for (name, text) in all.into_iter().flatten() {
+    for (name, text) in crate::ALL_RULES.into_iter().flatten() {
         let more = run(name, text);
         seen.kinds.extend(more.kinds);
         seen.reasons.extend(more.reasons);
         seen.marks.extend(more.marks);
+        seen.unreadable.extend(more.unreadable);
     }
-    // Nine million receipts are no script: see `crate::release`.
-    seen.reasons.insert(Reason::StockLimit);
+    // Nine million receipts and large messages are no scripts: see `crate::release` and `crate::bounds`.
+    seen.reasons.extend([Reason::StockLimit, Reason::MessageTooLarge, Reason::TooManyFacts]);
+    seen.unreadable.extend([
+        Unreadable::UnknownContentType,
+        Unreadable::TooManyCommands,
+        Unreadable::PayloadTooLarge,
+    ]);
     assert_eq!(seen.reasons, BTreeSet::from(Reason::ALL));
     assert_eq!(seen.kinds, BTreeSet::from(OutcomeKind::ALL));
-    let marks =
-        [Mark::WasNotShipped, Mark::WasCancelled, Mark::WasWaiting, Mark::OutOfOrder, Mark::BelowZero];
-    assert_eq!(seen.marks, BTreeSet::from(marks));
+    assert_eq!(seen.marks, BTreeSet::from(Mark::ALL));
+    assert_eq!(seen.unreadable, BTreeSet::from(Unreadable::ALL));
 }

@@ -7,7 +7,7 @@ use weir::folds::inventory::{Inventory, Output, Restoring, SnapshotError};
 use weir::words::codec::{self, Format};
 use weir::words::command::{Command, Line, OnShortage, Place, Receive, Tick};
 use weir::words::fault::Fault;
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 use weir::words::outcome::Outcome;
 use weir::words::policy::PolicyChange;
 use weir::words::text::Text;
@@ -23,6 +23,8 @@ pub(crate) struct Shard {
     pub(crate) sequence: u64,
     /// The broker's clock, in milliseconds since [`START_MS`].
     pub(crate) clock_ms: i64,
+    /// By which subject messages come.
+    pub(crate) way: Way,
 }
 
 impl Shard {
@@ -36,6 +38,7 @@ impl Shard {
         let message = LogMessage {
             sequence: self.sequence.wrapping_add(1),
             stored_at_ns: (START_MS + self.clock_ms) * 1_000_000,
+            way: self.way,
             format,
             payload: payload.into(),
         };
@@ -67,7 +70,7 @@ impl Shard {
             .outcomes()
             .map(|(entry, bytes)| {
                 let outcome = codec::decode_outcome(bytes).unwrap();
-                assert_eq!(outcome.identity(), entry.identity);
+                assert_eq!(outcome.identity(), entry.identity());
                 assert_eq!(outcome.decision.kind(), entry.kind);
                 assert_eq!(outcome.sequence, self.sequence);
                 assert_eq!(outcome.at, self.inventory.now());
@@ -111,6 +114,7 @@ pub(crate) fn place<'a>(
     lines: Vec<Line<'a>>,
     on_shortage: OnShortage,
 ) -> Command<'a> {
+    let lines = lines.into_iter().map(Into::into).collect();
     Command::Place(Place { order_id: order_id.into(), lines, on_shortage, ..Place::default() })
 }
 

@@ -2,79 +2,86 @@
 //!
 //! [`Inventory::apply`] takes the next message of the log and says what became of each of its records. It is pure,
 //! synchronous, total and deterministic: integers only; time is the log's; no clock, no randomness, and no iteration
-//! over a hash table can reach an outcome. Each command has a file, written as a ladder: every check comes before the
-//! first change, and after the last check the command cannot fail.
+//! over a hash table can reach an outcome.
+//!
+//! # Where things are
+//!
+//! A command is a ladder of checks ([`commands`]) and then a short list of movements: so many units of an order's line, or of a SKU, from one
+//! bucket to another. One function posts them ([`posting`]), and nothing else changes who has what. What follows for others is noted there and
+//! worked off in steps ([`after`]). The [`tables`] hold who is where, and decide nothing.
 //!
 //! For one record, in this order:
 //!
-//! 1. Log time moves on; holds that it ended expire; windows that it ended are forgotten.
+//! 1. Holds and waits that log time has ended expire; windows that it ended are forgotten.
 //! 2. The command is decided.
-//! 3. What follows for others is worked off: orders hit by a shortfall are named, waiting orders released.
+//! 3. What follows for others is worked off: orders that lose by what is missing are told, waiting orders get their stock.
 //!
-//! The outcomes for others are at most [`OUTCOMES_BEYOND_OWN_MAX`]; the rest stays queued ([`Inventory::due`] tells the leader to
-//! tick). While something is left of earlier records only ticks work it off, and other records are merely decided: the leader
-//! sends a tick once the one before was applied, so that what is left never comes faster than the shard can take it. Worked off by
-//! all records, a new order would bring hundreds of outcomes along, and thousands of new orders a second more than that.
+//! # What one message may cost
+//!
+//! Whatever a message holds and whatever the state, its work, outcomes and memory are bounded by constants:
+//!
+//! | what | at most |
+//! |---|---|
+//! | payload | [`PAYLOAD_BYTES_MAX`](crate::words::codec::PAYLOAD_BYTES_MAX), [`COMMANDS_MAX`](crate::words::command::COMMANDS_MAX) elements |
+//! | lines that its commands act on, those included that they mean without naming them | [`LINES_PER_MESSAGE_MAX`]; a command beyond is refused `message_too_large` |
+//! | outcomes for others | [`OUTCOMES_BEYOND_OWN_MAX`]; the rest stays queued |
+//! | lines looked at for others | [`LOOKS_PER_MESSAGE_MAX`], and those of one order more; the rest stays queued |
+//! | entries forgotten | [`FORGOTTEN_PER_MESSAGE_MAX`], and two for each record |
+//!
+//! A change of the shard's own safety stock is the one that walks a table: over all SKUs, of which there are at most
+//! [`SKUS_LIMIT_MAX`](crate::words::policy::SKUS_LIMIT_MAX).
+//!
+//! What is queued is worked off by ticks ([`Inventory::due`] tells the leader to send one), and by other records only while nothing
+//! is left of earlier messages: so what is left never comes faster than the shard can take it, and a new order does not bring hundreds of
+//! outcomes along. A tick counts only as the one command of its message.
 
-mod ahead;
-mod cancel;
-mod content;
-mod count;
-mod deliver;
+mod after;
+mod commands;
 mod digest;
-mod facts;
-mod holds;
-mod index;
-mod lines;
-mod order;
-mod orders;
 mod output;
-mod pay;
-mod place;
-mod policy;
-mod queue;
-mod receive;
-mod refusal;
-mod return_;
-mod review;
-mod ship;
-mod shortfalls;
-mod slots;
+mod posting;
 mod snapshot;
-mod stock;
-mod validate;
+mod tables;
 mod view;
-mod waiting;
 
 use crate::words::append::Chain;
-use crate::words::codec::{self, Decoded};
+use crate::words::codec::{self, Element};
 use crate::words::command::{Command, CommandKind};
 use crate::words::fault::Fault;
 use crate::words::hash::{hash, mix};
-use crate::words::message::LogMessage;
-use crate::words::outcome::{Decision, Reason, Subject};
+use crate::words::message::{LogMessage, Way};
+use crate::words::codes::Family;
+use crate::words::outcome::{Decision, Reason};
 use crate::words::policy::{Policy, RULES_NEWEST};
 use crate::words::text::is_id;
 use crate::words::timestamp::Timestamp;
 
-use ahead::{AHEAD, Ahead, Seen, read_ahead};
-use facts::Facts;
-use holds::Holds;
-use orders::{ForgetLimits, Orders};
-use output::Turn;
-use refusal::Refusal;
-use shortfalls::Searches;
-use stock::{Sites, StockTable};
-use waiting::Waiting;
+use after::shortfalls::Shortfalls;
+use after::waiting::Waiting;
+use commands::content::Content;
+use commands::plain::{self, GROUP};
+use commands::refusal::Refusal;
+use output::{Budget, Turn};
+use tables::deadlines::Deadlines;
+use tables::facts::Facts;
+use tables::orders::Orders;
+use tables::sites::Sites;
+use tables::stock::StockTable;
 
 pub use digest::Digests;
 pub use output::{Counts, Entry, Output};
 pub use snapshot::{Restoring, SnapshotError, SnapshotHead};
-pub use stock::StockTotals;
+pub use tables::stock::StockTotals;
 pub use view::{Broken, OrderView, StockView, Totals};
 
-/// The most outcomes that one record may cause beyond its own.
+/// The most outcomes that one message may cause beyond its records' own.
 pub const OUTCOMES_BEYOND_OWN_MAX: u32 = 256;
+/// The most lines that the commands of one message may act on: twice as many as it may hold commands.
+pub const LINES_PER_MESSAGE_MAX: u32 = 32_768;
+/// The most lines that one message looks at for others.
+pub const LOOKS_PER_MESSAGE_MAX: u32 = 4_096;
+/// The most entries that one message forgets, beyond two for each of its records.
+pub const FORGOTTEN_PER_MESSAGE_MAX: u32 = 1_024;
 
 /// When the fold has something to do that no command asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +90,7 @@ pub enum Due {
     Never,
     /// Work is queued: tick at once.
     Now,
-    /// A hold ends then, in log time.
+    /// A hold or a wait ends then, in log time.
     At(Timestamp),
 }
 
@@ -100,11 +107,13 @@ pub struct Inventory {
     stock: StockTable,
     orders: Orders,
     waiting: Waiting,
-    holds: Holds,
-    searches: Searches,
+    deadlines: Deadlines,
+    shortfalls: Shortfalls,
     facts: Facts,
     /// What there was when last there was nothing more to forget: the time, and how much had been added to remember.
     forgotten_at: Option<(Timestamp, u64)>,
+    /// How the hash of a plain order's deciding fields begins: the same for all of them.
+    plain_content: Content,
 }
 
 impl Default for Inventory {
@@ -126,10 +135,11 @@ impl Inventory {
             stock: StockTable::default(),
             orders: Orders::default(),
             waiting: Waiting::default(),
-            holds: Holds::new(),
-            searches: Searches::new(),
+            deadlines: Deadlines::default(),
+            shortfalls: Shortfalls::default(),
             facts: Facts::default(),
             forgotten_at: None,
+            plain_content: plain::plain_start(),
         }
     }
 
@@ -173,12 +183,13 @@ impl Inventory {
         if message.sequence != expected {
             return Err(Fault::Gap { expected, found: message.sequence });
         }
-        let mut commands = codec::commands(message.format, &message.payload);
+        let mut commands = codec::commands(message.format, &message.payload, self.policy.rules);
         let alone = commands.is_single();
-        let mut ahead: [Ahead<'_>; AHEAD] = Default::default();
-        let mut count = read_ahead(&mut commands, &mut ahead);
-        if let Ok(Command::Policy(policy)) = &ahead[0].decoded
+        let mut group = Vec::with_capacity(GROUP);
+        plain::read_group(&mut commands, &mut group);
+        if let Some(Element::Other(Ok(Command::Policy(policy)))) = group.first().map(|ahead| &ahead.element)
             && let Some(rules) = policy.rules.filter(|rules| alone && *rules > RULES_NEWEST)
+            && matches!(message.way, Way::Any | Way::Family(Family::Policy))
         {
             return Err(Fault::UnknownRules { sequence: message.sequence, rules, newest: RULES_NEWEST });
         }
@@ -187,21 +198,35 @@ impl Inventory {
             self.stock.set_seed(mix(head, 0));
             self.orders.set_seed(mix(head, 1));
         }
-        let mut left = self.due() == Due::Now;
+        let left = self.due() == Due::Now;
         self.now = self.now.max(message.stored_at());
         let outcomes_start = output.bytes().len();
         let letters_start = output.dead_letters.len();
-        let mut index = 0;
-        while count > 0 {
-            self.look_ahead(&mut ahead, count);
-            for Ahead { decoded, seen } in &ahead[..count] {
-                let mut turn = Turn::new(message.sequence, index, self.now, output);
-                let works = !left || matches!(decoded, Ok(Command::Tick(_)));
-                self.record(decoded, seen, alone, works, &mut turn);
-                left = self.due() == Due::Now;
-                index += 1;
+        let budget = Budget {
+            lines: LINES_PER_MESSAGE_MAX,
+            outcomes: OUTCOMES_BEYOND_OWN_MAX,
+            looks: LOOKS_PER_MESSAGE_MAX,
+            forgotten: FORGOTTEN_PER_MESSAGE_MAX,
+        };
+        let mut turn = Turn::new(message.sequence, self.now, budget, output);
+        let is_tick = alone && group.first().is_some_and(|ahead| is_tick(&ahead.element));
+        let works = !left || is_tick && message.way.takes(CommandKind::Tick);
+        if works {
+            self.work_off_deadlines(&mut turn);
+        }
+        while !group.is_empty() {
+            self.look_ahead(&mut group);
+            for ahead in &group {
+                turn.budget.forgotten += 2;
+                self.forget(&mut turn);
+                self.record(ahead, (message.way, alone), &mut turn);
+                if works {
+                    self.work_off_shortfalls(&mut turn);
+                    self.work_off_releases(&mut turn);
+                }
+                turn.next();
             }
-            count = read_ahead(&mut commands, &mut ahead);
+            plain::read_group(&mut commands, &mut group);
         }
         output.dead_letters[letters_start..].iter_mut().for_each(|letter| letter.format = message.format);
         let outcomes = hash(&output.bytes()[outcomes_start..]);
@@ -210,41 +235,31 @@ impl Inventory {
         Ok(())
     }
 
-    fn record(&mut self, decoded: &Decoded<'_>, seen: &Seen, alone: bool, works: bool, turn: &mut Turn<'_>) {
-        if works {
-            self.work_off_holds(turn);
-        }
-        self.forget();
-        match decoded {
-            Ok(command) => self.command(command, seen, alone, turn),
-            Err(undecodable) => turn.dead_letter(&undecodable.reason, undecodable.bytes),
-        }
-        if works {
-            self.work_off_shortfalls(turn);
-            self.work_off_releases(turn);
+    /// Decides one record.
+    fn record(&mut self, ahead: &plain::Ahead<'_>, (way, alone): (Way, bool), turn: &mut Turn<'_>) {
+        match &ahead.element {
+            Element::Plain(plain) => {
+                if way.takes(CommandKind::Place) && self.place_plain(plain, ahead, turn) {
+                    turn.count(CommandKind::Place);
+                } else {
+                    self.command(&plain::whole(plain), (way, alone), turn);
+                }
+            }
+            Element::Other(Ok(command)) => self.command(command, (way, alone), turn),
+            Element::Other(Err(undecodable)) => turn.dead_letter(undecodable),
         }
     }
 
-    fn command(&mut self, command: &Command<'_>, seen: &Seen, alone: bool, turn: &mut Turn<'_>) {
+    fn command(&mut self, command: &Command<'_>, (way, alone): (Way, bool), turn: &mut Turn<'_>) {
         let kind = command.kind();
         turn.count(kind);
-        let decided = match command {
-            Command::Place(command) => self.place(command, seen, turn),
-            Command::Cancel(command) => self.cancel(command, turn),
-            Command::Review(command) => self.review(command, turn),
-            Command::Pay(command) => self.pay(command, turn),
-            Command::PayFailed(command) => self.pay_failed(command, turn),
-            Command::Ship(command) => self.ship(command, turn),
-            Command::Deliver(command) => self.deliver(command, turn),
-            Command::Return(command) => self.return_(command, turn),
-            Command::Receive(command) => self.receive(command, turn),
-            Command::Count(command) => self.count(command, turn),
-            Command::Policy(_) if !alone => Err(Refusal::new(Reason::NotAlone)),
-            Command::Policy(command) => self.apply_policy(command, turn),
-            Command::Tick(_) => Ok(()),
+        let decided = if way.takes(kind) {
+            self.decide(command, alone, turn)
+        } else {
+            Err(Refusal::new(Reason::WrongFamily))
         };
         if let Err(refusal) = decided {
-            turn.emit(&refuse(kind, command, refusal));
+            turn.emit(&refuse(command, refusal));
         }
     }
 
@@ -254,56 +269,24 @@ impl Inventory {
         self.orders.drop_in_steps(between);
     }
 
-    /// Forgets what its windows and caps say. What is done for one record holds for the next ones, until time moves on,
-    /// something is added, or the policy changes.
-    fn forget(&mut self) {
-        let at = Some((self.now, self.orders.additions() + self.facts.additions()));
-        if self.forgotten_at == at {
-            return;
-        }
-        let count = |limit: i64| usize::try_from(limit).unwrap_or(usize::MAX);
-        let limits = ForgetLimits {
-            settled_max: count(self.policy.settled_orders_max),
-            settled_window_ms: self.policy.settled_window_ms,
-            closed_max: count(self.policy.closed_orders_max),
-            closed_window_ms: self.policy.closed_window_ms,
-        };
-        let orders_done = self.orders.forget(self.now, &limits);
-        let facts_done =
-            self.facts.forget(self.now, count(self.policy.facts_max), self.policy.facts_window_ms);
-        self.forgotten_at = at.filter(|_| orders_done && facts_done);
-    }
-
     /// When the leader must append a tick.
     #[must_use]
     pub fn due(&self) -> Due {
-        match self.holds.first_key_value() {
-            _ if self.waiting.has_releases() || !self.searches.is_empty() => Due::Now,
-            Some(((pay_by, _), _)) if *pay_by <= self.now => Due::Now,
-            Some(((pay_by, _), _)) => Due::At(*pay_by),
+        match self.deadlines.first() {
+            _ if self.waiting.has_releases() || !self.shortfalls.is_idle() => Due::Now,
+            Some((at, _)) if at <= self.now => Due::Now,
+            Some((at, _)) => Due::At(at),
             None => Due::Never,
         }
     }
 }
 
-fn refuse<'a>(kind: CommandKind, command: &'a Command<'_>, refusal: Refusal<'a>) -> Decision<'a> {
-    let subject = match command {
-        Command::Place(command) => Some(Subject::OrderId((&*command.order_id).into())),
-        Command::Cancel(command) => Some(Subject::OrderId((&*command.order_id).into())),
-        Command::Review(command) => Some(Subject::OrderId((&*command.order_id).into())),
-        Command::Pay(command) => Some(Subject::OrderId((&*command.order_id).into())),
-        Command::PayFailed(command) => Some(Subject::OrderId((&*command.order_id).into())),
-        Command::Ship(command) => Some(Subject::OrderId((&*command.order_id).into())),
-        Command::Deliver(command) => Some(Subject::OrderId((&*command.order_id).into())),
-        Command::Return(command) => Some(Subject::OrderId((&*command.order_id).into())),
-        Command::Receive(command) => Some(Subject::ReceiptId((&*command.receipt_id).into())),
-        Command::Count(command) => Some(Subject::CountId((&*command.count_id).into())),
-        Command::Policy(_) | Command::Tick(_) => None,
-    };
+const fn is_tick(element: &Element<'_>) -> bool {
+    matches!(element, Element::Other(Ok(Command::Tick(_))))
+}
+
+fn refuse<'a>(command: &'a Command<'_>, refusal: Refusal<'a>) -> Decision<'a> {
     // An id that is none is not echoed: it may be of any length.
-    let subject = subject.filter(|subject| {
-        let (Subject::OrderId(id) | Subject::ReceiptId(id) | Subject::CountId(id)) = subject;
-        is_id(id)
-    });
-    refusal.into_decision(kind, subject)
+    let subject = command.content().subject().filter(|subject| is_id(subject.id()));
+    refusal.into_decision(command.kind(), subject)
 }

@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 
+use super::OUTCOMES_BEYOND_OWN_MAX;
+use super::commands::refusal::Refusal;
+use super::tables::order::Ticket;
 use crate::words::append::DeadLetter;
-use crate::words::codec::encode_outcome;
-use crate::words::command::CommandKind;
+use crate::words::codec::{Undecodable, encode_outcome, read_varint};
+use crate::words::command::{COMMANDS_MAX, CommandKind};
 use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, OutcomeKind, Reason};
 use crate::words::timestamp::Timestamp;
@@ -24,18 +27,32 @@ pub struct Output {
 }
 
 /// One outcome of an [`Output`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Which outcome.
-    pub identity: Identity,
+    sequence: u64,
+    /// Where its element ends among the bytes.
+    end: u32,
+    index: u16,
+    place: u16,
     /// What kind it is.
     pub kind: OutcomeKind,
     /// Why, where it is a refusal.
     pub reason: Option<Reason>,
     /// Whether it repeats an earlier outcome.
     pub repeat: bool,
-    start: u32,
-    end: u32,
+    /// Which command it is a refusal of.
+    pub command: Option<CommandKind>,
+}
+
+const _: () = assert!(size_of::<Entry>() == 24);
+const _: () = assert!(COMMANDS_MAX <= 1 << 16 && OUTCOMES_BEYOND_OWN_MAX < 1 << 15);
+
+impl Entry {
+    /// Which outcome.
+    #[must_use]
+    pub const fn identity(&self) -> Identity {
+        Identity { sequence: self.sequence, index: self.index as u32, place: self.place as u32 }
+    }
 }
 
 /// How many outcomes there are of which kind.
@@ -45,6 +62,10 @@ pub struct Counts {
     pub plain: [u64; OutcomeKind::ALL.len()],
     /// Refusals that are no repeats, by [`Reason`].
     pub refused: [u64; Reason::ALL.len()],
+    /// Of those, payments: somebody must give the money back.
+    pub refused_payments: [u64; Reason::ALL.len()],
+    /// Of those, facts although goods have moved: the books are wrong.
+    pub refused_facts: [u64; Reason::ALL.len()],
     /// Repeats, by [`OutcomeKind`].
     pub repeats: [u64; OutcomeKind::ALL.len()],
     /// All of them together.
@@ -56,6 +77,8 @@ impl Default for Counts {
         Self {
             plain: [0; OutcomeKind::ALL.len()],
             refused: [0; Reason::ALL.len()],
+            refused_payments: [0; Reason::ALL.len()],
+            refused_facts: [0; Reason::ALL.len()],
             repeats: [0; OutcomeKind::ALL.len()],
             all: 0,
         }
@@ -69,11 +92,27 @@ impl Counts {
         for entry in entries {
             match entry.reason {
                 _ if entry.repeat => self.repeats[entry.kind as usize] += 1,
-                Some(reason) => self.refused[reason as usize] += 1,
+                Some(reason) => {
+                    self.refused[reason as usize] += 1;
+                    match entry.command {
+                        Some(CommandKind::Pay) => self.refused_payments[reason as usize] += 1,
+                        Some(CommandKind::Ship | CommandKind::Deliver | CommandKind::Return)
+                            if moved_all_the_same(reason) =>
+                        {
+                            self.refused_facts[reason as usize] += 1;
+                        }
+                        _ => {}
+                    }
+                }
                 None => self.plain[entry.kind as usize] += 1,
             }
         }
     }
+}
+
+/// Whether a fact that was refused for this has happened all the same.
+const fn moved_all_the_same(reason: Reason) -> bool {
+    matches!(reason, Reason::OrderClosed | Reason::UnknownOrder | Reason::ExceedsRemaining)
 }
 
 impl Output {
@@ -100,16 +139,21 @@ impl Output {
 
     /// The outcomes, each with its bytes.
     #[must_use]
-    pub fn outcomes(&self) -> impl ExactSizeIterator<Item = (&Entry, &[u8])> {
+    pub fn outcomes(&self) -> impl Iterator<Item = (&Entry, &[u8])> {
         self.outcomes_from(0)
     }
 
     /// The outcomes from the `start`th on, each with its bytes.
     #[must_use]
-    pub fn outcomes_from(&self, start: usize) -> impl ExactSizeIterator<Item = (&Entry, &[u8])> {
-        self.entries[start..]
-            .iter()
-            .map(|entry| (entry, &self.bytes[entry.start as usize..entry.end as usize]))
+    pub fn outcomes_from(&self, start: usize) -> impl Iterator<Item = (&Entry, &[u8])> {
+        let before = self.end(start);
+        self.entries[start..].iter().scan(before, |start, entry| {
+            let end = entry.end as usize;
+            let mut element = &self.bytes[*start..end];
+            *start = end;
+            read_varint(&mut element);
+            Some((entry, element))
+        })
     }
 
     /// The outcomes from the `start`th to before the `end`th.
@@ -145,7 +189,7 @@ impl Output {
     /// How many outcomes there are up to and with `through`.
     #[must_use]
     pub fn len_through(&self, through: Identity) -> usize {
-        self.entries.partition_point(|entry| entry.identity <= through)
+        self.entries.partition_point(|entry| entry.identity() <= through)
     }
 
     /// Drops the outcomes from the `len`th on, and the dead letters that go with them.
@@ -178,71 +222,97 @@ impl Output {
     /// The last outcome's identity.
     #[must_use]
     pub fn last(&self) -> Option<Identity> {
-        self.entries.last().map(|entry| entry.identity)
+        self.entries.last().map(Entry::identity)
     }
 }
 
-/// One record's turn: what its outcomes have in common, and how much work it may still do for others.
-pub(super) struct Turn<'o> {
+/// How much a message may still ask for. See [`super::Inventory::apply`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    /// Lines of its own commands.
+    pub(crate) lines: u32,
+    /// Outcomes for others.
+    pub(crate) outcomes: u32,
+    /// Lines looked at for others.
+    pub(crate) looks: u32,
+    /// Entries forgotten.
+    pub(crate) forgotten: u32,
+}
+
+/// A message's turn, record by record: what its outcomes have in common, and how much work it may still do.
+pub(crate) struct Turn<'o> {
     sequence: u64,
     index: u32,
     place: u32,
     /// Log time.
-    pub(super) at: Timestamp,
-    /// How many outcomes beyond the record's own may still come.
-    pub(super) budget: u32,
+    pub(crate) at: Timestamp,
+    pub(crate) budget: Budget,
     output: &'o mut Output,
 }
 
 impl<'o> Turn<'o> {
-    pub(super) fn new(sequence: u64, index: u32, at: Timestamp, output: &'o mut Output) -> Self {
-        Self { sequence, index, place: 0, at, budget: super::OUTCOMES_BEYOND_OWN_MAX, output }
+    pub(crate) const fn new(sequence: u64, at: Timestamp, budget: Budget, output: &'o mut Output) -> Self {
+        Self { sequence, index: 0, place: 0, at, budget, output }
     }
 
-    pub(super) const fn sequence(&self) -> u64 {
+    /// Goes on to the next record.
+    pub(crate) const fn next(&mut self) {
+        self.index += 1;
+        self.place = 0;
+    }
+
+    pub(crate) const fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    pub(super) const fn index(&self) -> u32 {
-        self.index
+    pub(crate) const fn ticket(&self) -> Ticket {
+        Ticket::new(self.sequence, self.index)
     }
 
-    pub(super) fn count(&mut self, kind: CommandKind) {
+    pub(crate) const fn count(&mut self, kind: CommandKind) {
         self.output.commands[kind as usize] += 1;
     }
 
-    pub(super) fn emit(&mut self, decision: &Decision<'_>) {
+    /// Takes the lines that a command acts on from what its message may ask for.
+    pub(crate) fn take_lines(&mut self, lines: usize) -> Result<(), Refusal<'static>> {
+        let left = u32::try_from(lines).ok().and_then(|lines| self.budget.lines.checked_sub(lines));
+        self.budget.lines = left.ok_or(Refusal::new(Reason::MessageTooLarge))?;
+        Ok(())
+    }
+
+    /// Takes lines that are looked at for others, as far as there are any left.
+    pub(crate) fn take_looks(&mut self, lines: usize) {
+        let lines = u32::try_from(lines).unwrap_or(u32::MAX);
+        self.budget.looks = self.budget.looks.saturating_sub(lines);
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "neither is more, which is asserted where entries are made")]
+    pub(crate) fn emit(&mut self, decision: &Decision<'_>) {
         let kind = decision.kind();
-        let (reason, repeat) = match decision {
-            Decision::Refused { reason, repeat, .. } => (Some(*reason), repeat.is_some()),
-            Decision::Confirmed { repeat, .. }
-            | Decision::Waiting { repeat, .. }
-            | Decision::Paid { repeat, .. }
-            | Decision::PaymentFailed { repeat, .. }
-            | Decision::Shipped { repeat, .. }
-            | Decision::Delivered { repeat, .. }
-            | Decision::Returned { repeat, .. }
-            | Decision::Received { repeat, .. }
-            | Decision::Counted { repeat, .. } => (None, repeat.is_some()),
-            _ => (None, false),
+        let (reason, command) = match decision {
+            Decision::Refused { reason, command, .. } => (Some(*reason), Some(*command)),
+            _ => (None, None),
         };
+        let repeat = decision.repeat().is_some();
         let identity = Identity { sequence: self.sequence, index: self.index, place: self.place };
-        let offset = |place: usize| u32::try_from(place).expect("an output stays far below 4 GiB");
-        let start = encode_outcome(&mut self.output.bytes, decision, identity, self.at);
-        let (start, end) = (offset(start), offset(self.output.bytes.len()));
-        self.output.entries.push(Entry { identity, kind, reason, repeat, start, end });
+        encode_outcome(&mut self.output.bytes, decision, identity, self.at);
+        let end = u32::try_from(self.output.bytes.len()).expect("an output stays far below 4 GiB");
+        let (index, place) = (self.index as u16, self.place as u16);
+        let entry = Entry { sequence: self.sequence, end, index, place, kind, reason, repeat, command };
+        self.output.entries.push(entry);
         self.place += 1;
     }
 
-    pub(super) fn dead_letter(&mut self, reason: &str, bytes: &[u8]) {
+    pub(crate) fn dead_letter(&mut self, undecodable: &Undecodable<'_>) {
+        let Undecodable { code, reason, bytes } = undecodable;
         self.output.letter_bytes += reason.len() + bytes.len();
         self.output.dead_letters.push(DeadLetter {
             sequence: self.sequence,
             index: self.index,
             format: None,
-            reason: reason.to_owned(),
+            reason: reason.clone(),
             bytes: Bytes::copy_from_slice(bytes),
         });
-        self.emit(&Decision::DeadLettered { reason: reason.into() });
+        self.emit(&Decision::DeadLettered { reason: *code });
     }
 }

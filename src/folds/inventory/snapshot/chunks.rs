@@ -15,7 +15,7 @@ const HEADER_BYTES: usize = 13;
 
 /// A chunk ends with the record that takes its payload to this size, or with the last record of its kind.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
-/// No payload is longer: the longest record, an order with as many lines as there may be, takes a fifth of this.
+/// No payload is longer: the longest record, an order with as many lines and ids of facts as there may be, takes a third of this.
 const PAYLOAD_BYTES_MAX: usize = 2 * CHUNK_BYTES;
 
 /// What a chunk's records are. Chunks come in this order.
@@ -24,38 +24,46 @@ pub(super) enum Kind {
     Head = 1,
     Basics,
     Stock,
+    StockUnused,
     Orders,
     Unused,
+    Deadlines,
     Sifted,
     Settled,
     Closed,
+    Refused,
     Facts,
-    Releases,
-    Searches,
+    Moved,
+    Uneasy,
+    Search,
     Found,
     End,
 }
 
 impl Kind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 17] = [
         Self::Head,
         Self::Basics,
         Self::Stock,
+        Self::StockUnused,
         Self::Orders,
         Self::Unused,
+        Self::Deadlines,
         Self::Sifted,
         Self::Settled,
         Self::Closed,
+        Self::Refused,
         Self::Facts,
-        Self::Releases,
-        Self::Searches,
+        Self::Moved,
+        Self::Uneasy,
+        Self::Search,
         Self::Found,
         Self::End,
     ];
 
     /// Whether there is exactly one such chunk, and one record in it.
     const fn is_single(self) -> bool {
-        matches!(self, Self::Head | Self::Basics | Self::End)
+        matches!(self, Self::Head | Self::Basics | Self::Search | Self::End)
     }
 }
 

@@ -5,7 +5,9 @@
 //! a chunk to 0: most of them take a byte. A text leaves its length in its record; all texts of a chunk stand together behind
 //! its records, so that they are checked together.
 
+use crate::folds::inventory::tables::order::{SEQUENCES_MAX, Ticket};
 use crate::words::codec::{read_varint, write_varint, zigzag};
+use crate::words::command::COMMANDS_MAX;
 use crate::words::text::{ID_BYTES_MAX, has_no_control};
 use crate::words::timestamp::Timestamp;
 
@@ -108,6 +110,16 @@ impl Payload {
     pub(super) fn sequence(&mut self, sequence: u64) {
         let before = std::mem::replace(&mut self.before.sequence, sequence);
         self.signed(sequence.wrapping_sub(before).cast_signed());
+    }
+
+    pub(super) fn ticket(&mut self, ticket: Ticket) {
+        self.sequence(ticket.sequence());
+        self.number(ticket.index());
+    }
+
+    /// A time that may be absent.
+    pub(super) fn maybe_time(&mut self, time: Option<Timestamp>) {
+        self.number(time.map_or(0, |time| time.millis().unsigned_abs() + 1));
     }
 
     pub(super) fn time(&mut self, time: Timestamp) {
@@ -245,6 +257,25 @@ impl<'a> Fields<'a> {
         }
         self.before.sequence = sequence;
         Ok(sequence)
+    }
+
+    /// When an order was placed.
+    #[inline]
+    pub(super) fn ticket(&mut self) -> Read<Ticket> {
+        let sequence = self.sequence()?;
+        let index = self.at_most(COMMANDS_MAX as u64 - 1, "a record's index beyond those of a message")?;
+        if sequence >= SEQUENCES_MAX {
+            return Err("a sequence beyond all bounds");
+        }
+        Ok(Ticket::new(sequence, index))
+    }
+
+    /// A time that is over, or absent.
+    pub(super) fn maybe_time(&mut self) -> Read<Option<Timestamp>> {
+        const LATER: &str = "a time that lies after log time";
+        let Some(millis) = self.number()?.checked_sub(1) else { return Ok(None) };
+        let millis = i64::try_from(millis).ok().filter(|millis| *millis <= self.now.millis());
+        Ok(Some(Timestamp::from_millis(millis.ok_or(LATER)?)))
     }
 
     /// A time that is over.

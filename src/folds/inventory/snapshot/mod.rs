@@ -2,9 +2,9 @@
 //!
 //! Whoever folds on from a restored state decides, to the byte, what a fold that was never interrupted decides. So a
 //! snapshot holds everything that can reach a decision or its time: which slot an order is in and which slot comes next
-//! (searches walk slots in steps), the queues with those of their entries that are out of date (what is done for one record is
-//! counted in entries). What follows from the rest is not stored but rebuilt: indexes, sums, counts, what is reserved, holds,
-//! who waits for what. So it cannot contradict the rest.
+//! (searches walk slots in steps), the queues with those of their entries that are out of date (what is done for one message is
+//! counted in entries). What follows from the rest is not stored but rebuilt: indexes, sums, counts, what is reserved or waited for,
+//! who stands where in which line-up. So it cannot contradict the rest.
 //!
 //! What is left out, and why that changes nothing: `Inventory::forgotten_at`, and the two counts of additions that it is
 //! compared with. They say that a look for something to forget found nothing more; looking again finds nothing again.
@@ -23,15 +23,18 @@
 //! |---|---|
 //! | 1 head | one: see [`SnapshotHead`] |
 //! | 2 basics | one: policy, sites, seeds of the tables' hashes, what was forgotten |
-//! | 3 stock | SKUs by their numbers |
-//! | 4 orders | slots by their numbers: an order, or that it is not used |
-//! | 5 unused | the slots that are not used, by when they became free |
-//! | 6 sifted, 7 settled | the queues of settled orders |
-//! | 8 closed | closed orders, oldest first |
-//! | 9 facts | facts, kind by kind, oldest first |
-//! | 10 releases | SKUs whose queues may move |
-//! | 11 searches, 12 found | searches under way for orders hit by a shortfall, and what they found |
-//! | 13 end | one: [`Totals`] and [`Digests`] |
+//! | 3 stock | places of SKUs by their numbers: a SKU, or that it is not used |
+//! | 4 stock unused | the places that are not used, by when they became free |
+//! | 5 orders | slots by their numbers: an order, or that it is not used |
+//! | 6 unused | the slots that are not used, by when they became free |
+//! | 7 deadlines | slots of orders whose hold or waiting ends, by when |
+//! | 8 sifted, 9 settled | the queues of settled orders |
+//! | 10 closed, 11 refused | orders that are remembered, oldest first |
+//! | 12 facts | facts of stock, kind by kind, oldest first |
+//! | 13 moved | SKUs whose parked orders are to be looked at, and from which turn on |
+//! | 14 uneasy | SKUs that a shortfall is to be looked for at |
+//! | 15 search, 16 found | a search under way for orders that lose, and what its walk has found |
+//! | 17 end | one: [`Totals`] and [`Digests`] |
 //!
 //! A state has exactly one form, and nothing else is taken: what was restored writes the same bytes again. So the checksum of
 //! the chunk before the end stands for the whole state, and is its digest.
@@ -41,6 +44,7 @@ mod chunks;
 mod fields;
 mod orders;
 mod restore;
+mod stock;
 mod work;
 mod write;
 

@@ -1,22 +1,19 @@
 //! Restoring: bytes that may be anything, to a state.
 
-use std::collections::BTreeSet;
-
-use super::basics::{read_basics, read_end, read_head, read_stock};
+use super::basics::{read_basics, read_end, read_head};
 use super::chunks::{CHUNK_BYTES, Chunk, Kind, Unframe};
 use super::fields::{Fields, Read};
-use super::orders::{read_closed, read_settled, read_slot, read_slot_number};
-use super::work::{Fact, read_fact, read_found, read_search, read_stock_number};
+use super::orders::{read_closed, read_settled, read_slot, read_slot_number, read_turn};
+use super::stock::{read_number, read_place};
+use super::work::{Fact, read_fact, read_found, read_search};
 use super::{SnapshotError, SnapshotHead};
 use crate::folds::inventory::Inventory;
 use crate::folds::inventory::digest::{Digests, Ledger};
-use crate::folds::inventory::facts::FactKind;
-use crate::folds::inventory::holds::Holds;
-use crate::folds::inventory::index::Entries;
-use crate::folds::inventory::order::Ticket;
-use crate::folds::inventory::orders::Slot;
-use crate::folds::inventory::stock::StockIndex;
-use crate::folds::inventory::waiting::Parked;
+use crate::folds::inventory::tables::facts::FactKind;
+use crate::folds::inventory::tables::index::Entries;
+use crate::folds::inventory::tables::order::Bucket;
+use crate::folds::inventory::tables::sides::{NO_SLOT, Parked};
+use crate::folds::inventory::tables::stock::StockIndex;
 use crate::words::policy::RULES_NEWEST;
 use crate::words::timestamp::Timestamp;
 
@@ -43,20 +40,25 @@ struct State {
     /// What the index of order ids is to be made of.
     ids: Entries,
     /// Orders whose SKUs have not been looked at yet.
-    ahead: Vec<Slot>,
-    holds: Vec<((Timestamp, Ticket), Slot)>,
-    parked: Vec<Parked>,
+    ahead: Vec<u32>,
+    /// Orders whose deadline has not been set yet.
+    due: PlaceSet,
+    parked: Vec<(u32, Parked)>,
+    /// Places of stock that are not used, and have not been named as such yet.
+    no_stock: PlaceSet,
     /// Slots that are not used, and have not been named as such yet.
-    unused: SlotSet,
+    unused: PlaceSet,
     /// Settled orders whose current entry has not come yet.
-    settled: SlotSet,
-    facts: [Vec<Fact>; FactKind::COUNT],
+    settled: PlaceSet,
+    facts: [Vec<Fact>; FactKind::KINDS],
     /// The kind of the last fact.
     fact_kind: usize,
-    /// The SKUs that are searched for.
-    searched: BTreeSet<StockIndex>,
-    /// The search that found what came last.
-    found_by: usize,
+    /// The deadline that came last.
+    deadline: Timestamp,
+    /// The SKU of what a walk found that came last.
+    found_of: StockIndex,
+    /// Whether all orders stand in their line-ups.
+    is_lined_up: bool,
 }
 
 impl Default for Restoring {
@@ -74,14 +76,16 @@ impl Restoring {
             ledger: Ledger::default(),
             ids: Entries::default(),
             ahead: Vec::with_capacity(AHEAD),
-            holds: Vec::new(),
+            due: PlaceSet::default(),
             parked: Vec::new(),
-            unused: SlotSet::default(),
-            settled: SlotSet::default(),
+            no_stock: PlaceSet::default(),
+            unused: PlaceSet::default(),
+            settled: PlaceSet::default(),
             facts: Default::default(),
             fact_kind: 0,
-            searched: BTreeSet::new(),
-            found_by: 0,
+            deadline: Timestamp::ZERO,
+            found_of: StockIndex(0),
+            is_lined_up: false,
         };
         Self { unframe: Unframe::new(), head: None, state: Box::new(state), failed: None }
     }
@@ -163,7 +167,8 @@ impl State {
                 self.each(fields, Self::slot)?;
                 self.look_up()
             }
-            Kind::Closed => self.each(fields, Self::closed),
+            Kind::Closed => self.each(fields, |state, fields| state.closed(false, fields)),
+            Kind::Refused => self.each(fields, |state, fields| state.closed(true, fields)),
             kind => self.each(fields, |state, fields| state.record(kind, fields)),
         }
     }
@@ -188,64 +193,108 @@ impl State {
     fn slot(&mut self, fields: &mut Fields<'_>) -> Read<()> {
         const FULL: &str = "more slots than there can be";
         let orders = &mut self.inventory.orders;
-        let Some(order) = read_slot(fields)? else {
+        let Some(read) = read_slot(fields)? else {
             self.unused.insert(orders.restore_empty().ok_or(FULL)?);
             return Ok(());
         };
-        let (ticket, pay_by, parked_at) = (order.ticket(), order.pay_by(), order.parked_at());
-        let is_settled = order.is_settled();
-        let slot = orders.restore_order(order, &mut self.ids).ok_or(FULL)?;
-        if let Some(pay_by) = pay_by {
-            self.holds.push(((pay_by, ticket), slot));
-        }
-        if let Some(stock) = parked_at {
-            self.parked.push(Parked { stock, ticket, slot });
-        }
-        if is_settled {
+        let slot = orders.restore_order(read.order, read.id, read.side, &mut self.ids).ok_or(FULL)?;
+        let view = orders.view(slot);
+        if !view.is_open() {
             self.settled.insert(slot);
+        }
+        if view.deadline().is_some() {
+            self.due.insert(slot);
+        }
+        if let Some(parked) = view.side.and_then(|side| side.more.as_ref()).and_then(|more| more.parked) {
+            self.parked.push((slot, parked));
         }
         self.ahead.push(slot);
         if self.ahead.len() < AHEAD { Ok(()) } else { self.look_up() }
     }
 
-    /// Looks up the SKUs of some orders together, which [`super::super::ahead`] explains, and promises what the orders hold.
+    /// Looks up the SKUs of some orders together, which [`super::super::commands::plain`] explains, and posts what the orders hold.
     fn look_up(&mut self) -> Read<()> {
-        let Inventory { stock, orders, .. } = &mut self.inventory;
+        const NONE: &str = "an order names a SKU that there is not";
+        let Inventory { stock, orders, shortfalls, now, .. } = &mut self.inventory;
+        let places = stock.len();
         let mut read = 0;
         for slot in &self.ahead {
-            for line in orders.get(*slot).lines() {
-                read ^= stock.touch_item(line.stock);
+            for line in orders.view(*slot).lines() {
+                if line.stock.0 as usize >= places || stock.get(line.stock).name_length == 0 {
+                    return Err(NONE);
+                }
+                read ^= stock.get(line.stock).named;
             }
         }
-        // As in `look_ahead`: what was read is used for nothing.
+        // What was read is used for nothing, which the compiler must not notice.
         std::hint::black_box(read);
         for slot in self.ahead.drain(..) {
-            let order = orders.get(slot);
-            let promised = stock.restore_order(order);
-            promised.ok_or("an order names a SKU that there is not, or SKUs of two sites")?;
-            self.ledger.add_order(stock, order);
+            let view = orders.view(slot);
+            for (number, line) in view.lines().iter().enumerate() {
+                stock.name(line.stock, 1, *now);
+                for bucket in [Bucket::Waiting, Bucket::Reserved] {
+                    let units = view.units(number, bucket);
+                    if units > 0 {
+                        stock.post(line.stock, None, bucket, units, *now);
+                    }
+                }
+                let part = if view.whole().is_some() { continue } else { view.part(number) };
+                if part.lacking > 0 {
+                    shortfalls.restore_lacking(line.stock, view.order.ticket, slot, part.at(Bucket::Reserved));
+                    stock.set_lacked(line.stock, true, *now);
+                }
+            }
+            orders.sort_lines(slot, stock);
+            self.ledger.add_order(stock, orders, orders.view(slot));
         }
         Ok(())
     }
 
-    fn closed(&mut self, fields: &mut Fields<'_>) -> Read<()> {
-        let closed = read_closed(fields)?;
-        self.ledger.add_closed(&closed);
-        let fits = self.inventory.orders.restore_closed(closed, &mut self.ids);
+    fn closed(&mut self, refused: bool, fields: &mut Fields<'_>) -> Read<()> {
+        let (closed, id) = read_closed(fields, refused)?;
+        self.ledger.add_closed(id, &closed);
+        let fits = self.inventory.orders.restore_closed(refused, closed, id, &mut self.ids);
         if fits { Ok(()) } else { Err("more closed orders than there can be") }
     }
 
     fn record(&mut self, kind: Kind, fields: &mut Fields<'_>) -> Read<()> {
-        let Inventory { sites, stock, orders, waiting, searches, .. } = &mut self.inventory;
-        let (skus, slots) = (stock.items().len(), orders.slots().len());
+        if kind > Kind::Facts {
+            self.line_up()?;
+        }
+        let Inventory { sites, stock, orders, waiting, shortfalls, deadlines, now, .. } = &mut self.inventory;
+        let (places, slots) = (stock.len(), orders.slots_count());
         match kind {
-            Kind::Stock => read_stock(fields, sites, stock)?,
+            Kind::Stock => {
+                let place = u32::try_from(places).map_err(|_| "more SKUs than there can be")?;
+                if read_place(fields, sites, stock)?.is_none() {
+                    self.no_stock.insert(place);
+                }
+            }
+            Kind::StockUnused => {
+                let place = read_number(fields, places)?;
+                if !self.no_stock.remove(place.0) {
+                    return Err("a place of stock is named unused that is used, or was named before");
+                }
+                stock.restore_unused(place);
+            }
             Kind::Unused => {
                 let slot = read_slot_number(fields, slots)?;
                 if !self.unused.remove(slot) {
                     return Err("a slot is named unused that is used, or was named before");
                 }
                 orders.restore_unused(slot);
+            }
+            Kind::Deadlines => {
+                let slot = read_slot_number(fields, slots)?;
+                let view = orders.at(slot).filter(|_| self.due.remove(slot));
+                let at = view.and_then(|view| view.deadline()).ok_or("a deadline of an order that has none")?;
+                if at < self.deadline {
+                    return Err("deadlines are out of order");
+                }
+                self.deadline = at;
+                let side = orders.side_mut(slot);
+                (side.deadline, side.before, side.behind) = (None, NO_SLOT, NO_SLOT);
+                deadlines.set(orders, slot, at);
             }
             Kind::Sifted | Kind::Settled => {
                 let entry = read_settled(fields, slots)?;
@@ -261,25 +310,48 @@ impl State {
                 self.fact_kind = kind;
                 self.facts[kind].push(fact);
             }
-            Kind::Releases => {
-                let released = read_stock_number(fields, skus)?;
-                if stock.get(released).releasing {
-                    return Err("a SKU is released twice");
+            Kind::Moved => {
+                let (turn, moved) = (read_turn(fields)?, read_number(fields, places)?);
+                if !waiting.has_not_moved(moved) {
+                    return Err("a SKU has moved twice, or nobody is parked at it");
                 }
-                stock.set_releasing(released, true);
-                waiting.restore_release(released);
-            }
-            Kind::Searches => {
-                let search = read_search(fields, skus, slots)?;
-                if !self.searched.insert(search.stock) {
-                    return Err("a SKU is searched for twice");
+                if waiting.moved().last().is_some_and(|last| last >= (turn, moved)) {
+                    return Err("SKUs that have moved are out of order");
                 }
-                searches.push_back(search);
+                waiting.has_moved(moved, turn);
             }
-            Kind::Found => read_found(fields, searches, &mut self.found_by, slots)?,
-            Kind::Head | Kind::Basics | Kind::Orders | Kind::Closed | Kind::End => {
+            Kind::Uneasy => {
+                let uneasy = read_number(fields, places)?;
+                if stock.get(uneasy).name_length == 0 || stock.set_uneasy(uneasy, true, *now) {
+                    return Err("a SKU is looked for twice, or there is none");
+                }
+                shortfalls.note(uneasy);
+            }
+            Kind::Search => shortfalls.search = Some(read_search(fields, places, slots)?),
+            Kind::Found => {
+                read_found(fields, shortfalls.search.as_mut(), &mut self.found_of, (places, slots))?;
+            }
+            Kind::Head | Kind::Basics | Kind::Orders | Kind::Closed | Kind::Refused | Kind::End => {
                 return Err("a record of another kind");
             }
+        }
+        Ok(())
+    }
+
+    /// Puts the orders that wait into their line-ups, once all orders have come.
+    fn line_up(&mut self) -> Read<()> {
+        if std::mem::replace(&mut self.is_lined_up, true) {
+            return Ok(());
+        }
+        let inventory = &mut self.inventory;
+        for (slot, parked) in self.parked.drain(..) {
+            if inventory.waiting.has_turn(parked.turn) {
+                return Err("two orders with one turn wait");
+            }
+            if parked.first_site.is_some_and(|site| usize::from(site.0) >= inventory.sites.all().len()) {
+                return Err("a site that there is not");
+            }
+            inventory.park_with(slot, parked, inventory.now);
         }
         Ok(())
     }
@@ -310,46 +382,49 @@ impl State {
     /// Makes what follows from all that has come.
     fn complete(&mut self, head: &SnapshotHead) -> Read<()> {
         let check = |good: bool, what| if good { Ok(()) } else { Err(what) };
+        self.line_up()?;
+        check(self.no_stock.is_empty(), "a place of stock is not used, and not named so")?;
         check(self.unused.is_empty(), "a slot is not used, and not named so")?;
+        check(self.due.is_empty(), "an order has a deadline that did not come")?;
         check(self.settled.is_empty(), "an order is settled, and in no queue")?;
         let inventory = &mut self.inventory;
         let distinct = inventory.orders.restore_index(std::mem::take(&mut self.ids));
         check(distinct, "an order is there twice")?;
-        let count = self.holds.len();
-        inventory.holds = Holds::from_iter(std::mem::take(&mut self.holds));
-        check(inventory.holds.len() == count, "two orders with one ticket are held")?;
-        let waiting = inventory.restore_waiting(std::mem::take(&mut self.parked));
-        check(waiting, "two orders with one ticket wait")?;
         for (kind, facts) in self.facts.iter_mut().enumerate() {
             check(inventory.facts.restore(kind, std::mem::take(facts)), "a fact is there twice")?;
         }
-        check(inventory.stock.restore_sums(), "stock adds up to more than there can be")?;
+        check(inventory.stock.sums_are_bounded(), "stock adds up to more than there can be")?;
+        check(inventory.stock.idle_is_right(), "a SKU is idle that is not, or is not that is")?;
+        check(
+            inventory.waiting.all_moved().is_none() || inventory.waiting.count() > 0,
+            "all who wait are to be looked at, and nobody waits",
+        )?;
         check(*head == inventory.snapshot_head(), "the head says another number of orders")?;
         // The first message brings the seeds of hashes, and must find nothing that is hashed.
-        let nothing = inventory.stock.items().is_empty() && head.orders == 0;
+        let nothing = inventory.stock.len() == 0 && head.orders == 0;
         check(head.chain.sequence > 0 || nothing, "something is there before the first message")
     }
 }
 
-/// A set of slots, a bit for each.
+/// A set of places of a table, a bit for each.
 #[derive(Debug, Default)]
-struct SlotSet {
+struct PlaceSet {
     words: Vec<u64>,
     len: usize,
 }
 
-impl SlotSet {
+impl PlaceSet {
     const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    const fn place(slot: Slot) -> (usize, u64) {
-        (slot.0 as usize / 64, 1 << (slot.0 % 64))
+    const fn place(place: u32) -> (usize, u64) {
+        (place as usize / 64, 1 << (place % 64))
     }
 
-    /// Adds a slot that is not in it.
-    fn insert(&mut self, slot: Slot) {
-        let (word, bit) = Self::place(slot);
+    /// Adds a place that is not in it.
+    fn insert(&mut self, place: u32) {
+        let (word, bit) = Self::place(place);
         if self.words.len() <= word {
             self.words.resize(word + 1, 0);
         }
@@ -357,9 +432,9 @@ impl SlotSet {
         self.len += 1;
     }
 
-    /// Takes a slot out of it; false where it is not in it.
-    fn remove(&mut self, slot: Slot) -> bool {
-        let (word, bit) = Self::place(slot);
+    /// Takes a place out of it; false where it is not in it.
+    fn remove(&mut self, place: u32) -> bool {
+        let (word, bit) = Self::place(place);
         let Some(word) = self.words.get_mut(word).filter(|word| **word & bit != 0) else { return false };
         *word &= !bit;
         self.len -= 1;

@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use bytes::Bytes;
 
 use super::SnapshotHead;
-use super::basics::{write_basics, write_end, write_head, write_stock};
+use super::basics::{write_basics, write_end, write_head};
 use super::chunks::{Chunks, Kind};
-use super::orders::{write_closed, write_settled, write_slot, write_slot_number};
-use super::work::{write_fact, write_found, write_search, write_stock_number};
+use super::orders::{write_closed, write_settled, write_slot, write_slot_number, write_turn};
+use super::stock::{write_number, write_place};
+use super::work::{write_fact, write_found, write_search};
 use crate::folds::inventory::Inventory;
 use crate::folds::inventory::digest::{Digests, Ledger};
 
@@ -40,7 +41,7 @@ impl Inventory {
             last_message_hash: self.last_message_hash,
             rules: self.policy.rules,
             now: self.now,
-            orders: totals.open_orders + totals.settled_orders + totals.closed_orders,
+            orders: totals.open_orders + totals.settled_orders + totals.closed_orders + totals.refused_orders,
         }
     }
 
@@ -49,40 +50,54 @@ impl Inventory {
         let mut ledger = Ledger::new(&self.sites);
         chunks.record(Kind::Head, |payload| write_head(payload, &self.snapshot_head()))?;
         chunks.record(Kind::Basics, |payload| write_basics(payload, self))?;
-        for (item, flows) in self.stock.with_flows() {
-            chunks.record(Kind::Stock, |payload| write_stock(payload, item, flows))?;
+        for place in self.stock.places() {
+            chunks.record(Kind::Stock, |payload| write_place(payload, &self.stock, place))?;
+        }
+        for stock in self.stock.unused() {
+            chunks.record(Kind::StockUnused, |payload| write_number(payload, *stock))?;
         }
         ledger.add_stock(&self.stock);
-        for order in self.orders.slots().places() {
-            chunks.record(Kind::Orders, |payload| write_slot(payload, order))?;
-            if let Some(order) = order {
-                ledger.add_order(&self.stock, order);
+        for view in self.orders.slots() {
+            chunks.record(Kind::Orders, |payload| write_slot(payload, &self.orders, view))?;
+            if let Some(view) = view {
+                ledger.add_order(&self.stock, &self.orders, view);
             }
         }
-        for slot in self.orders.slots().unused() {
+        for slot in self.orders.unused() {
             chunks.record(Kind::Unused, |payload| write_slot_number(payload, *slot))?;
         }
-        for (kind, queue) in [Kind::Sifted, Kind::Settled].into_iter().zip(self.orders.settled()) {
+        for slot in self.deadlines.iter(&self.orders) {
+            chunks.record(Kind::Deadlines, |payload| write_slot_number(payload, slot))?;
+        }
+        for (kind, queue) in [Kind::Sifted, Kind::Settled].into_iter().zip(self.orders.settled().queues()) {
             for entry in queue.iter() {
                 chunks.record(kind, |payload| write_settled(payload, entry))?;
             }
         }
-        for closed in self.orders.closed() {
-            chunks.record(Kind::Closed, |payload| write_closed(payload, closed))?;
-            ledger.add_closed(closed);
+        for (kind, queue) in [(Kind::Closed, self.orders.closed()), (Kind::Refused, self.orders.refused())] {
+            for closed in queue.iter() {
+                chunks.record(kind, |payload| write_closed(payload, &self.orders, closed))?;
+                ledger.add_closed(self.orders.closed_id(closed), closed);
+            }
         }
         for (kind, at, id, told) in self.facts.iter() {
             chunks.record(Kind::Facts, |payload| write_fact(payload, kind, at, id, told))?;
         }
-        for stock in self.waiting.releases() {
-            chunks.record(Kind::Releases, |payload| write_stock_number(payload, stock))?;
+        for (turn, stock) in self.waiting.moved() {
+            chunks.record(Kind::Moved, |payload| {
+                write_turn(payload, turn);
+                write_number(payload, stock);
+            })?;
         }
-        for search in &self.searches {
-            chunks.record(Kind::Searches, |payload| write_search(payload, search))?;
+        for stock in &self.shortfalls.uneasy {
+            chunks.record(Kind::Uneasy, |payload| write_number(payload, *stock))?;
         }
-        for (number, search) in self.searches.iter().enumerate() {
-            for (ticket, found) in &search.found {
-                chunks.record(Kind::Found, |payload| write_found(payload, number, *ticket, *found))?;
+        if let Some(search) = &self.shortfalls.search {
+            chunks.record(Kind::Search, |payload| write_search(payload, search))?;
+            for (stock, found) in &search.found {
+                for (ticket, order) in &found.orders {
+                    chunks.record(Kind::Found, |payload| write_found(payload, *stock, *ticket, *order))?;
+                }
             }
         }
         chunks.end()?;

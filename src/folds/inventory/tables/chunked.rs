@@ -1,0 +1,80 @@
+//! A list that grows by whole chunks, so that no element is ever moved and no growth copies what is there.
+
+/// Bytes in a chunk, about: large enough that chunks are few, small enough that making one is no pause.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Chunked<T> {
+    /// All but the last are full.
+    chunks: Vec<Vec<T>>,
+}
+
+impl<T> Default for Chunked<T> {
+    fn default() -> Self {
+        Self { chunks: Vec::new() }
+    }
+}
+
+impl<T> Chunked<T> {
+    /// How far a place's number is shifted to give its chunk's.
+    const BITS: u32 = (CHUNK_BYTES / size_of::<T>()).ilog2();
+    const CHUNK: usize = 1 << Self::BITS;
+
+    pub(crate) fn len(&self) -> usize {
+        match self.chunks.split_last() {
+            Some((last, full)) => (full.len() << Self::BITS) + last.len(),
+            None => 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, place: u32) -> &T {
+        let place = place as usize;
+        &self.chunks[place >> Self::BITS][place & (Self::CHUNK - 1)]
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, place: u32) -> &mut T {
+        let place = place as usize;
+        &mut self.chunks[place >> Self::BITS][place & (Self::CHUNK - 1)]
+    }
+
+    /// The same for a place that there may not be.
+    pub(crate) fn at(&self, place: u32) -> Option<&T> {
+        let place = place as usize;
+        self.chunks.get(place >> Self::BITS)?.get(place & (Self::CHUNK - 1))
+    }
+
+    /// Adds an element and gives its place.
+    ///
+    /// # Panics
+    /// If there are 2^32 already: whoever adds keeps to the caps of policy.
+    #[inline]
+    pub(crate) fn push(&mut self, element: T) -> u32 {
+        let place = u32::try_from(self.len()).expect("policy caps what there is");
+        if self.chunks.last().is_none_or(|last| last.len() == Self::CHUNK) {
+            self.chunks.push(Vec::with_capacity(Self::CHUNK));
+        }
+        if let Some(last) = self.chunks.last_mut() {
+            last.push(element);
+        }
+        place
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().flatten()
+    }
+
+    /// Gives the memory back a chunk at a time.
+    pub(crate) fn drop_in_steps(self, mut between: impl FnMut()) {
+        for chunk in self.chunks {
+            drop(chunk);
+            between();
+        }
+    }
+}
