@@ -8,6 +8,92 @@ pub type Text<'a> = Cow<'a, str>;
 /// The longest id in bytes.
 pub const ID_BYTES_MAX: usize = 64;
 
+/// An id whose bytes have been looked at: 1 to [`ID_BYTES_MAX`] bytes of UTF-8 without control characters, as [`is_id`] has it. It
+/// stays bytes, as a `&str` of them would cost a second look at each; its first 16 bytes come along as two words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id<'a> {
+    key: [u64; 2],
+    bytes: &'a [u8],
+}
+
+impl<'a> Id<'a> {
+    /// The id that these bytes are, if they are one.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+        let length = bytes.len();
+        let fits = length > 0 && length <= ID_BYTES_MAX;
+        let good = fits
+            && (is_printable_ascii(bytes)
+                || std::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(char::is_control)));
+        good.then(|| {
+            let mut padded = [0; 16];
+            let head = length.min(16);
+            padded[..head].copy_from_slice(&bytes[..head]);
+            Self { key: words(padded), bytes }
+        })
+    }
+
+    /// The id that the first `length` of these bytes are, if they are one. Where more follow, this is quicker than [`Self::new`].
+    #[inline]
+    pub(super) fn at_start(bytes: &'a [u8], length: usize) -> Option<Self> {
+        if let (Some(window), Some(mask)) = (bytes.first_chunk(), MASKS.get(length)) {
+            let [low, high] = words(*window);
+            let other = (not_printable(low) & mask[0]) | (not_printable(high) & mask[1]);
+            if other == 0 && length > 0 {
+                return Some(Self { key: [low & mask[0], high & mask[1]], bytes: &bytes[..length] });
+            }
+        }
+        Self::new(bytes.get(..length)?)
+    }
+
+    /// The id in bytes that are known to be one, with their first 16 as [`Self::key`] has them.
+    #[inline]
+    pub(super) fn known(key: [u64; 2], bytes: &'a [u8]) -> Self {
+        debug_assert_eq!(Self::new(bytes).map(|id| id.key), Some(key), "{bytes:?}");
+        Self { key, bytes }
+    }
+
+    /// Its first 16 bytes in little endian, padded with zeros. No id has a zero byte, so that equal keys of ids of at most 16 bytes are
+    /// equal ids.
+    #[must_use]
+    pub const fn key(self) -> [u64; 2] {
+        self.key
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Its text.
+    ///
+    /// # Panics
+    /// Never: its bytes are UTF-8.
+    #[must_use]
+    pub fn text(self) -> &'a str {
+        std::str::from_utf8(self.bytes).expect("looked at when it was made")
+    }
+}
+
+/// For each length from 0 to 16, which bytes of two words belong to a text of that length.
+const MASKS: [[u64; 2]; 17] = {
+    let mut masks = [[0; 2]; 17];
+    let mut length = 1;
+    while length <= 16 {
+        masks[length] = masks[length - 1];
+        masks[length][(length - 1) / 8] |= 0xff << ((length - 1) % 8 * 8);
+        length += 1;
+    }
+    masks
+};
+
+const fn words(bytes: [u8; 16]) -> [u64; 2] {
+    let both = u128::from_le_bytes(bytes);
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of it")]
+    [both as u64, (both >> 64) as u64]
+}
+
 /// Whether `text` may be an id (of an order, a SKU, a site, a receipt, a count, a return, an attempt, a
 /// shipment): 1 to [`ID_BYTES_MAX`] bytes of UTF-8 without control characters (Unicode's `Cc`). Ids are
 /// compared bytewise: no normalisation, no case folding.
@@ -37,13 +123,18 @@ fn is_printable_ascii(bytes: &[u8]) -> bool {
 
 /// Whether eight bytes are all from 0x20 to 0x7e.
 fn is_printable(bytes: [u8; 8]) -> bool {
+    not_printable(u64::from_ne_bytes(bytes)) == 0
+}
+
+/// The high bits of those bytes of a word that are not from 0x20 to 0x7e.
+#[inline]
+pub(super) const fn not_printable(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES * 0x80;
-    let word = u64::from_ne_bytes(bytes);
     // With no high bit in any byte, the additions do not carry: they set it in bytes from 0x20 on, and in 0x7f.
     let from_space = (word & !HIGH) + ONES * (0x80 - 0x20);
     let delete = (word & !HIGH) + ONES;
-    (word | !from_space | delete) & HIGH == 0
+    (word | !from_space | delete) & HIGH
 }
 
 #[cfg(test)]
@@ -72,5 +163,37 @@ mod tests {
         for bad in ["", "a\nb", "\0", "\u{7f}", "\u{85}", &"x".repeat(65), &"é".repeat(33)] {
             assert!(!is_id(bad), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_id_is_the_same_however_it_is_read() {
+        for text in [
+            "",
+            "a",
+            "85123A",
+            "O-1001",
+            "é",
+            "日本",
+            " ",
+            "1234567",
+            "12345678",
+            "0123456789abcdef",
+            "0123456789abcdefg",
+        ] {
+            for behind in ["", "x", "\0", "\u{80}", "0123456789abcdef", "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"] {
+                let bytes = format!("{text}{behind}").into_bytes();
+                let id = Id::at_start(&bytes, text.len());
+                assert_eq!(id, Id::new(text.as_bytes()), "{text:?} {behind:?}");
+                assert_eq!(id.map(Id::text), is_id(text).then_some(text), "{text:?} {behind:?}");
+            }
+        }
+        for bytes in [&b"a\nb"[..], b"\x7f", b"\xc2\x85", b"\xff", b"abc\xc3", &[b'x'; 65]] {
+            for behind in [&b""[..], b"0123456789abcdef"] {
+                assert_eq!(Id::at_start(&[bytes, behind].concat(), bytes.len()), None, "{bytes:?}");
+            }
+        }
+        assert_eq!(Id::new(b"85123A").map(Id::key), Some([0x41_33_32_31_35_38, 0]));
+        assert_eq!(Id::new(b"0123456789abcdefg").map(Id::key), Id::new(b"0123456789abcdefh").map(Id::key));
+        assert_eq!(Id::at_start(b"ab", 3), None);
     }
 }

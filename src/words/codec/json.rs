@@ -1,73 +1,53 @@
 //! JSON payloads: one command, or an array of them.
 //!
-//! An array is first split into its elements, so that a bad command spoils only itself. Splitting walks the
-//! bytes without recursion; decoding an element is bounded by `serde_json`'s depth limit of 128.
+//! An array is first cut into its elements, all of it, so that a bad command spoils only itself and nothing is decided from an array
+//! that does not end. A plain `place` is read on the way (`plain`), anything else by serde (`strict`).
+
+mod cut;
+mod outcomes;
+mod plain;
+mod strict;
+#[cfg(test)]
+mod tests;
+mod time;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::{Decoded, Undecodable};
-use crate::words::command::{COMMANDS_MAX, Command};
-use crate::words::outcome::{Outcome, Unreadable};
+use super::{Decoded, Plain, Undecodable};
+use crate::words::command::Command;
+use crate::words::outcome::Outcome;
 use crate::words::policy::{PolicyChange, RULES_NEWEST};
+use crate::words::text::not_printable;
+
+use cut::{Piece, behind_white};
+pub use outcomes::JsonOutcomes;
 
 /// The elements of a JSON payload.
 pub(super) struct Elements<'a> {
-    state: State<'a>,
-}
-
-enum State<'a> {
-    Single(&'a [u8]),
-    Many(std::vec::IntoIter<&'a RawValue>),
-    Failed(Undecodable<'a>),
-    Done,
+    pieces: std::vec::IntoIter<Piece<'a>>,
+    plain: std::vec::IntoIter<Plain<'a>>,
+    failed: Option<Undecodable<'a>>,
 }
 
 impl<'a> Elements<'a> {
     pub(super) fn new(payload: &'a [u8]) -> Self {
-        let is_array = payload.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-        if !is_array {
-            return Self { state: State::Single(payload) };
-        }
-        match serde_json::from_slice::<Vec<&RawValue>>(payload) {
-            Ok(elements) if elements.is_empty() => {
-                Self::failed(Undecodable::new(Unreadable::EmptyPayload, "an empty array", payload))
-            }
-            Ok(elements) if elements.len() > COMMANDS_MAX => Self::failed(Undecodable::new(
-                Unreadable::TooManyCommands,
-                format_args!("more than {COMMANDS_MAX} commands"),
-                payload,
-            )),
-            Ok(elements) => Self { state: State::Many(elements.into_iter()) },
-            Err(error) => Self::failed(Undecodable::new(Unreadable::MalformedPayload, error, payload)),
-        }
-    }
-
-    const fn failed(undecodable: Undecodable<'a>) -> Self {
-        Self { state: State::Failed(undecodable) }
+        let (pieces, failed) = match cut::cut(payload) {
+            Ok(pieces) => (pieces, None),
+            Err(failed) => (cut::Pieces::default(), Some(failed)),
+        };
+        Self { pieces: pieces.all.into_iter(), plain: pieces.plain.into_iter(), failed }
     }
 
     pub(super) fn is_single(&self) -> bool {
-        match &self.state {
-            State::Single(_) | State::Failed(_) => true,
-            State::Many(elements) => elements.len() == 1,
-            State::Done => false,
-        }
+        self.pieces.len() + usize::from(self.failed.is_some()) == 1
     }
-}
 
-impl<'a> Iterator for Elements<'a> {
-    type Item = Result<&'a [u8], Undecodable<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if let State::Many(elements) = &mut self.state {
-            return elements.next().map(|element| Ok(element.get().as_bytes()));
-        }
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Single(bytes) => Some(Ok(bytes)),
-            State::Failed(undecodable) => Some(Err(undecodable)),
-            State::Many(_) | State::Done => None,
-        }
+    /// The next element, and what it is where it is plain.
+    #[inline]
+    pub(super) fn next(&mut self) -> Option<Result<(&'a [u8], Option<Plain<'a>>), Undecodable<'a>>> {
+        let Some(piece) = self.pieces.next() else { return self.failed.take().map(Err) };
+        let plain = if piece.is_plain { self.plain.next() } else { None };
+        Some(Ok((piece.bytes, plain)))
     }
 }
 
@@ -79,8 +59,9 @@ pub fn write_outcome(json: &mut Vec<u8>, outcome: &Outcome<'_>) {
     serde_json::to_writer(json, outcome).expect("memory takes whatever is written, and an outcome is JSON");
 }
 
+/// Reads any element.
 pub(super) fn decode(bytes: &[u8]) -> Decoded<'_> {
-    serde_json::from_slice::<Command<'_>>(bytes).or_else(|error| {
+    strict::command(bytes).or_else(|error| {
         rules_beyond(bytes).map_or_else(
             || Err(Undecodable::element(error, bytes)),
             |rules| Ok(Command::Policy(PolicyChange { rules: Some(rules), ..PolicyChange::default() })),
@@ -99,6 +80,20 @@ fn rules_beyond(bytes: &[u8]) -> Option<u32> {
     struct PeekPolicy {
         rules: u32,
     }
-    let peek: Peek = serde_json::from_slice(bytes).ok()?;
+    let peek: Peek = strict::from_slice(bytes).ok()?;
     (peek.policy.rules > RULES_NEWEST).then_some(peek.policy.rules)
+}
+
+/// The high bits of those bytes of a word that are not printable ASCII, or mean something in a JSON string: quotes and backslashes.
+/// Only the first (lowest) is sure to be one.
+#[inline]
+const fn stops(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    // The subtraction borrows from a byte that is zero; what lies above such a one may be wrong.
+    let quotes = word ^ (ONES * b'"' as u64);
+    let backslashes = word ^ (ONES * b'\\' as u64);
+    let quotes = quotes.wrapping_sub(ONES) & !quotes & HIGH;
+    let backslashes = backslashes.wrapping_sub(ONES) & !backslashes & HIGH;
+    quotes | backslashes | not_printable(word)
 }

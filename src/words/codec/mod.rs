@@ -6,14 +6,17 @@
 
 mod frame;
 mod json;
+#[cfg(test)]
+mod samples;
 
-use super::command::Command;
+use super::command::{Command, CommandKind};
 use super::outcome::{Outcome, Unreadable};
+use super::text::Id;
 use super::timestamp::Timestamp;
 
 pub use frame::{FRAME_VERSION, FrameWriter, decode_outcome, encode_command, encode_outcome};
 pub(crate) use frame::{read_varint, write_varint, zigzag};
-pub use json::write_outcome as write_json_outcome;
+pub use json::{JsonOutcomes, write_outcome as write_json_outcome};
 
 /// The `Content-Type` of bincode frames, version 1.
 pub const BINCODE: &str = "application/vnd.weir.v1+bincode";
@@ -96,18 +99,18 @@ impl<'a> Undecodable<'a> {
 pub type Decoded<'a> = Result<Command<'a>, Undecodable<'a>>;
 
 /// A `place` as most of them are: for the default site, all or nothing, one line or two, each with a quantity that any policy
-/// could allow; what nobody decides by has been checked already. Its texts are ids.
+/// could allow, without a hold or a wait of its own; what nobody decides by has been checked already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plain<'a> {
     /// The order's id.
-    pub order_id: &'a str,
-    /// The first SKU, and how many.
-    pub first: (&'a str, u32),
-    /// The second one, if there is one.
-    pub second: Option<(&'a str, u32)>,
+    pub order_id: Id<'a>,
+    /// The first SKU, and how many: from 1 to [`QUANTITY_LIMIT_MAX`](super::policy::QUANTITY_LIMIT_MAX).
+    pub first: (Id<'a>, u32),
+    /// The second one, if there is one; it may be the first SKU again.
+    pub second: Option<(Id<'a>, u32)>,
     /// When it was submitted; a valid time.
     pub submitted_at: Option<Timestamp>,
-    /// What it is worth: minor units within their bounds, and three capital letters.
+    /// What it is worth: minor units from 0 to 2^53 - 1, and three capital letters.
     pub value: Option<(i64, [u8; 3])>,
 }
 
@@ -151,20 +154,36 @@ impl<'a> Iterator for Commands<'a> {
     type Item = Decoded<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (element, decode): (_, fn(&'a [u8]) -> Decoded<'a>) = match &mut self.inner {
-            Inner::Json(elements) => (elements.next()?, json::decode),
-            Inner::Frame(elements) => (elements.next()?, frame::decode),
-            Inner::Failed(failed) => (Err(failed.take()?), frame::decode),
+        let element = match &mut self.inner {
+            Inner::Json(elements) => elements.next()?.map(|(bytes, _)| bytes),
+            Inner::Frame(elements) => elements.next()?,
+            Inner::Failed(failed) => Err(failed.take()?),
         };
-        Some(element.and_then(|bytes| self.known(decode(bytes), bytes)))
+        Some(element.and_then(|bytes| self.decode(bytes)))
     }
 }
 
 impl<'a> Commands<'a> {
-    /// The next element.
+    /// The next element. What is plain is read without more ado: the iterator gives the same as a command.
     #[inline]
     pub fn next_element(&mut self) -> Option<Element<'a>> {
-        self.next().map(Element::Other)
+        let element = match &mut self.inner {
+            Inner::Json(elements) => elements.next()?,
+            Inner::Frame(elements) => elements.next_plain()?,
+            Inner::Failed(failed) => Err(failed.take()?),
+        };
+        Some(match element {
+            Ok((_, Some(plain))) if CommandKind::Place.rules() <= self.rules => Element::Plain(plain),
+            element => Element::Other(element.and_then(|(bytes, _)| self.decode(bytes))),
+        })
+    }
+
+    fn decode(&self, bytes: &'a [u8]) -> Decoded<'a> {
+        let decoded = match &self.inner {
+            Inner::Json(_) => json::decode(bytes),
+            Inner::Frame(_) | Inner::Failed(_) => frame::decode(bytes),
+        };
+        self.known(decoded, bytes)
     }
 
     /// What is newer than the rules in force is unreadable, as it is for a binary that does not know it.
