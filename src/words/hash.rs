@@ -3,6 +3,8 @@
 
 use xxhash_rust::xxh3;
 
+use super::text::Id;
+
 /// XXH3-64 of `bytes` with seed 0.
 #[must_use]
 pub fn hash(bytes: &[u8]) -> u64 {
@@ -61,6 +63,13 @@ impl TextHash {
     #[inline]
     pub fn of(&self, text: &[u8]) -> u64 {
         if text.len() > 16 { self.of_long(text) } else { self.of_words(words(text)) }
+    }
+
+    /// The hash of an id.
+    #[must_use]
+    #[inline]
+    pub fn of_id(&self, id: Id<'_>) -> u64 {
+        if id.bytes().len() > 16 { self.of_long(id.bytes()) } else { self.of_words(id.key()) }
     }
 
     /// The hash of a text of at most 16 bytes, by its two words: its bytes in little endian, padded with zeros.

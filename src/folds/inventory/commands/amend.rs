@@ -127,13 +127,15 @@ impl Inventory {
         let state = view.state();
         let refuse = |refusal: Refusal<'static>| Refusal { order_state: Some(state), ..refusal };
         let new_lines = change.more.iter().filter(|more| more.line.is_none()).count();
-        self.check_open(0, new_lines).map_err(refuse)?;
+        if new_lines > 0 {
+            self.check_open_lines(new_lines).map_err(refuse)?;
+        }
         let waits = state == State::Waiting;
         let free = |more: &More<'_>| more.stock.map_or(0, |stock| self.stock.get(stock).free.max(0));
         let is_unknown = change.more.iter().any(|more| more.stock.is_none());
         if waits && !is_unknown {
             let units = change.more.iter().filter_map(|more| Some((more.stock?, more.units.into())));
-            return self.check_waiting(0, units).map_err(refuse);
+            return self.check_waiting(units).map_err(refuse);
         }
         // One that waits needs no stock, but SKUs that are known.
         let short = |more: &&More<'_>| if waits { more.stock.is_none() } else { free(more) < i64::from(more.units) };

@@ -343,18 +343,10 @@ impl Inventory {
         let mut marks = fact.marks(taken);
         self.post(slot, &taken.movements, &taken.news, turn.at);
         let view = self.orders.view(slot);
-        let lowered = |line: usize| {
-            let of_line = taken.movements.iter().filter(|movement| movement.line == line);
-            let left = |movement: &Movement| movement.from.is_some_and(Bucket::is_inside) && movement.to != Bucket::Returned;
-            of_line.fold(0, |sum, movement| match (movement.from.is_some_and(Bucket::is_inside), movement.to) {
-                (true, Bucket::Returned) => sum,
-                (false, Bucket::Returned) => sum - i64::from(movement.units),
-                _ if left(movement) => sum + i64::from(movement.units),
-                _ => sum,
-            }) > 0
-        };
-        let below_zero = taken.movements.iter().any(|movement| {
-            self.stock.get(view.lines()[movement.line].stock).on_hand < 0 && lowered(movement.line)
+        // Movements of one line stand together.
+        let below_zero = taken.movements.chunk_by(|one, next| one.line == next.line).any(|of_line| {
+            let lowered: i64 = of_line.iter().map(lowers).sum();
+            lowered > 0 && self.stock.get(view.lines()[of_line[0].line].stock).on_hand < 0
         });
         if below_zero {
             marks.push(Mark::BelowZero);
@@ -373,6 +365,13 @@ impl Inventory {
         let movements: Movements = news.iter().map(as_moved).collect();
         owned(self.told_lines(slot, &movements))
     }
+}
+
+/// By how many units a movement lowers what is on hand.
+fn lowers(movement: &Movement) -> i64 {
+    let units = i64::from(movement.units);
+    let leaves = movement.from.is_some_and(Bucket::is_inside) && !movement.to.is_inside();
+    (if leaves { units } else { 0 }) - if movement.to == Bucket::Returned { units } else { 0 }
 }
 
 fn lines_content(lines: Option<&NamedLines<'_>>) -> u64 {

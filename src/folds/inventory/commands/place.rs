@@ -130,15 +130,21 @@ impl Inventory {
         if command.wait_until.is_some_and(|until| until > wait_max) {
             return Err(Refusal::detailed(Reason::InvalidValue, "wait_until is beyond the policy's wait_ms_max"));
         }
-        self.check_open(1, wants.len())?;
+        self.check_open(wants.len())?;
         Ok(sites)
     }
 
-    /// Refuses what would make more orders or lines open than policy allows.
-    pub(crate) fn check_open(&self, orders: u64, lines: usize) -> Checked {
-        let orders = self.orders.open_count() as u64 + orders;
-        let lines = self.orders.open_lines() + lines as u64;
-        if orders > self.policy.open_orders_max.unsigned_abs() || lines > self.policy.open_lines_max.unsigned_abs() {
+    /// Refuses one more order, of so many lines, where that would be more than policy allows.
+    pub(crate) fn check_open(&self, lines: usize) -> Checked {
+        if self.orders.open_count() as u64 >= self.policy.open_orders_max.unsigned_abs() {
+            return Err(Refusal::new(Reason::Busy));
+        }
+        self.check_open_lines(lines)
+    }
+
+    /// Refuses so many lines more of open orders, where that would be more than policy allows.
+    pub(crate) fn check_open_lines(&self, lines: usize) -> Checked {
+        if self.orders.open_lines() + lines as u64 > self.policy.open_lines_max.unsigned_abs() {
             return Err(Refusal::new(Reason::Busy));
         }
         Ok(())
@@ -214,7 +220,10 @@ impl Inventory {
         let known = |want: &Want<'_>| sites.iter().find_map(|site| self.stock.find(*site, want.sku, want.hash));
         let line = |want: &Want<'_>| Some(OrderLine { stock: known(want)?, quantity: units(want.quantity) });
         let lines: OrderLines = wants.iter().filter_map(line).collect();
-        self.check_waiting(1, lines.iter().map(|line| (line.stock, line.quantity.into())))?;
+        if self.waiting.count() as u64 >= self.policy.waiting_orders_max.unsigned_abs() {
+            return Err(Refusal::new(Reason::WaitingFull));
+        }
+        self.check_waiting(lines.iter().map(|line| (line.stock, line.quantity.into())))?;
         let short = lines.iter().find(|line| self.stock.get(line.stock).free < i64::from(line.quantity));
         let stock = short.unwrap_or(&lines[0]).stock;
 
@@ -237,14 +246,10 @@ impl Inventory {
         Ok(())
     }
 
-    /// Refuses what would make more orders wait, or for more units, than policy allows.
-    pub(crate) fn check_waiting(
-        &self,
-        orders: u64,
-        mut units: impl Iterator<Item = (StockIndex, i64)>,
-    ) -> Checked {
-        let full = self.waiting.count() as u64 + orders > self.policy.waiting_orders_max.unsigned_abs()
-            || units.any(|(stock, units)| self.stock.books(stock).waiting + units > self.policy.waiting_units_max);
+    /// Refuses what would make orders wait for more units than policy allows.
+    pub(crate) fn check_waiting(&self, mut units: impl Iterator<Item = (StockIndex, i64)>) -> Checked {
+        let most = self.policy.waiting_units_max;
+        let full = units.any(|(stock, units)| self.stock.books(stock).waiting + units > most);
         if full { Err(Refusal::new(Reason::WaitingFull)) } else { Ok(()) }
     }
 

@@ -19,6 +19,7 @@ use crate::words::command::{Command, Line, OnShortage, Place};
 use crate::words::hash::fold;
 use crate::words::outcome::Decision;
 use crate::words::policy::SITE_DEFAULT;
+use crate::words::text::Id;
 
 /// How many elements are looked at together.
 pub(crate) const GROUP: usize = 32;
@@ -54,9 +55,9 @@ impl Inventory {
         for ahead in &mut *group {
             match &ahead.element {
                 Element::Plain(plain) => {
-                    ahead.order = self.orders.hash(plain.order_id);
-                    ahead.skus[0] = self.stock.hash(plain.first.0);
-                    ahead.skus[1] = plain.second.map_or(0, |(sku, _)| self.stock.hash(sku));
+                    ahead.order = self.orders.hash_id(plain.order_id);
+                    ahead.skus[0] = self.stock.hash_id(plain.first.0);
+                    ahead.skus[1] = plain.second.map_or(0, |(sku, _)| self.stock.hash_id(sku));
                 }
                 Element::Other(Ok(command)) => {
                     let id = command.content().subject();
@@ -103,10 +104,10 @@ impl Inventory {
         }) {
             return false;
         }
-        if count as u64 > self.policy.lines_max.unsigned_abs() || self.check_open(1, count).is_err() {
+        if count as u64 > self.policy.lines_max.unsigned_abs() || self.check_open(count).is_err() {
             return false;
         }
-        let Err(vacancy) = self.orders.probe(plain.order_id, ahead.order) else { return false };
+        let Some(vacancy) = self.orders.vacancy(plain.order_id, ahead.order) else { return false };
         if turn.take_lines(count).is_err() {
             return false;
         }
@@ -122,11 +123,11 @@ impl Inventory {
             few: [first, second.unwrap_or_default()],
             few_count: if second.is_some() { 2 } else { 1 },
             stage: Bucket::Reserved as u8,
-            name_length: u8::try_from(plain.order_id.len()).expect("an id is at most 64 bytes"),
+            name_length: u8::try_from(plain.order_id.bytes().len()).expect("an id is at most 64 bytes"),
             flags: Flags::AS_PLACED,
             ..Order::UNUSED
         };
-        let slot = self.orders.insert(order, plain.order_id, ahead.order, vacancy);
+        let slot = self.orders.insert_id(order, plain.order_id, ahead.order, vacancy);
         self.stock.reserve_free(first.stock, first.quantity);
         if let Some(second) = second {
             self.stock.reserve_free(second.stock, second.quantity);
@@ -137,7 +138,7 @@ impl Inventory {
         }
         let pay_by = self.hold(slot, None, turn.at);
         turn.emit(&Decision::Confirmed {
-            order_id: plain.order_id.into(),
+            order_id: plain.order_id.text().into(),
             pay_by,
             lines: Vec::new(),
             shortages: Vec::new(),
@@ -152,13 +153,14 @@ impl Inventory {
     fn free_line(
         &self,
         site: SiteIndex,
-        (sku, quantity): (&str, u32),
+        (sku, quantity): (Id<'_>, u32),
         hash: u64,
         guess: Option<StockIndex>,
     ) -> Option<OrderLine> {
-        let stock = guess.filter(|stock| self.stock.is(*stock, site, sku, hash))?;
+        let stock = guess?;
         let item = self.stock.get(stock);
-        let is_free = item.free >= i64::from(quantity)
+        let is_free = self.stock.is(item, site, sku, hash)
+            && item.free >= i64::from(quantity)
             && item.allowance == 0
             && i64::from(quantity) <= self.policy.quantity_max;
         is_free.then_some(OrderLine { stock, quantity })
@@ -181,14 +183,14 @@ fn plain_content(start: Content, sum: u64, value: Option<(i64, [u8; 3])>) -> u64
 
 /// The command that a plain order is, without what nobody decides by.
 pub(crate) fn whole<'a>(plain: &Plain<'a>) -> Command<'a> {
-    let line = |(sku, quantity): (&'a str, u32)| Line { sku: sku.into(), quantity: quantity.into() };
+    let line = |(sku, quantity): (Id<'a>, u32)| Line { sku: sku.text().into(), quantity: quantity.into() };
     let lines = std::iter::once(plain.first).chain(plain.second).map(line);
     let value = plain.value.and_then(|(minor, currency)| {
         let currency = str::from_utf8(&currency).ok()?.to_owned();
         Some(crate::words::command::Money { minor, currency: currency.into() })
     });
     Command::Place(Place {
-        order_id: plain.order_id.into(),
+        order_id: plain.order_id.text().into(),
         lines: lines.map(Into::into).collect(),
         submitted_at: plain.submitted_at,
         value,

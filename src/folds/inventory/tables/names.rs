@@ -1,8 +1,8 @@
 //! Names: ids of orders and SKUs as the tables keep them. Most take 16 bytes where they stand; longer ones lie in a store of
 //! their own, from which they are taken out when their order is.
 
-use crate::words::text::ID_BYTES_MAX;
 use crate::words::hash::TextHash;
+use crate::words::text::{ID_BYTES_MAX, Id};
 
 use super::chunked::Chunked;
 
@@ -22,6 +22,13 @@ impl Name {
         let length = text.len().min(SHORT);
         bytes[..length].copy_from_slice(&text[..length]);
         Self(bytes)
+    }
+
+    /// The name of a short id, or the first bytes of a longer one.
+    #[inline]
+    fn of_id(id: Id<'_>) -> Self {
+        let [low, high] = id.key();
+        Self((u128::from(high) << 64 | u128::from(low)).to_le_bytes())
     }
 
     fn long(hash: u64, place: u32) -> Self {
@@ -108,6 +115,24 @@ impl Names {
             return Name::short(text.as_bytes());
         }
         Name::long(hash, self.store(text.as_bytes()))
+    }
+
+    /// The name of an id, stored if it is a longer one.
+    #[inline]
+    pub(crate) fn add_id(&mut self, id: Id<'_>, hash: u64) -> Name {
+        if id.bytes().len() <= SHORT { Name::of_id(id) } else { Name::long(hash, self.store(id.bytes())) }
+    }
+
+    /// Whether a name is that of an id with this hash.
+    #[inline]
+    pub(crate) fn is_id(&self, name: &Name, length: u8, id: Id<'_>, hash: u64) -> bool {
+        if usize::from(length) != id.bytes().len() {
+            return false;
+        }
+        if usize::from(length) <= SHORT {
+            return *name == Name::of_id(id);
+        }
+        name.hash() == hash && self.stored(id.bytes().len(), name.place()) == id.bytes()
     }
 
     /// Takes a name's text out of the store. The name is of no use then.

@@ -14,6 +14,7 @@ use super::settled::{Entry, Settled};
 use super::sides::{More, Side, Sides};
 use super::stock::StockTable;
 use crate::words::hash::TextHash;
+use crate::words::text::Id;
 use crate::words::timestamp::Timestamp;
 
 /// Up to this many lines, a walk through them finds one as fast as anything.
@@ -79,6 +80,30 @@ impl Orders {
     #[inline]
     pub(crate) fn hash(&self, id: &str) -> u64 {
         self.hash.of(id.as_bytes())
+    }
+
+    /// The hash of an order's id.
+    #[inline]
+    pub(crate) fn hash_id(&self, id: Id<'_>) -> u64 {
+        self.hash.of_id(id)
+    }
+
+    /// Where an id with this hash would go; none where it leads to something.
+    #[inline]
+    pub(crate) fn vacancy(&self, id: Id<'_>, hash: u64) -> Option<Vacancy> {
+        let is = |handle: u32| {
+            if handle & TABLE == 0 {
+                let order = self.slots.get(handle);
+                self.names.is_id(&order.name, order.name_length, id, hash)
+            } else {
+                let closed = self.remembered(handle);
+                self.names.is_id(&closed.name, closed.name_length, id, hash)
+            }
+        };
+        match self.index.probe(hash, is) {
+            Probe::Vacant(vacancy) => Some(vacancy),
+            Probe::Found(_) => None,
+        }
     }
 
     fn is(&self, handle: u32, id: &str, hash: u64) -> bool {
@@ -281,9 +306,20 @@ impl Orders {
 
     /// Adds an open order where the look for its id ended. It counts as open; its lines are for the caller to add, where there are
     /// more than two.
-    #[inline]
     pub(crate) fn insert(&mut self, mut order: Order, id: &str, hash: u64, vacancy: Vacancy) -> u32 {
         order.name = self.names.add(id, hash);
+        self.add(order, vacancy)
+    }
+
+    /// The same for an id that was looked at already.
+    #[inline]
+    pub(crate) fn insert_id(&mut self, mut order: Order, id: Id<'_>, hash: u64, vacancy: Vacancy) -> u32 {
+        order.name = self.names.add_id(id, hash);
+        self.add(order, vacancy)
+    }
+
+    #[inline]
+    fn add(&mut self, order: Order, vacancy: Vacancy) -> u32 {
         let slot = match self.unused.pop() {
             Some(slot) => {
                 *self.slots.get_mut(slot) = order;

@@ -9,6 +9,7 @@ use super::order::Bucket;
 use super::sites::SiteIndex;
 use crate::words::hash::{TextHash, mix};
 use crate::words::policy::QUANTITY_LIMIT_MAX;
+use crate::words::text::Id;
 use crate::words::timestamp::Timestamp;
 
 /// A stock item's place in [`StockTable`].
@@ -85,7 +86,7 @@ pub(crate) struct Books {
     pub(crate) waiting: i64,
     /// Units that parked orders claim.
     pub(crate) claims: i64,
-    /// Log time of the last change of what is on hand; 0 before the first.
+    /// Log time at which something last came or went; 0 before the first.
     pub(crate) changed_at: Timestamp,
     /// Since when nothing has been there, and nobody has named it.
     idle_since: Option<Timestamp>,
@@ -207,10 +208,16 @@ impl StockTable {
         self.index.find(Self::hash_at(site, sku_hash), |_| true).map(StockIndex)
     }
 
+    /// The hash of a SKU.
+    #[inline]
+    pub(crate) fn hash_id(&self, sku: Id<'_>) -> u64 {
+        self.hash.of_id(sku)
+    }
+
     /// Whether an item is this SKU at this site.
     #[inline]
-    pub(crate) fn is(&self, index: StockIndex, site: SiteIndex, sku: &str, sku_hash: u64) -> bool {
-        self.get(index).site == site && self.is_sku(index, sku, sku_hash)
+    pub(crate) fn is(&self, item: &Stock, site: SiteIndex, sku: Id<'_>, sku_hash: u64) -> bool {
+        item.site == site && self.names.is_id(&item.name, item.name_length, sku, sku_hash)
     }
 
     /// Whether an item is this SKU, at whatever site.
@@ -327,10 +334,10 @@ impl StockTable {
         let item = self.items.get_mut(index.0);
         let books = self.books.get_mut(index.0);
         let in_use = |item: &Stock, books: &Books| item.on_hand != 0 || item.reserved != 0 || books.waiting != 0;
-        let (before, was_in_use) = (*item, in_use(item, books));
+        let (before, flows, was_in_use) = (*item, books.flows, in_use(item, books));
         change(item, books);
         item.free = item.available() + i64::from(item.allowance) - books.claims;
-        if item.on_hand != before.on_hand {
+        if books.flows != flows {
             books.changed_at = now;
         }
         debug_assert_eq!(books.flows.left(), item.on_hand, "stock is not conserved");
