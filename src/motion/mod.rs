@@ -1,23 +1,22 @@
 //! Floor 3: motion. How a shard moves: it recovers, reads its log, applies, publishes, ticks.
 //!
-//! What decides here is sans-IO: [`folding`], [`publishing`] and [`leases`] are plain state machines, fed with inputs and asked
-//! for actions; [`shard`] and [`sharing`] carry both between them, the edges, the threads and the clock.
+//! In layers, each of which knows only those above it here; a test holds that:
+//!
+//! | layer | what is there |
+//! |---|---|
+//! | [`rules`] | what decides, sans-IO: plain state machines, fed with inputs and asked for actions |
+//! | [`store`] | snapshots and their pointers, streams read onward, the mark of an epoch |
+//! | [`past`] | what is done with what is stored already: recovery, replay, audit, a new epoch |
+//! | [`live`] | a shard at work: the stages, and who carries between them, the edges, the threads and the clock |
+//! | [`sharing`] | which worker holds which shard |
 
-mod announcing;
-pub mod assigned;
-pub mod audit;
-pub mod epoch;
-pub mod fold;
-pub mod folding;
-pub mod leases;
-mod onward;
-pub mod publishing;
-mod reading;
-mod recovery;
-pub mod replay;
-pub mod scribe;
-pub mod shard;
+pub mod live;
+pub mod past;
+pub mod rules;
 pub mod sharing;
-pub mod snapshots;
-pub mod status;
-mod ticking;
+pub mod store;
+
+pub use live::{assigned, fold, scribe, shard, status};
+pub use past::{audit, epoch, replay};
+pub use rules::{folding, leases, publishing};
+pub use store::snapshots;

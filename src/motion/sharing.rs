@@ -1,13 +1,13 @@
-//! Sharing: carries the table of leases between this worker and the others, beat by beat, as [`super::leases`] says.
+//! Sharing: carries the table of leases between this worker and the others, beat by beat, as [`leases`](super::leases) says.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::assigned::Assigned;
-use super::leases::{LeaseOptions, Leases, Role, WorkerRecord, Write};
-use super::status::Status;
+use super::live::assigned::Assigned;
+use super::live::status::Status;
+use super::rules::leases::{LeaseOptions, Leases, Role, WorkerRecord, Write};
 use crate::edges::clock::SharedClock;
 use crate::edges::keys::Keys;
 use crate::edges::streams::{AppendError, ReadError};

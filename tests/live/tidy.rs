@@ -1,6 +1,6 @@
 //! The order of the source itself: floors, openings, sizes, and names that stand for one thing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use weir::words::command::CommandKind;
@@ -118,6 +118,134 @@ fn a_file_imports_its_own_floor_and_lower_ones() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The layers of motion, from the lowest.
+const LAYERS: [&str; 5] = ["rules", "store", "past", "live", "sharing"];
+
+/// The paths that code names, from `crate`, `super` or `self` on, each item of a group by itself.
+fn paths(code: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    for root in ["crate::", "super::", "self::"] {
+        for (start, _) in code.match_indices(root) {
+            let before = code[..start].chars().next_back();
+            if before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_' || letter == ':') {
+                continue;
+            }
+            let rest = &code[start..];
+            let end = rest.find(|letter: char| !(letter.is_alphanumeric() || "_:".contains(letter)));
+            let (head, tail) = rest.split_at(end.unwrap_or(rest.len()));
+            let group = tail.strip_prefix('{').and_then(|tail| tail.split_once('}'));
+            match group {
+                Some((group, _)) if head.ends_with("::") => {
+                    let items = group.split([',', '{']).map(str::trim).filter(|item| !item.is_empty());
+                    paths.extend(items.map(|item| format!("{head}{item}")));
+                }
+                _ => paths.push(head.to_owned()),
+            }
+        }
+    }
+    paths
+}
+
+/// The module of a file, as its names after `crate`.
+fn module(path: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        path.with_extension("").iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+    if names.last().is_some_and(|last| ["mod", "lib", "main"].contains(&last.as_str())) {
+        names.pop();
+    }
+    names
+}
+
+/// The module, of those there are, that a path in a module's file leads to.
+fn target(module: &[String], path: &str, all: &BTreeSet<Vec<String>>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (place, name) in path.split("::").enumerate() {
+        match name {
+            "crate" => names.clear(),
+            "self" if place == 0 => names = module.to_vec(),
+            "super" if place == 0 => names = module[..module.len() - 1].to_vec(),
+            "super" => drop(names.pop()),
+            name => names.push(name.to_owned()),
+        }
+    }
+    while !names.is_empty() && !all.contains(&names) {
+        names.pop();
+    }
+    names
+}
+
+/// Which module names which others, but for those that it lies in or that lie in it.
+fn named_modules() -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    let files = files();
+    let all: BTreeSet<_> = files.iter().map(|(path, _)| module(path)).collect();
+    let found = files.iter().map(|(path, text)| {
+        let own = module(path);
+        let code = code(text).collect::<Vec<_>>().join("\n");
+        let named = paths(&code).iter().map(|path| target(&own, path, &all)).collect::<BTreeSet<_>>();
+        let beside = |other: &Vec<String>| !own.starts_with(other) && !other.starts_with(&own);
+        (own.clone(), named.into_iter().filter(beside).collect())
+    });
+    found.collect()
+}
+
+#[test]
+fn motion_is_in_layers() {
+    let layer = |module: &[String]| match module {
+        [floor, layer, ..] if floor == "motion" => LAYERS.iter().position(|name| name == layer),
+        _ => None,
+    };
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (own, named) in named_modules() {
+        if own.len() < 2 || own[0] != "motion" {
+            continue;
+        }
+        let Some(own_layer) = layer(&own) else { panic!("{own:?} is on no layer") };
+        seen.insert(own_layer);
+        wrong.extend(
+            named.into_iter().filter(|used| layer(used) > Some(own_layer)).map(|used| (own.clone(), used)),
+        );
+    }
+    assert_eq!(seen.len(), LAYERS.len(), "the layers are somewhere else");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // What the floor shows by shorter names is for other floors.
+    for (path, text) in files() {
+        if path.starts_with("motion") && path != Path::new("motion/mod.rs") {
+            let code = code(&text).collect::<Vec<_>>().join("\n");
+            for path_named in paths(&code) {
+                let names: Vec<_> = path_named.split("::").collect();
+                let whole = names.first() != Some(&"crate") || names.get(1) != Some(&"motion");
+                let through = names.get(2).is_none_or(|name| LAYERS.contains(name));
+                assert!(whole || through, "{} goes round by {path_named}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn motion_and_edges_have_no_circles() {
+    let named = named_modules();
+    let inside = |module: &[String]| ["motion", "edges"].contains(&module[0].as_str());
+    // Whoever names only what is settled is settled: what is left at the end names itself in a circle.
+    let mut left: BTreeMap<_, _> = named.iter().filter(|(own, _)| !own.is_empty() && inside(own)).collect();
+    loop {
+        let settled: Vec<_> = left
+            .iter()
+            .filter(|(_, used)| used.iter().all(|used| !left.contains_key(used)))
+            .map(|(own, _)| (*own).clone())
+            .collect();
+        if settled.is_empty() {
+            break;
+        }
+        left.retain(|own, _| !settled.contains(own));
+    }
+    let circle: Vec<_> = left
+        .iter()
+        .map(|(own, used)| (own, used.iter().filter(|used| left.contains_key(used)).collect::<Vec<_>>()))
+        .collect();
+    assert!(circle.is_empty(), "{circle:#?}");
 }
 
 #[test]

@@ -6,8 +6,24 @@
 use std::fmt::Display;
 
 use super::request::StreamConfig;
-use super::setup::bytes_max;
 use crate::words::config::{Storage, StreamSettings};
+
+/// The size limit of the leases, in bytes: thousands of them.
+const LEASES_BYTES_MAX: u64 = 8 << 20;
+/// The size limit of the pointers, in bytes: thousands of them, several times over.
+const POINTERS_BYTES_MAX: u64 = 64 << 20;
+/// The size limit of a stream, as NATS has it.
+pub(super) fn bytes_max(settings: &StreamSettings, role: Role) -> i64 {
+    let bytes = match role {
+        Role::Log => settings.log_bytes_max,
+        Role::Outcomes => settings.outcomes_bytes_max,
+        Role::DeadLetters => settings.dead_letters_bytes_max,
+        Role::Leases => LEASES_BYTES_MAX,
+        Role::Pointers => POINTERS_BYTES_MAX,
+        Role::Snapshots => settings.snapshots_bytes_max,
+    };
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
 
 /// A setting under which a stream would lose data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

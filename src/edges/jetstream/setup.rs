@@ -11,7 +11,7 @@ use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 
-use super::compare::{Comparison, Difference, Role, compare};
+use super::compare::{Comparison, Difference, Role, bytes_max, compare};
 use super::names::{NameError, Names, StoreNames, TableNames};
 use super::request;
 use crate::edges::streams::ReadError;
@@ -21,27 +21,10 @@ use crate::words::config::{Storage, StreamSettings};
 /// longer one would only cost memory.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 
-/// The size limit of the leases, in bytes: thousands of them.
-const LEASES_BYTES_MAX: u64 = 8 << 20;
-/// The size limit of the pointers, in bytes: thousands of them, several times over.
-const POINTERS_BYTES_MAX: u64 = 64 << 20;
 /// How many streams are being made at once.
 const CREATED_AT_ONCE: usize = 8;
 /// The snapshots' size limit is not made smaller than this, in bytes, for want of room.
 const SNAPSHOTS_BYTES_LEAST: i64 = 1 << 20;
-
-/// The size limit of a stream, as NATS has it.
-pub(super) fn bytes_max(settings: &StreamSettings, role: Role) -> i64 {
-    let bytes = match role {
-        Role::Log => settings.log_bytes_max,
-        Role::Outcomes => settings.outcomes_bytes_max,
-        Role::DeadLetters => settings.dead_letters_bytes_max,
-        Role::Leases => LEASES_BYTES_MAX,
-        Role::Pointers => POINTERS_BYTES_MAX,
-        Role::Snapshots => settings.snapshots_bytes_max,
-    };
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
 
 /// What was done about one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]

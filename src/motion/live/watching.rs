@@ -1,43 +1,17 @@
 //! Watching: a standby audits its shard by itself, now and then, at low cost. Who leads never does: it has better things to do, and
 //! a second fold beside the first takes as much memory again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
-use super::{AuditError, Findings, From, Pace, audit};
+use super::context::Shard;
 use crate::edges::Edges;
-use crate::motion::leases::{Assignment, Role};
-use crate::motion::shard::Shard;
+use crate::motion::past::audit::{AuditError, AuditOptions, Findings, From, Pace, audit};
+use crate::motion::rules::leases::{Assignment, Role};
 
 /// Nothing is worth waiting longer for: the first audit, and the next one after one that came to no end.
 const SOON: Duration = Duration::from_hours(1);
 /// It rests so many times as long as it works: half of one core is the most that it takes.
 const RESTS: u32 = 1;
-
-/// When a standby audits.
-#[derive(Clone, Debug)]
-pub struct AuditOptions {
-    every: Duration,
-    /// One shard of a worker at a time: each audit holds a second state in memory.
-    turn: Arc<Semaphore>,
-}
-
-impl AuditOptions {
-    /// Audits each shard at this interval; never where it is zero. Clones take turns.
-    #[must_use]
-    pub fn every(every: Duration) -> Self {
-        Self { every, turn: Arc::new(Semaphore::new(1)) }
-    }
-}
-
-impl Default for AuditOptions {
-    /// Once a day.
-    fn default() -> Self {
-        Self::every(Duration::from_hours(24))
-    }
-}
 
 /// Whether the audits are this worker's: those of the standby that takes the snapshots.
 fn is_ours(assignment: Assignment) -> bool {
@@ -46,7 +20,7 @@ fn is_ours(assignment: Assignment) -> bool {
 
 impl<E: Edges> Shard<E> {
     /// Audits whenever it is time and this worker's to do, for ever; for no time where it never is.
-    pub(in crate::motion) async fn watch(&self) {
+    pub(super) async fn watch(&self) {
         let AuditOptions { every, turn } = &self.options.audits;
         let mut pause = SOON.min(*every);
         while !every.is_zero() {

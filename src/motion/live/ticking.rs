@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::shard::Shard;
+use super::context::Shard;
 use crate::edges::Edges;
 use crate::edges::streams::Streams as _;
 use crate::folds::inventory::Due;

@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 
 use super::findings::{Disagreement, Findings};
+use super::folding::{Folding, Start};
+use super::kept::Kept;
 use crate::folds::inventory::Output;
-use crate::motion::folding::{Folding, Start};
-use crate::motion::snapshots::Kept;
 use crate::words::append::{Append, AppendHeader, Chain, StoredAppend};
 use crate::words::codec::{decode_outcome, encode_outcome, outcomes, write_json_outcome};
 use crate::words::fault::Fault;
@@ -22,7 +22,7 @@ const RECENT_MAX: usize = 1 << 16;
 const SHOWN_BYTES_MAX: usize = 400;
 
 /// What was announced beside what the fold gives.
-pub(super) struct Comparing {
+pub(in crate::motion) struct Comparing {
     folding: Folding,
     /// The last message that is folded.
     log_last: u64,
@@ -77,7 +77,12 @@ impl Told {
 
 impl Comparing {
     /// Begins with a state, which `name` names where it is a snapshot, up to `log_last`, and passes `pointers`, newest first.
-    pub(super) fn new(start: Start, name: Option<String>, log_last: u64, pointers: &[Kept]) -> Self {
+    pub(in crate::motion) fn new(
+        start: Start,
+        name: Option<String>,
+        log_last: u64,
+        pointers: &[Kept],
+    ) -> Self {
         let (from, through) = (start.inventory.chain(), start.through);
         let in_reach = |kept: &&Kept| (from.sequence..=log_last).contains(&kept.sequence);
         let findings =
@@ -102,17 +107,17 @@ impl Comparing {
     }
 
     /// The last message folded.
-    pub(super) const fn folded(&self) -> u64 {
+    pub(in crate::motion) const fn folded(&self) -> u64 {
         self.folding.inventory().chain().sequence
     }
 
     /// Whether more of the log is needed before the next append can be taken.
-    pub(super) const fn wants_log(&self) -> bool {
+    pub(in crate::motion) const fn wants_log(&self) -> bool {
         self.append.is_some()
     }
 
     /// Whether an append was taken before.
-    pub(super) const fn has_begun(&self) -> bool {
+    pub(in crate::motion) const fn has_begun(&self) -> bool {
         self.findings.appends + self.findings.repeats > 0
     }
 
@@ -120,7 +125,7 @@ impl Comparing {
     ///
     /// # Errors
     /// What the log cannot be folded for. Nothing more can be compared then.
-    pub(super) fn fold(&mut self, messages: &[LogMessage]) -> Result<(), Fault> {
+    pub(in crate::motion) fn fold(&mut self, messages: &[LogMessage]) -> Result<(), Fault> {
         let mut rest = &messages[..messages.partition_point(|message| message.sequence <= self.log_last)];
         while !rest.is_empty() {
             let until = self.pointers.last().map_or(u64::MAX, |kept| kept.sequence);
@@ -144,7 +149,7 @@ impl Comparing {
     }
 
     /// Takes the next append. `gone` says that the outcome stream has dropped what came before it.
-    pub(super) fn append(&mut self, stored: &StoredAppend, gone: bool) {
+    pub(in crate::motion) fn append(&mut self, stored: &StoredAppend, gone: bool) {
         let StoredAppend { sequence, append } = stored;
         let (sequence, header) = (*sequence, append.header.clone());
         let AppendHeader { from, through, .. } = header;
@@ -173,18 +178,18 @@ impl Comparing {
     }
 
     /// An append cannot be read: no more come.
-    pub(super) fn unreadable(&mut self, append: u64, what: String) {
+    pub(in crate::motion) fn unreadable(&mut self, append: u64, what: String) {
         self.findings.found(|| Disagreement::Unreadable { append, what });
     }
 
     /// No append comes any more.
-    pub(super) fn end_appends(&mut self) {
+    pub(in crate::motion) fn end_appends(&mut self) {
         self.ended = true;
         self.drop_uncompared();
     }
 
     /// Checks the books, and says what was found.
-    pub(super) fn finish(mut self) -> Findings {
+    pub(in crate::motion) fn finish(mut self) -> Findings {
         let inventory = self.folding.inventory();
         if let Err(broken) = inventory.check_books() {
             self.findings.found(|| Disagreement::Books(broken));

@@ -48,7 +48,7 @@ impl Findings {
         self.disagreements == 0
     }
 
-    pub(super) fn found(&mut self, disagreement: impl FnOnce() -> Disagreement) {
+    pub(in crate::motion) fn found(&mut self, disagreement: impl FnOnce() -> Disagreement) {
         self.disagreements += 1;
         if self.first.is_none() {
             self.first = Some(disagreement());

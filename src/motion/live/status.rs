@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::fold::{Input, Inspection};
-use super::leases::Role;
 use crate::edges::streams::StreamState;
 use crate::folds::inventory::Totals;
+use crate::motion::rules::leases::Role;
 use crate::words::append::Chain;
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
@@ -114,7 +114,7 @@ impl Status {
         self.caught_up.store(caught_up, Relaxed);
     }
 
-    pub(super) fn assigned(&self, role: Role) {
+    pub(in crate::motion) fn assigned(&self, role: Role) {
         *self.role.lock().unwrap_or_else(PoisonError::into_inner) = Some(role);
     }
 

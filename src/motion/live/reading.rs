@@ -5,46 +5,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::shard::{Input, RETRY_PAUSE, Shard};
+use super::context::Shard;
+use super::fold::Input;
 use crate::edges::Edges;
-use crate::edges::streams::{ReadError, Reader as _, Streams};
-use crate::folds::inventory::Inventory;
+use crate::edges::streams::{ReadError, Reader as _, Streams as _};
+use crate::motion::store::last::Last;
+use crate::motion::store::onward::RETRY_PAUSE;
 use crate::words::fault::Fault;
-use crate::words::message::LogMessage;
 
 /// A reader that gives nothing for so long, while its stream has gone on, is opened anew.
 pub(super) const STALL: Duration = Duration::from_secs(2);
-
-/// The last message that was read, or restored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Last {
-    /// Its sequence; 0 before the first.
-    pub(super) sequence: u64,
-    /// Its [hash](LogMessage::hash).
-    pub(super) hash: u64,
-}
-
-impl Last {
-    pub(super) fn of_state(inventory: &Inventory) -> Self {
-        Self { sequence: inventory.chain().sequence, hash: inventory.last_message_hash() }
-    }
-
-    fn of(message: &LogMessage) -> Self {
-        Self { sequence: message.sequence, hash: message.hash() }
-    }
-}
-
-/// Whether the log holds what a state has folded last, or was trimmed right behind it.
-pub(super) async fn holds<S: Streams>(streams: &S, last: Last) -> Result<bool, ReadError> {
-    let log = streams.log_state().await?;
-    if log.last_sequence < last.sequence || log.first_sequence > last.sequence + 1 {
-        return Ok(false);
-    }
-    if log.first_sequence == last.sequence + 1 {
-        return Ok(true);
-    }
-    Ok(streams.log_message(last.sequence).await?.is_some_and(|message| message.hash() == last.hash))
-}
 
 impl<E: Edges> Shard<E> {
     /// Reads the log behind `last` and gives it to the fold, until the shard drains.
@@ -71,7 +41,7 @@ impl<E: Edges> Shard<E> {
         last: &mut Last,
         complained: &mut bool,
     ) -> Result<Option<Fault>, ReadError> {
-        if let Some(fault) = self.verify(*last).await? {
+        if let Some(fault) = last.verify(&self.edges.streams).await? {
             return Ok(Some(fault));
         }
         let from = last.sequence + 1;
@@ -83,7 +53,7 @@ impl<E: Edges> Shard<E> {
         loop {
             let Ok(read) = tokio::time::timeout(STALL, reader.next()).await else {
                 // A quiet log is no stall; one that was rewritten behind an open reader is found here, too.
-                if let Some(fault) = self.verify(*last).await? {
+                if let Some(fault) = last.verify(&self.edges.streams).await? {
                     return Ok(Some(fault));
                 }
                 if self.edges.streams.log_state().await?.last_sequence > last.sequence {
@@ -105,28 +75,5 @@ impl<E: Edges> Shard<E> {
                 return Ok(None);
             }
         }
-    }
-
-    /// Whether the log still holds what was read from it, and what comes next. A log that lost all that it held gives no
-    /// message that would show the gap.
-    pub(super) async fn verify(&self, last: Last) -> Result<Option<Fault>, ReadError> {
-        let log = self.edges.streams.log_state().await?;
-        let due = last.sequence + 1;
-        if log.first_sequence > due {
-            return Ok(Some(Fault::Gap { expected: due, found: log.first_sequence }));
-        }
-        if last.sequence == 0 {
-            return Ok(None);
-        }
-        if log.last_sequence < last.sequence {
-            return Ok(Some(Fault::LogBehind { last: log.last_sequence, applied: last.sequence }));
-        }
-        let stored = self.edges.streams.log_message(last.sequence).await?;
-        let Some(stored) = stored else {
-            // A message that was trimmed, maybe just now, cannot be compared.
-            let trimmed = self.edges.streams.log_state().await?.first_sequence > last.sequence;
-            return Ok((!trimmed).then_some(Fault::LogRewritten { sequence: last.sequence }));
-        };
-        Ok((Last::of(&stored) != last).then_some(Fault::LogRewritten { sequence: last.sequence }))
     }
 }

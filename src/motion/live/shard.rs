@@ -7,21 +7,15 @@
 //! A standby runs the same way, but publishes nothing: it reads what the leader announces, and drops that from its queue. When it
 //! is to lead, it goes on with what is left: nothing is recovered, nothing is read again.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::assigned::Assigned;
-use super::audit::AuditOptions;
-use super::fold::{self, Fold, FoldOn};
-use super::folding::{Applied, AppliedMessage, Folding};
-use super::leases::Role;
-use super::publishing::Publishing;
-use super::reading::Last;
-use super::recovery::Recovered;
-use super::scribe::SnapshotOptions;
+use super::context::{Shard, Stop, weights};
+use super::fold::{self, Fold};
 use super::status::{LAG_SECONDS_MAX, Status};
 use super::ticking::{self, Next};
 use crate::edges::clock::SharedClock;
@@ -29,78 +23,22 @@ use crate::edges::streams::{ReadError, Streams as _};
 use crate::edges::telemetry::{Gauges, ShardTelemetry};
 use crate::edges::{Edges, ShardEdges};
 use crate::folds::inventory::Due;
-use crate::words::codec::Format;
+use crate::motion::past::recovery::{Recovered, recover};
+use crate::motion::rules::folding::{Applied, Folding};
+use crate::motion::rules::kept::Kept;
+use crate::motion::rules::leases::Role;
+use crate::motion::rules::publishing::Publishing;
+use crate::motion::store::onward::RETRY_PAUSE;
+use crate::motion::store::snapshots::Unfit;
 use crate::words::fault::Fault;
 
 pub use super::fold::Inspection;
-pub(super) use super::fold::{Folded, Input};
+pub use super::options::ShardOptions;
 
 /// How often stream states are asked for.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The same, until the shard has caught up for the first time.
 const POLL_INTERVAL_FIRST: Duration = Duration::from_millis(50);
-/// The pause before something that failed is tried again.
-pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(250);
-
-/// How a worker runs its shards.
-#[derive(Clone, Debug)]
-pub struct ShardOptions {
-    /// This worker's name, for the headers of its appends.
-    pub writer: String,
-    /// How outcomes are written.
-    pub format: Format,
-    /// When snapshots are taken.
-    pub snapshots: SnapshotOptions,
-    /// When standbys audit.
-    pub audits: AuditOptions,
-    /// Where the folds run.
-    pub fold_on: FoldOn,
-}
-
-impl ShardOptions {
-    /// Whatever else is usual, for a worker of this name.
-    #[must_use]
-    pub fn new(writer: &str, format: Format) -> Self {
-        Self {
-            writer: writer.to_owned(),
-            format,
-            snapshots: SnapshotOptions::default(),
-            audits: AuditOptions::default(),
-            fold_on: FoldOn::default(),
-        }
-    }
-}
-
-/// Why a shard stops before it is told to.
-#[derive(Debug)]
-pub(super) enum Stop {
-    Fault(Fault),
-    /// Go on from what the streams hold now, and a snapshot; says why.
-    Recover(&'static str),
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-/// Everything that the parts of one shard share.
-#[derive(Clone)]
-pub(super) struct Shard<E: Edges> {
-    pub(super) edges: ShardEdges<E>,
-    pub(super) clock: SharedClock,
-    pub(super) options: ShardOptions,
-    pub(super) status: Arc<Status>,
-    pub(super) telemetry: Arc<ShardTelemetry>,
-    pub(super) assigned: Arc<Assigned>,
-    /// The last message that this worker has read, also before it was away or recovered.
-    pub(super) seen: Arc<Mutex<Last>>,
-    /// Told when the outcome stream ends before what was seen of it: whoever has nothing to announce would not find out.
-    pub(super) outcomes_lost: Arc<Notify>,
-    /// Ends the reading; what was read is worked off.
-    pub(super) drain: CancellationToken,
-}
 
 /// Does for a shard what its assignment says, until `drain` is cancelled and, where it leads, all that was read is announced; or
 /// until a fault halts it, after which it stands still until `drain` is cancelled. Waits for a broker that cannot be reached.
@@ -223,6 +161,21 @@ impl<E: Edges> Shard<E> {
         }
     }
 
+    /// Asks the streams how far they are, until they answer, and restores what they allow.
+    async fn recover(&self) -> Result<Recovered, Fault> {
+        let mut complained = false;
+        let (shard, on) = (&self.status.shard, self.options.fold_on);
+        loop {
+            let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let pass_over = |kept: &Kept, unfit: &Unfit| self.passed_over(kept, unfit);
+            match recover(shard, &self.edges, seen, on, pass_over).await {
+                Ok(recovered) => return recovered,
+                Err(error) => self.complain(&mut complained, &error),
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
     /// Whether the log begins behind `sequence`: then snapshots hold what is missing, or else recovery will say so.
     async fn is_trimmed(&self, sequence: u64) -> bool {
         loop {
@@ -246,34 +199,6 @@ impl<E: Edges> Shard<E> {
             }
         };
         fold::start(self.options.fold_on, &self.status.shard, folding, self.clock.clone(), measure)
-    }
-
-    /// Whether this worker may publish now.
-    pub(super) fn leads(&self) -> bool {
-        self.assigned.get().role.leads(self.clock.monotonic())
-    }
-
-    /// Says that the shard stands still, and why.
-    pub(super) fn halted(&self, fault: &Fault) {
-        if self.status.progress().fault.is_none() {
-            tracing::error!(
-                shard = self.status.shard,
-                fault = fault.name(),
-                "the shard stands still: {fault}"
-            );
-            self.status.update(|progress| progress.fault = Some(fault.clone()));
-        }
-        // Again at the end, when nobody polls any more.
-        self.telemetry.fault(fault);
-    }
-
-    /// Says that the broker does not answer: once, then quietly again.
-    pub(super) fn complain(&self, complained: &mut bool, error: &ReadError) {
-        self.status.set_connected(false);
-        if !*complained {
-            tracing::warn!(shard = self.status.shard, %error, "the streams cannot be read; trying on");
-        }
-        *complained = true;
     }
 
     /// Asks for the streams' states again and again, and tells from them how far behind the shard is.
@@ -324,9 +249,4 @@ impl<E: Edges> Shard<E> {
         });
         Ok(lag_seconds)
     }
-}
-
-/// When each message was stored, and how many outcomes it has.
-pub(super) fn weights(messages: &[AppliedMessage]) -> impl ExactSizeIterator<Item = (i64, u64)> {
-    messages.iter().map(|message| (message.stored_at_ns, message.outcomes as u64))
 }

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::EpochError;
 use crate::edges::streams::{ReadError, Streams};
-use crate::motion::audit::first_behind;
-use crate::motion::folding::{Folding, Start};
-use crate::motion::onward::Onward;
+use crate::motion::past::audit::first_behind;
+use crate::motion::rules::folding::{Folding, Start};
+use crate::motion::store::onward::Onward;
 use crate::words::append::{Append, AppendHeader, StoredAppend};
 use crate::words::codec::{encode_outcome, outcomes};
 use crate::words::identity::Identity;

@@ -5,27 +5,25 @@
 //! side, so that what it takes in memory is the state that it folds, and little more. An outcome that is not announced yet is no
 //! disagreement: a worker may be behind.
 
-mod comparing;
-mod findings;
-mod watching;
-
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::fold::FoldOn;
-use super::folding::Start;
-use super::onward::Onward;
-use super::snapshots::{Kept, RestoreError, Snapshots};
+use tokio::sync::Semaphore;
+
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::{ReadError, StreamState, Streams};
 use crate::edges::{Edges, ShardEdges};
+use crate::motion::rules::comparing::Comparing;
+use crate::motion::rules::folding::Start;
+use crate::motion::rules::kept::{FoldOn, Kept};
+use crate::motion::store::onward::Onward;
+use crate::motion::store::snapshots::{Snapshots, Unfit};
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
 use crate::words::message::LogMessage;
 
-use comparing::Comparing;
-
-pub use findings::{Disagreement, Findings};
-pub use watching::AuditOptions;
+pub use crate::motion::rules::findings::{Disagreement, Findings};
 
 /// Where an audit begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +48,29 @@ pub struct Pace {
     pub clock: SharedClock,
     /// It rests so many times as long as it has worked.
     pub rests: u32,
+}
+
+/// When a standby audits.
+#[derive(Clone, Debug)]
+pub struct AuditOptions {
+    pub(in crate::motion) every: Duration,
+    /// One shard of a worker at a time: each audit holds a second state in memory.
+    pub(in crate::motion) turn: Arc<Semaphore>,
+}
+
+impl AuditOptions {
+    /// Audits each shard at this interval; never where it is zero. Clones take turns.
+    #[must_use]
+    pub fn every(every: Duration) -> Self {
+        Self { every, turn: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl Default for AuditOptions {
+    /// Once a day.
+    fn default() -> Self {
+        Self::every(Duration::from_hours(24))
+    }
 }
 
 /// Why an audit came to no end. That is no disagreement.
@@ -178,12 +199,9 @@ async fn begin<E: Edges>(
         usable.reverse();
     }
     let mut passed_over = Vec::new();
-    for kept in usable {
-        match snapshots.restore(kept, fold_on).await {
-            Ok(start) => return Ok(Begun { start, name: Some(kept.name.clone()), passed_over }),
-            Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error.into()),
-            Err(error) => passed_over.push(format!("{}: {error}", kept.name)),
-        }
+    let pass_over = |kept: &Kept, unfit: &Unfit| passed_over.push(format!("{}: {unfit}", kept.name));
+    if let Some((kept, start)) = snapshots.first(usable, None, fold_on, pass_over).await? {
+        return Ok(Begun { start, name: Some(kept.name.clone()), passed_over });
     }
     Err(AuditError::NoSnapshot { kept: kept.len(), passed_over })
 }

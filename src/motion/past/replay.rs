@@ -1,14 +1,13 @@
 //! Replay: a log folded by whoever wants to know, without publishing anything.
 
-use super::epoch;
-use super::fold::FoldOn;
-use super::folding::{Applied, Folding, Start};
-use super::onward::Onward;
-use super::reading::{Last, holds};
-use super::snapshots::{RestoreError, Snapshots};
 use crate::edges::streams::{ReadError, Streams};
 use crate::edges::{Edges, ShardEdges};
 use crate::folds::inventory::{Inventory, Output};
+use crate::motion::rules::folding::{Applied, Folding, Start};
+use crate::motion::rules::kept::{FoldOn, Kept};
+use crate::motion::store::mark;
+use crate::motion::store::onward::Onward;
+use crate::motion::store::snapshots::{Snapshots, Unfit};
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
 use crate::words::message::LogMessage;
@@ -54,23 +53,15 @@ pub async fn current<E: Edges>(
     mut pass_over: impl FnMut(&str, &str),
 ) -> Result<Inventory, ReplayError> {
     let streams = &edges.streams;
-    if epoch::is_under_way(shard, edges).await? {
+    if mark::is_under_way(shard, edges).await? {
         return Err(ReplayError::EpochUnderWay);
     }
     let log = streams.log_state().await?;
     let snapshots = Snapshots::new(shard, edges);
-    let mut start = None;
-    for kept in snapshots.kept().await? {
-        match snapshots.restore(&kept, fold_on).await {
-            Ok(restored) if holds(streams, Last::of_state(&restored.inventory)).await? => {
-                start = Some(restored);
-                break;
-            }
-            Ok(_) => pass_over(&kept.name, "the log does not go on from it"),
-            Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error.into()),
-            Err(error) => pass_over(&kept.name, &error.to_string()),
-        }
-    }
+    let kept = snapshots.kept().await?;
+    let pass_over = |kept: &Kept, unfit: &Unfit| pass_over(&kept.name, &unfit.to_string());
+    let found = snapshots.first(kept.iter().collect(), Some(streams), fold_on, pass_over).await?;
+    let start = found.map(|(_, start)| start);
     let first = log.first_sequence;
     let start = match start {
         None if first > 1 => return Err(ReplayError::Trimmed { first }),

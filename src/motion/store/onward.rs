@@ -3,28 +3,32 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::shard::RETRY_PAUSE;
 use crate::edges::streams::{ReadError, Reader};
 
+/// The pause before something that failed is tried again.
+pub(in crate::motion) const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// How often in a row a stream may fail to be read.
 const READ_TRIES: u32 = 8;
 /// How long a reader may give nothing though there is more.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// A stream that is read onwards, and opened anew where it breaks or falls silent.
-pub(super) struct Onward<R, O> {
+pub(in crate::motion) struct Onward<R, O> {
     open: O,
     reader: Option<R>,
     next: u64,
 }
 
 impl<R, O> Onward<R, O> {
-    pub(super) const fn new(next: u64, open: O) -> Self {
+    pub(in crate::motion) const fn new(next: u64, open: O) -> Self {
         Self { open, reader: None, next }
     }
 
     /// What comes next, at least one: there must be more.
-    pub(super) async fn next<T, F>(&mut self, sequence_of: fn(&T) -> u64) -> Result<Vec<T>, ReadError>
+    pub(in crate::motion) async fn next<T, F>(
+        &mut self,
+        sequence_of: fn(&T) -> u64,
+    ) -> Result<Vec<T>, ReadError>
     where
         R: Reader<T>,
         O: Fn(u64) -> F,

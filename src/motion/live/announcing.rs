@@ -1,4 +1,4 @@
-//! Announcing: carries what was applied to the outcome stream, one append at a time, as [`super::publishing`] says; a standby
+//! Announcing: carries what was applied to the outcome stream, one append at a time, as [`publishing`](crate::motion::publishing) says; a standby
 //! carries back what is announced.
 
 use std::future::Future;
@@ -8,13 +8,16 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 
-use super::folding::Applied;
-use super::publishing::{Action, Announced, Position, Publishing};
+use super::context::{Shard, Stop, weights};
+use super::fold::Folded;
 use super::reading::STALL;
-use super::shard::{Folded, RETRY_PAUSE, Shard, Stop, weights};
 use super::ticking::Next;
 use crate::edges::Edges;
 use crate::edges::streams::{AppendError, ReadError, Reader as _, Streams as _};
+use crate::motion::past::recovery::ask;
+use crate::motion::rules::folding::Applied;
+use crate::motion::rules::publishing::{Action, Announced, Position, Publishing};
+use crate::motion::store::onward::RETRY_PAUSE;
 use crate::words::append::{DeadLetter, Headline};
 use crate::words::fault::Fault;
 
@@ -186,7 +189,7 @@ impl<E: Edges> Shard<E> {
                 Finished::Append(stored, shard.clock.monotonic().saturating_sub(started))
             }),
             Action::ReadLast => Box::pin(async move {
-                let asked = shard.ask().await;
+                let asked = ask(&shard.edges.streams).await;
                 if asked.is_err() {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }

@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::fold::{FoldOn, Written};
-use super::folding::Start;
 use crate::edges::keys::Keys as _;
 use crate::edges::objects::{ObjectReader as _, Objects as _};
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::{Edges, ShardEdges};
 use crate::folds::inventory::{Inventory, Restoring, SnapshotError};
-use crate::words::identity::Identity;
+use crate::motion::rules::folding::Start;
+use crate::motion::rules::kept::{FoldOn, Written};
+use crate::motion::store::last::Last;
+
+pub use crate::motion::rules::kept::Kept;
 
 /// How often a change of the pointers is tried against those of others.
 const POINTING_TRIES: u32 = 5;
@@ -24,37 +26,6 @@ const POINTING_TRIES: u32 = 5;
 const CHUNKS_QUEUED_MAX: usize = 2;
 /// Pieces that wait to be restored: of [`PIECE_BYTES_MAX`](crate::edges::objects::PIECE_BYTES_MAX) at most.
 const PIECES_QUEUED_MAX: usize = 16;
-
-/// A snapshot that was read back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The object's name.
-    pub name: String,
-    /// The last log message that it covers.
-    pub sequence: u64,
-    /// The chain after it, as `sequence:hash`.
-    pub chain: String,
-    /// The last outcome up to that point, as `sequence.index.place`. Who recovers may use the snapshot if this was announced.
-    pub through: String,
-    /// The rules version in force at that point.
-    pub rules: u32,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// XXH3-64 of its bytes, in hexadecimal.
-    pub hash: String,
-    /// The digest of the state, in hexadecimal.
-    pub state: String,
-    /// The digest of the ledger, in hexadecimal.
-    pub ledger: String,
-}
-
-impl Kept {
-    /// The last outcome up to it; none where that cannot be read.
-    #[must_use]
-    pub fn through(&self) -> Option<Identity> {
-        self.through.parse().ok()
-    }
-}
 
 /// The pointers of a shard, newest first.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -74,6 +45,17 @@ pub enum RestoreError {
     /// It is damaged, or of another version.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+}
+
+/// Why a snapshot is passed over.
+#[derive(Debug, thiserror::Error)]
+pub enum Unfit {
+    /// The log does not go on from it.
+    #[error("the log does not go on from it")]
+    NotHeld,
+    /// It cannot be restored.
+    #[error(transparent)]
+    Damaged(RestoreError),
 }
 
 /// The snapshots of one shard.
@@ -139,9 +121,64 @@ impl<E: Edges> Snapshots<E> {
         Ok(Start { inventory, through })
     }
 
+    /// The first of `kept` that can be restored and, where `log` is given, that the log goes on from. `pass_over` is told of those
+    /// before it. A store that does not answer says nothing about a snapshot: that ends the search.
+    pub async fn first<'k>(
+        &self,
+        kept: Vec<&'k Kept>,
+        log: Option<&E::Streams>,
+        on: FoldOn,
+        mut pass_over: impl FnMut(&Kept, &Unfit),
+    ) -> Result<Option<(&'k Kept, Start)>, ReadError> {
+        for kept in kept {
+            let unfit = match self.restore(kept, on).await {
+                Ok(start) => match log {
+                    Some(log) if !Last::of_state(&start.inventory).is_held(log).await? => Unfit::NotHeld,
+                    _ => return Ok(Some((kept, start))),
+                },
+                Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error),
+                Err(error) => Unfit::Damaged(error),
+            };
+            pass_over(kept, &unfit);
+        }
+        Ok(None)
+    }
+
+    /// Stores a state and reads it back. Nothing points to it yet.
+    pub(in crate::motion) async fn store_state(
+        &self,
+        name: String,
+        start: Start,
+        on: FoldOn,
+    ) -> Result<Option<Kept>, AppendError> {
+        let Start { inventory, through } = start;
+        let head = inventory.snapshot_head();
+        self.store(name, async |chunks| {
+            let digests = match on {
+                FoldOn::Thread | FoldOn::Beside => {
+                    let write = move || inventory.write_snapshot(|chunk| chunks.blocking_send(chunk)).ok();
+                    tokio::task::spawn_blocking(write).await.ok()??
+                }
+                FoldOn::Task => {
+                    let mut all = Vec::new();
+                    let digests = inventory.write_snapshot(|chunk| {
+                        all.push(chunk);
+                        Ok::<_, std::convert::Infallible>(())
+                    });
+                    for chunk in all {
+                        chunks.send(chunk).await.ok()?;
+                    }
+                    digests.ok()?
+                }
+            };
+            Some(Written { head, through, digests })
+        })
+        .await
+    }
+
     /// Stores what comes out of `start`, which begins to write chunks into the channel that it is given, and reads it back.
     /// Nothing points to it yet.
-    pub(super) async fn store(
+    pub(in crate::motion) async fn store(
         &self,
         name: String,
         start: impl AsyncFnOnce(mpsc::Sender<Bytes>) -> Option<Written>,
@@ -199,7 +236,7 @@ impl<E: Edges> Snapshots<E> {
 
     /// Points to a snapshot as the newest one, keeps the newest `keep`, and gives those, newest first. One that is older than
     /// the newest comes too late and is not pointed to: what is older than all that is kept may be removed at any time.
-    pub(super) async fn point(&self, kept: &Kept, keep: usize) -> Result<Vec<Kept>, AppendError> {
+    pub(in crate::motion) async fn point(&self, kept: &Kept, keep: usize) -> Result<Vec<Kept>, AppendError> {
         for _ in 0..POINTING_TRIES {
             let read = self.read_pointers().await;
             let (mut pointers, revision) =
@@ -223,14 +260,14 @@ impl<E: Edges> Snapshots<E> {
     }
 
     /// The same, and the revision of the pointers.
-    pub(super) async fn kept_at(&self) -> Result<(Vec<Kept>, u64), ReadError> {
+    pub(in crate::motion) async fn kept_at(&self) -> Result<(Vec<Kept>, u64), ReadError> {
         let (pointers, revision) = self.read_pointers().await?;
         Ok((pointers.snapshots, revision))
     }
 
     /// Points to a snapshot, and to none beside it, if the pointers' revision is `expected`: what was folded before it is not what the
     /// log holds any more.
-    pub(super) async fn point_only(&self, kept: &Kept, expected: u64) -> Result<(), AppendError> {
+    pub(in crate::motion) async fn point_only(&self, kept: &Kept, expected: u64) -> Result<(), AppendError> {
         let value = serde_json::to_vec(&Pointers { snapshots: vec![kept.clone()] });
         let value = value.expect("plain texts and numbers").into();
         match self.pointers.put(&self.key(), value, expected).await {
@@ -241,7 +278,7 @@ impl<E: Edges> Snapshots<E> {
     }
 
     /// Removes the objects of this shard that no pointer names and that are older than those that one does.
-    pub(super) async fn prune(&self, kept: &[Kept]) -> Result<(), AppendError> {
+    pub(in crate::motion) async fn prune(&self, kept: &[Kept]) -> Result<(), AppendError> {
         let listed = self.objects.list().await;
         let listed = listed.map_err(|error| AppendError::Unavailable(error.to_string()))?;
         let oldest = kept.iter().map(|kept| kept.sequence).min().unwrap_or(0);
@@ -257,7 +294,7 @@ impl<E: Edges> Snapshots<E> {
     }
 
     /// A name for a snapshot up to `sequence`, which nobody else gives.
-    pub(super) fn name(&self, sequence: u64, writer: &str, attempt: u64) -> String {
+    pub(in crate::motion) fn name(&self, sequence: u64, writer: &str, attempt: u64) -> String {
         format!("{}.{sequence}.{writer}.{attempt}", self.shard)
     }
 }

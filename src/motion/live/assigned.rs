@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::leases::Assignment;
+use crate::motion::rules::leases::Assignment;
 
 /// An assignment that changes; shared.
 ///

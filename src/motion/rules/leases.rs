@@ -1,4 +1,4 @@
-//! Leases: which worker leads a shard, and who stands by for it. Sans-IO; [`super::sharing`] carries it.
+//! Leases: which worker leads a shard, and who stands by for it. Sans-IO; [`sharing`](crate::motion::sharing) carries it.
 //!
 //! A lease is a hint: it keeps two workers from publishing against each other. Safety is the outcome stream's fence alone.
 //! So everything here may be late or wrong without harm to an outcome.

@@ -8,13 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::folding::{Applied, Folding};
 use crate::edges::clock::SharedClock;
-use crate::folds::inventory::{Broken, Digests, SnapshotHead, Totals};
+use crate::folds::inventory::{Broken, Digests, Totals};
+use crate::motion::rules::folding::{Applied, Folding};
+use crate::motion::rules::kept::Written;
 use crate::words::append::Chain;
 use crate::words::fault::Fault;
-use crate::words::identity::Identity;
 use crate::words::message::LogMessage;
+
+pub use crate::motion::rules::kept::FoldOn;
 
 /// Batches between two stages. A batch is what a reader gives at once.
 const BATCHES_QUEUED_MAX: usize = 8;
@@ -22,28 +24,6 @@ const BATCHES_QUEUED_MAX: usize = 8;
 /// The pause between two steps of giving memory back. The kernel lets one thread at a time change what a process has mapped, and
 /// another that wants to, if only to allocate, comes between two steps alone.
 const DROPS_PAUSE: Duration = Duration::from_micros(50);
-
-/// Where a fold runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FoldOn {
-    /// On a thread of its own.
-    #[default]
-    Thread,
-    /// On a thread of its own, beside one that decides and must not wait for it.
-    Beside,
-    /// As a task among others: for a simulation.
-    Task,
-}
-
-impl FoldOn {
-    /// Where a fold runs beside one that runs here.
-    pub(super) const fn beside(self) -> Self {
-        match self {
-            Self::Thread | Self::Beside => Self::Beside,
-            Self::Task => Self::Task,
-        }
-    }
-}
 
 /// What reaches the fold.
 #[derive(Debug)]
@@ -68,15 +48,6 @@ pub struct Inspection {
     pub totals: Totals,
     /// Whether the books hold.
     pub books: Result<(), Broken>,
-}
-
-/// What a snapshot was written of.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Written {
-    pub(super) head: SnapshotHead,
-    /// The last outcome of its past.
-    pub(super) through: Identity,
-    pub(super) digests: Digests,
 }
 
 /// What leaves the fold.

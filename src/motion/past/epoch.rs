@@ -25,17 +25,15 @@ use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Pace, first_behind};
-use super::fold::{self, FoldOn};
-use super::folding::{Folding, Start};
-use super::onward::Onward;
-use super::reading::{Last, holds};
 use super::replay;
-use super::scribe;
-use super::shard::RETRY_PAUSE;
-use super::snapshots::{Kept, RestoreError, Snapshots};
 use crate::edges::keys::Keys as _;
 use crate::edges::streams::{AppendError, ClosableLog, ReadError, Streams};
 use crate::edges::{Edges, ShardEdges};
+use crate::motion::rules::folding::Start;
+use crate::motion::rules::kept::{FoldOn, Kept};
+use crate::motion::store::mark::key;
+use crate::motion::store::onward::{Onward, RETRY_PAUSE};
+use crate::motion::store::snapshots::{RestoreError, Snapshots, Unfit};
 use crate::words::append::{Append, AppendHeader};
 use crate::words::codec::{Format, encode_commands, outcomes};
 use crate::words::command::{Command, Tick};
@@ -187,21 +185,12 @@ async fn done(
     }
 }
 
-fn key(shard: &str) -> String {
-    format!("epoch.{shard}")
-}
-
 /// The plan that was begun and not ended, and its revision.
 async fn under_way<E: Edges>(shard: &str, edges: &ShardEdges<E>) -> Result<Option<(Plan, u64)>, ReadError> {
     let Some(entry) = edges.pointers.get(&key(shard)).await? else { return Ok(None) };
     let plan = serde_json::from_slice(&entry.value)
         .map_err(|error| ReadError::Unreadable(format!("the plan of a new epoch: {error}")))?;
     Ok(Some((plan, entry.revision)))
-}
-
-/// Whether a new epoch was begun and not ended: no worker takes the shard meanwhile.
-pub(super) async fn is_under_way<E: Edges>(shard: &str, edges: &ShardEdges<E>) -> Result<bool, ReadError> {
-    Ok(edges.pointers.get(&key(shard)).await?.is_some())
 }
 
 /// Finds out what is to be done, or what was begun and not ended. `copy_from` says from which sequence on messages are to be decided
@@ -220,26 +209,19 @@ pub async fn examine<E: Edges>(
     let (through, outcomes_last) =
         last.map_or((Identity::START, 0), |last| (last.append.header.through, last.sequence));
     let snapshots = Snapshots::new(shard, edges);
+    let kept = snapshots.kept().await?;
+    let is_announced = |kept: &&Kept| kept.through().is_some_and(|kept| kept <= through);
+    let announced = kept.iter().filter(is_announced).collect();
     let mut newest = None;
-    let mut anchor = None;
-    for kept in snapshots.kept().await? {
-        if kept.through().is_none_or(|kept| kept > through) {
-            continue;
+    let pass_over = |kept: &Kept, unfit: &Unfit| match unfit {
+        Unfit::NotHeld => newest = newest.take().or_else(|| Some(kept.clone())),
+        Unfit::Damaged(error) => {
+            tracing::warn!(shard, snapshot = kept.name, %error, "a snapshot cannot be restored");
         }
-        match snapshots.restore(&kept, pace.fold_on).await {
-            Ok(start) => {
-                newest = newest.or_else(|| Some(kept.clone()));
-                if holds(streams, Last::of_state(&start.inventory)).await? {
-                    anchor = Some((Some(kept.name), start));
-                    break;
-                }
-            }
-            Err(RestoreError::Read(error @ ReadError::Unavailable(_))) => return Err(error.into()),
-            Err(error) => {
-                tracing::warn!(shard, snapshot = kept.name, %error, "a snapshot cannot be restored");
-            }
-        }
-    }
+    };
+    let found = snapshots.first(announced, Some(streams), pace.fold_on, pass_over).await?;
+    newest = newest.or_else(|| found.as_ref().map(|(kept, _)| (*kept).clone()));
+    let mut anchor = found.map(|(kept, start)| (Some(kept.name.clone()), start));
     let log = streams.log_state().await?;
     if anchor.is_none() && log.first_sequence <= 1 {
         anchor = Some((None, Start::empty()));
@@ -364,10 +346,8 @@ where
         start.through = plan.through;
         let chain = start.inventory.chain();
         let rules = start.inventory.policy().rules;
-        let folding = Folding::new(start, Identity::START, last);
-        let fold = fold::start(pace.fold_on, shard, folding, pace.clock.clone(), |_| {});
         let name = snapshots.name(last, &format!("epoch-{}", closed.id), closed.attempts);
-        let stored = snapshots.store(name, async |chunks| scribe::write(&fold.input, chunks).await).await;
+        let stored = snapshots.store_state(name, start, pace.fold_on).await;
         let stored = stored.map_err(|error| EpochError::Write { what: "the state is not stored", error })?;
         let kept = stored.ok_or(EpochError::NothingLeft)?;
         let header = AppendHeader {

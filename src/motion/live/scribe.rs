@@ -10,15 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::fold::{self, Input, Written};
-use super::folding::{Folding, Start};
-use super::leases::Role;
-use super::onward::Onward;
-use super::reading::Last;
-use super::shard::Shard;
-use super::snapshots::{Kept, Snapshots};
+use super::context::Shard;
+use super::fold::{self, Input};
+pub use super::options::SnapshotOptions;
 use crate::edges::Edges;
 use crate::edges::streams::{AppendError, ReadError, StreamState, Streams as _};
+use crate::motion::past::recovery::ask;
+use crate::motion::rules::folding::{Folding, Start};
+use crate::motion::rules::kept::{Kept, Written};
+use crate::motion::rules::leases::Role;
+use crate::motion::store::last::Last;
+use crate::motion::store::onward::Onward;
+use crate::motion::store::snapshots::Snapshots;
 use crate::words::append::Chain;
 use crate::words::identity::Identity;
 
@@ -29,21 +32,6 @@ const ANNOUNCED_WITHIN: Duration = Duration::from_mins(1);
 /// How many snapshots must be kept at least: the two newest, and the one that the log was trimmed behind last. Where the broker
 /// loses outcomes while the newest is pointed to, it is the only one that can be gone on from.
 const KEEP_LEAST: usize = 3;
-
-/// When snapshots are taken, and how many are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SnapshotOptions {
-    /// A snapshot is due after so many records: what a restart has to fold is at most about as much.
-    pub every_records: u64,
-    /// How many are kept, 3 and more; the log is trimmed behind the second-newest.
-    pub keep: usize,
-}
-
-impl Default for SnapshotOptions {
-    fn default() -> Self {
-        Self { every_records: 5_000_000, keep: 3 }
-    }
-}
 
 /// Counts the records that a snapshot would save a restart.
 #[derive(Debug, Default)]
@@ -174,7 +162,7 @@ impl<E: Edges> Shard<E> {
 
     /// Whether the outcome stream holds all that a snapshot does.
     async fn is_announced(&self, kept: &Kept) -> Result<bool, AppendError> {
-        let asked = self.ask().await;
+        let asked = ask(&self.edges.streams).await;
         let (position, _) = asked.map_err(|error| AppendError::Unavailable(error.to_string()))?;
         Ok(kept.through().is_some_and(|through| through <= position.through))
     }
@@ -186,21 +174,17 @@ impl<E: Edges> Shard<E> {
         announced: Chain,
     ) -> Result<Option<fold::Fold>, ReadError> {
         let target = announced.sequence;
-        let (mut start, on) = (Start::empty(), self.options.fold_on.beside());
-        for kept in snapshots.kept().await? {
-            if kept.sequence <= target
-                && let Ok(restored) = snapshots.restore(&kept, on).await
-            {
-                start = restored;
-                break;
-            }
-        }
+        let on = self.options.fold_on.beside();
+        let kept = snapshots.kept().await?;
+        let usable = kept.iter().filter(|kept| kept.sequence <= target).collect();
+        let found = snapshots.first(usable, None, on, |kept, unfit| self.passed_over(kept, unfit)).await?;
+        let start = found.map_or_else(Start::empty, |(_, start)| start);
         let last = Last::of_state(&start.inventory);
         if last.sequence > target || target == 0 {
             return Ok(None);
         }
         let over = |what: String| ReadError::Unreadable(format!("the fold beside: {what}"));
-        if let Some(fault) = self.verify(last).await? {
+        if let Some(fault) = last.verify(&self.edges.streams).await? {
             return Err(over(fault.to_string()));
         }
         let mut chain = start.inventory.chain();

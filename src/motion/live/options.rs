@@ -1,0 +1,49 @@
+//! How a worker runs its shards.
+
+use crate::motion::past::audit::AuditOptions;
+use crate::motion::rules::kept::FoldOn;
+use crate::words::codec::Format;
+
+/// How a worker runs its shards.
+#[derive(Clone, Debug)]
+pub struct ShardOptions {
+    /// This worker's name, for the headers of its appends.
+    pub writer: String,
+    /// How outcomes are written.
+    pub format: Format,
+    /// When snapshots are taken.
+    pub snapshots: SnapshotOptions,
+    /// When standbys audit.
+    pub audits: AuditOptions,
+    /// Where the folds run.
+    pub fold_on: FoldOn,
+}
+
+impl ShardOptions {
+    /// Whatever else is usual, for a worker of this name.
+    #[must_use]
+    pub fn new(writer: &str, format: Format) -> Self {
+        Self {
+            writer: writer.to_owned(),
+            format,
+            snapshots: SnapshotOptions::default(),
+            audits: AuditOptions::default(),
+            fold_on: FoldOn::default(),
+        }
+    }
+}
+
+/// When snapshots are taken, and how many are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotOptions {
+    /// A snapshot is due after so many records: what a restart has to fold is at most about as much.
+    pub every_records: u64,
+    /// How many are kept, 3 and more; the log is trimmed behind the second-newest.
+    pub keep: usize,
+}
+
+impl Default for SnapshotOptions {
+    fn default() -> Self {
+        Self { every_records: 5_000_000, keep: 3 }
+    }
+}

@@ -1,0 +1,8 @@
+//! Rules: what decides how a shard moves, sans-IO. Nothing here waits, reads a clock, or touches a stream.
+
+pub(super) mod comparing;
+pub mod findings;
+pub mod folding;
+pub mod kept;
+pub mod leases;
+pub mod publishing;

@@ -1,0 +1,65 @@
+//! The last message that was read of a log, and whether the log still holds it.
+
+use crate::edges::streams::{ReadError, Streams};
+use crate::folds::inventory::Inventory;
+use crate::words::fault::Fault;
+use crate::words::message::LogMessage;
+
+/// The last message that was read, or restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Last {
+    /// Its sequence; 0 before the first.
+    pub sequence: u64,
+    /// Its [hash](LogMessage::hash).
+    pub hash: u64,
+}
+
+impl Last {
+    /// The last message that a state holds.
+    #[must_use]
+    pub fn of_state(inventory: &Inventory) -> Self {
+        Self { sequence: inventory.chain().sequence, hash: inventory.last_message_hash() }
+    }
+
+    /// This message.
+    #[must_use]
+    pub fn of(message: &LogMessage) -> Self {
+        Self { sequence: message.sequence, hash: message.hash() }
+    }
+
+    /// Whether the log holds it, or was trimmed right behind it.
+    pub async fn is_held<S: Streams>(self, streams: &S) -> Result<bool, ReadError> {
+        let log = streams.log_state().await?;
+        if log.last_sequence < self.sequence || log.first_sequence > self.sequence + 1 {
+            return Ok(false);
+        }
+        if log.first_sequence == self.sequence + 1 {
+            return Ok(true);
+        }
+        let stored = streams.log_message(self.sequence).await?;
+        Ok(stored.is_some_and(|message| message.hash() == self.hash))
+    }
+
+    /// What is wrong with the log, for whoever goes on behind this message: whether it still holds what was read from it, and what
+    /// comes next. A log that lost all that it held gives no message that would show the gap.
+    pub async fn verify<S: Streams>(self, streams: &S) -> Result<Option<Fault>, ReadError> {
+        let log = streams.log_state().await?;
+        let due = self.sequence + 1;
+        if log.first_sequence > due {
+            return Ok(Some(Fault::Gap { expected: due, found: log.first_sequence }));
+        }
+        if self.sequence == 0 {
+            return Ok(None);
+        }
+        if log.last_sequence < self.sequence {
+            return Ok(Some(Fault::LogBehind { last: log.last_sequence, applied: self.sequence }));
+        }
+        let stored = streams.log_message(self.sequence).await?;
+        let Some(stored) = stored else {
+            // A message that was trimmed, maybe just now, cannot be compared.
+            let trimmed = streams.log_state().await?.first_sequence > self.sequence;
+            return Ok((!trimmed).then_some(Fault::LogRewritten { sequence: self.sequence }));
+        };
+        Ok((Self::of(&stored) != self).then_some(Fault::LogRewritten { sequence: self.sequence }))
+    }
+}
