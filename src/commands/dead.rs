@@ -17,6 +17,7 @@ use crate::edges::streams::{ReadError, Streams};
 use crate::words::append::StoredLetter;
 use crate::words::codec::{Format, FrameWriter, commands};
 use crate::words::timestamp::Timestamp;
+use crate::words::policy::RULES_NEWEST;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -295,7 +296,7 @@ fn as_commands(formats: &[Format], bytes: &[u8]) -> anyhow::Result<(Format, Byte
         };
         let mut reason = None;
         for payload in payloads {
-            match commands(Some(format), &payload).collect::<Result<Vec<_>, _>>() {
+            match commands(Some(format), &payload, RULES_NEWEST).collect::<Result<Vec<_>, _>>() {
                 Ok(commands) => {
                     commands.iter().try_for_each(may_be_sent)?;
                     return Ok((format, payload.into()));

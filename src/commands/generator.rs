@@ -191,7 +191,7 @@ impl Generator {
         let customer = self.rng.u32(0..self.shape.customers.max(1));
         let command = Command::Place(Place {
             order_id: self.id("o", number),
-            lines: rows.iter().map(|&(sku, quantity)| Line { sku: sku_name(sku), quantity }).collect(),
+            lines: rows.iter().map(|&(sku, quantity)| Line { sku: sku_name(sku), quantity }.into()).collect(),
             on_shortage,
             carrier: Some(carrier(number)),
             value: Some(Money { minor, currency: "GBP".into() }),
@@ -236,7 +236,7 @@ impl Generator {
                 let released = self.books.put_back(&journey.held);
                 self.begin(released);
                 let (by, reason) = (Some("customer".into()), Some("changed_mind".into()));
-                (Command::Cancel(Cancel { order_id, lines: None, by, reason }), None)
+                (Command::Cancel(Cancel { order_id, by, reason, ..Cancel::default() }), None)
             }
             Step::Ship => {
                 let carrier = Some(carrier(journey.number));
@@ -297,7 +297,7 @@ impl Generator {
             self.receipts += 1;
             receipts.push(Command::Receive(Receive {
                 receipt_id: self.id("s", self.receipts),
-                lines: lines.iter().map(|&(sku, quantity)| Line { sku: sku_name(sku), quantity }).collect(),
+                lines: lines.iter().map(|&(sku, quantity)| Line { sku: sku_name(sku), quantity }.into()).collect(),
                 ..Receive::default()
             }));
         }

@@ -109,7 +109,10 @@ pub(super) fn commands(
                 Kind::Receive => {
                     Command::Receive(Receive { receipt_id: id.into(), site, lines, occurred_at: None })
                 }
-                Kind::Count => Command::Count(Count { count_id: id.into(), site, lines, occurred_at: None }),
+                Kind::Count => {
+                    let lines = lines.into_iter().map(Into::into).collect();
+                    Command::Count(Count { count_id: id.into(), site, lines, occurred_at: None })
+                }
             }
         })
         .collect()

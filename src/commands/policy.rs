@@ -12,7 +12,7 @@ use super::settings::Common;
 use super::submit::{check_rules, submit_to};
 use crate::folds::inventory::Inventory;
 use crate::words::command::Command as LogCommand;
-use crate::words::policy::{Policy, PolicyChange, SITE_DEFAULT, SafetyStock};
+use crate::words::policy::{Policy, PolicyChange, SITE_DEFAULT, OwnFigure};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -49,7 +49,7 @@ struct Shown {
     policy: Policy,
     sites: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    safety_stock_of: Vec<SafetyStock<'static>>,
+    safety_stock_of: Vec<OwnFigure<'static>>,
 }
 
 pub(super) async fn policy(command: Command) -> anyhow::Result<Ended> {
@@ -61,7 +61,7 @@ pub(super) async fn policy(command: Command) -> anyhow::Result<Ended> {
                 sites: inventory.sites().map(str::to_owned).collect(),
                 safety_stock_of: inventory
                     .own_safety_stock()
-                    .map(|(site, sku, quantity)| SafetyStock {
+                    .map(|(site, sku, quantity)| OwnFigure {
                         site: Some(site.to_owned().into()),
                         sku: sku.to_owned().into(),
                         quantity: Some(quantity),
@@ -101,39 +101,33 @@ async fn in_force(target: &Target) -> anyhow::Result<Inventory> {
 
 /// What of `wanted` is not so yet.
 fn difference<'w>(wanted: PolicyChange<'w>, inventory: &Inventory) -> PolicyChange<'w> {
+    let PolicyChange { rules, sites, safety_stock_of, allowance_of, .. } = &wanted;
+    let safety: Vec<_> = inventory.own_safety_stock().collect();
+    let allowances: Vec<_> = inventory.allowances().collect();
     let policy = inventory.policy();
-    let new = |wanted: Option<i64>, current: i64| wanted.filter(|wanted| *wanted != current);
-    let safety_stock_of: Vec<_> = wanted
-        .safety_stock_of
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|entry| {
-            let site = entry.site.as_deref().unwrap_or(SITE_DEFAULT);
-            let current = inventory.own_safety_stock().find(|own| own.0 == site && own.1 == entry.sku);
-            current.map(|own| own.2) != entry.quantity
-        })
-        .collect();
+    let new_sites = sites.clone().filter(|sites| {
+        let mut sites: Vec<_> = sites.iter().map(|site| &**site).collect();
+        sites.sort_unstable();
+        !sites.into_iter().eq(inventory.sites())
+    });
     PolicyChange {
-        rules: wanted.rules.filter(|rules| *rules != policy.rules),
-        sites: wanted.sites.filter(|sites| {
-            let mut sites: Vec<_> = sites.iter().map(|site| &**site).collect();
-            sites.sort_unstable();
-            !sites.into_iter().eq(inventory.sites())
-        }),
-        pay_within_ms: new(wanted.pay_within_ms, policy.pay_within_ms),
-        lines_max: new(wanted.lines_max, policy.lines_max),
-        quantity_max: new(wanted.quantity_max, policy.quantity_max),
-        open_orders_max: new(wanted.open_orders_max, policy.open_orders_max),
-        settled_orders_max: new(wanted.settled_orders_max, policy.settled_orders_max),
-        settled_window_ms: new(wanted.settled_window_ms, policy.settled_window_ms),
-        closed_orders_max: new(wanted.closed_orders_max, policy.closed_orders_max),
-        closed_window_ms: new(wanted.closed_window_ms, policy.closed_window_ms),
-        facts_max: new(wanted.facts_max, policy.facts_max),
-        facts_window_ms: new(wanted.facts_window_ms, policy.facts_window_ms),
-        skus_max: new(wanted.skus_max, policy.skus_max),
-        safety_stock: new(wanted.safety_stock, policy.safety_stock),
-        safety_stock_of: (!safety_stock_of.is_empty()).then_some(safety_stock_of),
+        rules: rules.filter(|rules| *rules != policy.rules),
+        sites: new_sites,
+        safety_stock_of: own_difference(safety_stock_of.as_deref(), &safety),
+        allowance_of: own_difference(allowance_of.as_deref(), &allowances),
+        ..wanted.without_figures_of(policy)
     }
+}
+
+/// What of SKUs' own figures is not so yet.
+fn own_difference<'w>(wanted: Option<&[OwnFigure<'w>]>, own: &[(&str, &str, i64)]) -> Option<Vec<OwnFigure<'w>>> {
+    let is_new = |entry: &&OwnFigure<'_>| {
+        let site = entry.site.as_deref().unwrap_or(SITE_DEFAULT);
+        let current = own.iter().find(|own| own.0 == site && own.1 == entry.sku);
+        current.map(|own| own.2) != entry.quantity
+    };
+    let new: Vec<_> = wanted.unwrap_or_default().iter().filter(is_new).cloned().collect();
+    (!new.is_empty()).then_some(new)
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ fn parse(input: &str) -> anyhow::Result<Vec<Command<'_>>> {
         if part.trim().is_empty() {
             continue;
         }
-        for decoded in commands(Some(Format::Json), part.as_bytes()) {
+        for decoded in commands(Some(Format::Json), part.as_bytes(), RULES_NEWEST) {
             match decoded {
                 Ok(command) => parsed.push(command),
                 Err(bad) if by_line => bail!("line {}: {}", line + 1, bad.reason),

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
-use crate::words::message::LogMessage;
+use crate::words::message::{LogMessage, Way};
 
 /// What a stream says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,6 +148,7 @@ pub trait ClosableLog: Streams {
     /// stays one that is not known.
     fn append_closed(
         &self,
+        way: Way,
         format: Option<Format>,
         payload: Bytes,
         expected_last: u64,

@@ -433,7 +433,7 @@ impl ShardTelemetry {
         let orders = [
             totals.open_orders,
             totals.waiting_orders,
-            totals.held_orders,
+            totals.timed_orders,
             totals.settled_orders,
             totals.closed_orders,
         ];

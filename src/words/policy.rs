@@ -129,6 +129,12 @@ macro_rules! figures {
         }
 
         impl PolicyChange<'_> {
+            /// The same without the figures that a policy has already.
+            #[must_use]
+            pub fn without_figures_of(self, policy: &Policy) -> Self {
+                Self { $($figure: self.$figure.filter(|figure| *figure != policy.$figure),)* ..self }
+            }
+
             /// Every figure that it names, with its name and its bounds.
             pub fn figures(&self) -> impl Iterator<Item = (&'static str, i64, std::ops::RangeInclusive<i64>)> {
                 [$((stringify!($figure), self.$figure, $least..=$most)),*]

@@ -164,9 +164,7 @@ impl Model {
             said.extend(self.expire());
         }
         let is_tick = matches!(command, Command::Tick(_)) && way.takes(CommandKind::Tick);
-        if alone || !is_tick {
-            self.forget();
-        }
+        self.forget();
         if !is_tick {
             said.push(self.answer(way, command, alone));
         }

@@ -26,6 +26,7 @@ use crate::words::command::{Command, CommandKind, Place};
 use crate::words::identity::Identity;
 use crate::words::message::LogMessage;
 use crate::words::outcome::OutcomeKind;
+use crate::words::policy::RULES_NEWEST;
 
 pub(super) use findings::Findings;
 use findings::{Numbers, Wrong};
@@ -147,7 +148,7 @@ impl<'o> Audit<'o> {
             let sequence = message.sequence;
             let skipped = std::mem::take(&mut self.next_index);
             let mut answers = Vec::new();
-            for (index, command) in (0..).zip(commands(message.format, &message.payload)) {
+            for (index, command) in (0..).zip(commands(message.format, &message.payload, RULES_NEWEST)) {
                 if index < skipped {
                     continue;
                 }
@@ -225,7 +226,7 @@ impl<'o> Audit<'o> {
     }
 
     fn answered(&mut self, at: Identity, command: &Command<'_>, told: &Told) {
-        if told.number != subject(command).and_then(number_of) || !fits(command.kind(), told) {
+        if told.number != subject(command).and_then(|id| number_of(&id)) || !fits(command.kind(), told) {
             let instance =
                 || format!("record {at} ({}) is answered with {}", command.kind().name(), told.kind.name());
             return self.findings.add(Wrong::Unexplained, 1, instance);

@@ -198,7 +198,7 @@ impl<'o> Writer<'o> {
         place.lines.extend(
             self.drawn
                 .iter()
-                .map(|&(sku, quantity)| Line { sku: Text::Borrowed(names[sku as usize].as_str()), quantity }),
+                .map(|&(sku, quantity)| Line { sku: Text::Borrowed(names[sku as usize].as_str()), quantity }.into()),
         );
     }
 }

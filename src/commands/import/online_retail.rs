@@ -185,7 +185,7 @@ fn place(sale: Sale, skus: &[String], customers: &[String], options: &Options) -
     Place {
         order_id: sale.invoice.into(),
         site: options.site.clone().map(Into::into),
-        lines: sale.lines.iter().map(|&(sku, quantity)| line(skus, sku, quantity)).collect(),
+        lines: sale.lines.iter().map(|&(sku, quantity)| line(skus, sku, quantity).into()).collect(),
         on_shortage: options.on_shortage,
         value: value.map(|minor| Money { minor, currency: "GBP".into() }),
         customer: sale.customer.map(|customer| customers[customer as usize].clone().into()),
@@ -201,9 +201,9 @@ fn line(skus: &[String], sku: history::Sku, quantity: i64) -> Line<'static> {
 fn cancel(sale: &Sale) -> Command<'static> {
     Command::Cancel(Cancel {
         order_id: sale.invoice.clone().into(),
-        lines: None,
         by: Some("customer".into()),
         reason: Some("cancellation".into()),
+        ..Cancel::default()
     })
 }
 

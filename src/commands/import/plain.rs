@@ -87,7 +87,8 @@ pub fn plain(read: impl Read, options: &Options) -> Result<Plan, ImportError> {
             return Err(row.wrong(columns.order_id, "more than 10,000 rows of one order"));
         }
         let quantity = row.integer(columns.quantity, 1, QUANTITY_LIMIT_MAX)?;
-        draft.place.lines.push(Line { sku: row.id(columns.sku)?.to_owned().into(), quantity });
+        let sku = row.id(columns.sku)?.to_owned().into();
+        draft.place.lines.push(Line { sku, quantity }.into());
         draft.add(&row, &columns)?;
         counts.rows += 1;
         counts.order_units += quantity.unsigned_abs();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::edges::streams::ReadError;
 use crate::words::append::{Append, AppendHeader, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
-use crate::words::message::LogMessage;
+use crate::words::message::{LogMessage, Way};
 
 /// How a payload is written.
 pub const CONTENT_TYPE: &str = "Content-Type";
@@ -54,6 +54,8 @@ pub(super) const DEAD_LETTER_HEADER_BYTES_MAX: usize = 1_024;
 pub(super) struct Incoming {
     pub(super) sequence: u64,
     pub(super) stored_at_ns: i64,
+    /// By which of a shard's subjects it came, if it is a message of a log.
+    pub(super) way: Way,
     /// None where the header cannot be read.
     pub(super) headers: Option<HeaderMap>,
     pub(super) payload: Bytes,
@@ -74,8 +76,8 @@ impl Incoming {
     #[expect(clippy::unnecessary_wraps, reason = "readers of both streams take one kind of function")]
     pub(super) fn into_log_message(self) -> Result<LogMessage, ReadError> {
         let format = self.format();
-        let Self { sequence, stored_at_ns, payload, .. } = self;
-        Ok(LogMessage { sequence, stored_at_ns, format, payload })
+        let Self { sequence, stored_at_ns, way, payload, .. } = self;
+        Ok(LogMessage { sequence, stored_at_ns, way, format, payload })
     }
 
     fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {
@@ -226,7 +228,8 @@ mod tests {
     #[test]
     fn what_cannot_be_parsed_has_no_format() {
         let format = |block: &[u8]| {
-            Incoming { sequence: 1, stored_at_ns: 0, headers: parse(block), payload: Bytes::new() }.format()
+            let headers = parse(block);
+            Incoming { sequence: 1, stored_at_ns: 0, way: Way::Any, headers, payload: Bytes::new() }.format()
         };
         assert_eq!(format(b"NATS/1.0\r\n\r\n"), Some(Format::Json));
         assert_eq!(format(b"NATS/1.0\r\nA: b\r\n\r\n"), Some(Format::Json));

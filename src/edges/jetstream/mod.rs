@@ -37,7 +37,7 @@ use super::streams::{
 };
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
-use crate::words::message::LogMessage;
+use crate::words::message::{LogMessage, Way};
 
 pub use self::compare::Difference;
 pub use self::connection::{ACK_TIMEOUT, ConnectError, Connection, Connections, Link, connect};
@@ -191,23 +191,29 @@ impl Streams for JetStreams {
 impl ClosableLog for JetStreams {
     async fn close_log(&self) -> Result<(), AppendError> {
         let context = self.connections.publishing.context();
-        request::set_subject(&context, &self.names.log_stream, &self.names.closed_log_subject).await
+        request::set_subjects(&context, &self.names.log_stream, &self.names.closed_log_subjects).await
     }
 
     async fn open_log(&self) -> Result<(), AppendError> {
         let context = self.connections.publishing.context();
-        request::set_subject(&context, &self.names.log_stream, &self.names.log_subject).await
+        request::set_subjects(&context, &self.names.log_stream, &self.names.log_subjects).await
     }
 
     async fn append_closed(
         &self,
+        way: Way,
         format: Option<Format>,
         payload: Bytes,
         expected_last: u64,
     ) -> Result<u64, AppendError> {
         let ShardNames { log_stream, closed_log_subject, .. } = &*self.names;
         let headers = header::of_copy(format, expected_last);
-        append(&self.connections.publishing, log_stream, closed_log_subject, headers, payload).await
+        let subject = match way {
+            Way::Family(family) => &format!("{closed_log_subject}.{}", family.name()),
+            // No log takes another subject than those.
+            Way::Any | Way::Other => closed_log_subject,
+        };
+        append(&self.connections.publishing, log_stream, subject, headers, payload).await
     }
 }
 

@@ -3,7 +3,9 @@
 //! Deployments that share an account have different prefixes. There is no subject per order or SKU: a server's
 //! memory grows with its subjects.
 
+use crate::words::codes::Family;
 use crate::words::config::is_token;
+use crate::words::message::Way;
 
 /// The prefix of a deployment that was given none.
 pub const PREFIX_DEFAULT: &str = "weir";
@@ -86,13 +88,26 @@ impl Names {
             shard: shard.to_owned(),
             log_stream: format!("{stream_prefix}_LOG_{shard}"),
             log_subject: format!("{prefix}.log.{shard}"),
+            log_subjects: with_families(&format!("{prefix}.log.{shard}")),
             closed_log_subject: format!("{prefix}.closed.{shard}"),
+            closed_log_subjects: with_families(&format!("{prefix}.closed.{shard}")),
             outcomes_stream: format!("{stream_prefix}_OUTCOMES_{shard}"),
             outcomes_subject: format!("{prefix}.outcomes.{shard}"),
             dead_letters_stream: self.dead_letters_stream(),
             dead_letters_subject: format!("{prefix}.dead.{shard}"),
         })
     }
+}
+
+/// A subject, and those behind it that take the commands of one family.
+fn with_families(subject: &str) -> Vec<String> {
+    let families = Family::ALL.map(|family| format!("{subject}.{}", family.name()));
+    std::iter::once(subject.to_owned()).chain(families).collect()
+}
+
+/// By which of a shard's subjects a message came: `<prefix>.log.<shard>`, or that and a family.
+pub(super) fn way(subject: &str) -> Way {
+    Way::of_token(subject.splitn(4, '.').nth(3))
 }
 
 /// The names of one shard.
@@ -102,10 +117,14 @@ pub struct ShardNames {
     pub shard: String,
     /// The stream of its log.
     pub log_stream: String,
-    /// The only subject of that stream.
+    /// The subject of that stream that takes commands of any family.
     pub log_subject: String,
-    /// Its only subject while the log is closed: nobody knows it.
+    /// All subjects of that stream: that one, and one for each family.
+    pub log_subjects: Vec<String>,
+    /// The first of its subjects while the log is closed: nobody knows them.
     pub closed_log_subject: String,
+    /// All of its subjects while the log is closed.
+    pub closed_log_subjects: Vec<String>,
     /// The stream of its outcomes.
     pub outcomes_stream: String,
     /// The only subject of that stream.

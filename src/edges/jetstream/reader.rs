@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use super::connection::Link;
 use super::header::Incoming;
+use super::names;
 use super::request::{self, Which};
 use crate::edges::streams::{READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader};
 
@@ -138,6 +139,7 @@ impl<T> JetReader<T> {
         Ok(Some(Incoming {
             sequence,
             stored_at_ns: request::nanoseconds(published.unix_timestamp_nanos()),
+            way: names::way(&message.subject),
             headers: Some(message.headers.unwrap_or_default()),
             payload: message.payload,
         }))

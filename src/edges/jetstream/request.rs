@@ -201,6 +201,7 @@ fn decoded(mut message: RawMessage) -> Result<Incoming, ReadError> {
     Ok(Incoming {
         sequence: message.sequence,
         stored_at_ns: nanoseconds(message.time.unix_timestamp_nanos()),
+        way: super::names::way(&message.subject),
         headers,
         payload: message.payload,
     })
@@ -248,7 +249,11 @@ pub(super) async fn purge(context: &Context, stream: &str, which: Purged<'_>) ->
 
 /// Gives a stream another subject in place of those that it has, and leaves its other settings as they are, also those that
 /// this binary does not know.
-pub(super) async fn set_subject(context: &Context, stream: &str, subject: &str) -> Result<(), AppendError> {
+pub(super) async fn set_subjects(
+    context: &Context,
+    stream: &str,
+    subjects: &[String],
+) -> Result<(), AppendError> {
     #[derive(Deserialize)]
     struct Info {
         config: serde_json::Map<String, serde_json::Value>,
@@ -265,7 +270,7 @@ pub(super) async fn set_subject(context: &Context, stream: &str, subject: &str) 
         Response::Ok(Info { config }) => config,
         Response::Err { error } => return Err(refused(error)),
     };
-    config.insert("subjects".to_owned(), json!([subject]));
+    config.insert("subjects".to_owned(), json!(subjects));
     let response: Response<IgnoredAny> =
         context.request(format!("STREAM.UPDATE.{stream}"), &config).await.map_err(unanswered)?;
     match response {

@@ -82,7 +82,7 @@ fn wanted(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<Wanted>, Name
     let mut want = |role, stream, subjects| wanted.push(Wanted { stream, subjects, role });
     for shard in shards {
         let names = names.shard(shard.as_ref())?;
-        want(Role::Log, names.log_stream, vec![names.log_subject]);
+        want(Role::Log, names.log_stream, names.log_subjects);
         want(Role::Outcomes, names.outcomes_stream, vec![names.outcomes_subject]);
     }
     want(Role::DeadLetters, names.dead_letters_stream(), vec![names.dead_letters_subjects()]);

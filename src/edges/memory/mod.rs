@@ -21,7 +21,7 @@ use crate::edges::streams::{
 };
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
-use crate::words::message::LogMessage;
+use crate::words::message::{LogMessage, Way};
 
 pub use self::keys::MemoryKeys;
 pub use self::objects::{MemoryObjectReader, MemoryObjects};
@@ -211,12 +211,13 @@ impl MemoryStreams {
     fn append_to_log(
         &self,
         state: &mut State,
+        way: Way,
         format: Option<Format>,
         payload: Bytes,
     ) -> Result<u64, AppendError> {
         let sequence = state.log.next_sequence();
         let stored_at_ns = self.shared.clock.wall_ns().max(state.last_stored_at_ns.saturating_add(1));
-        let appended = state.log.append(LogMessage { sequence, stored_at_ns, format, payload })?;
+        let appended = state.log.append(LogMessage { sequence, stored_at_ns, way, format, payload })?;
         state.last_stored_at_ns = stored_at_ns;
         Ok(appended)
     }
@@ -255,7 +256,7 @@ impl Streams for MemoryStreams {
         if state.log_is_closed {
             return Err(AppendError::Unavailable("the log is closed".to_owned()));
         }
-        self.append_to_log(&mut state, Some(format), payload)
+        self.append_to_log(&mut state, Way::Any, Some(format), payload)
     }
 
     async fn trim_log(&self, through: u64) -> Result<(), AppendError> {
@@ -317,6 +318,7 @@ impl ClosableLog for MemoryStreams {
 
     async fn append_closed(
         &self,
+        way: Way,
         format: Option<Format>,
         payload: Bytes,
         expected_last: u64,
@@ -326,7 +328,7 @@ impl ClosableLog for MemoryStreams {
         if state.log.state.last_sequence != expected_last {
             return Err(AppendError::Conflict);
         }
-        self.append_to_log(&mut state, format, payload)
+        self.append_to_log(&mut state, way, format, payload)
     }
 }
 

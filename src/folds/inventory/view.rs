@@ -25,6 +25,8 @@ pub struct Totals {
     pub refused_orders: u64,
     /// Orders that were closed or refused and are no longer remembered.
     pub forgotten_orders: u64,
+    /// Orders whose hold or waiting ends at some time.
+    pub timed_orders: u64,
     /// Lines of open orders.
     pub open_lines: u64,
     /// Ids of facts that are kept with their orders.
@@ -33,7 +35,7 @@ pub struct Totals {
 
 impl Totals {
     /// How many counts there are, beside those of stock.
-    pub const COUNTS: usize = 8;
+    pub const COUNTS: usize = 9;
 
     /// The counts, in order.
     #[must_use]
@@ -45,6 +47,7 @@ impl Totals {
             self.closed_orders,
             self.refused_orders,
             self.forgotten_orders,
+            self.timed_orders,
             self.open_lines,
             self.order_facts,
         ]
@@ -60,6 +63,7 @@ impl Totals {
             closed_orders,
             refused_orders,
             forgotten_orders,
+            timed_orders,
             open_lines,
             order_facts,
         ] = counts;
@@ -71,6 +75,7 @@ impl Totals {
             closed_orders,
             refused_orders,
             forgotten_orders,
+            timed_orders,
             open_lines,
             order_facts,
         }
@@ -181,6 +186,7 @@ impl Inventory {
             closed_orders: self.orders.closed().len() as u64,
             refused_orders: self.orders.refused().len() as u64,
             forgotten_orders: self.orders.forgotten_count(),
+            timed_orders: self.deadlines.len() as u64,
             open_lines: self.orders.open_lines(),
             order_facts: self.orders.told_count(),
         }

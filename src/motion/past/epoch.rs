@@ -39,7 +39,7 @@ use crate::words::codec::{Format, encode_commands, outcomes};
 use crate::words::command::{Command, Tick};
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
-use crate::words::message::LogMessage;
+use crate::words::message::{LogMessage, Way};
 use crate::words::outcome::Outcome;
 
 use walking::{Appends, Walked, walk};
@@ -435,7 +435,7 @@ async fn settle<S: ClosableLog>(streams: &S) -> Result<u64, EpochError> {
     let mut tries = 0;
     loop {
         let last = streams.log_state().await?.last_sequence;
-        match streams.append_closed(Some(Format::Bincode), tick(), last).await {
+        match streams.append_closed(Way::Any, Some(Format::Bincode), tick(), last).await {
             Ok(last) => return Ok(last),
             Err(error) if tries < TRIES && (may_pass(&error) || error == AppendError::Conflict) => {
                 tries += 1;
@@ -485,7 +485,7 @@ async fn append_all<S: ClosableLog>(streams: &S, agrees: u64, closed: &Closed) -
         }
         let due: Vec<_> = if at < last {
             let ticks = usize::try_from(last - at).unwrap_or(usize::MAX).min(APPENDS_MAX);
-            vec![(Some(Format::Bincode), tick.clone()); ticks]
+            vec![(Way::Any, Some(Format::Bincode), tick.clone()); ticks]
         } else {
             let from = agrees + 1 + (at - last);
             while next < from || copies.is_empty() {
@@ -503,9 +503,10 @@ async fn append_all<S: ClosableLog>(streams: &S, agrees: u64, closed: &Closed) -
                     }
                 }
             }
-            copies.iter().take(APPENDS_MAX).map(|copied| (copied.format, copied.payload.clone())).collect()
+            let copy = |copied: &LogMessage| (copied.way, copied.format, copied.payload.clone());
+            copies.iter().take(APPENDS_MAX).map(copy).collect()
         };
-        let append = async |(number, (format, payload))| streams.append_closed(format, payload, number).await;
+        let append = async |(number, (way, format, payload))| streams.append_closed(way, format, payload, number).await;
         let mut appended = futures_util::stream::iter((at..).zip(due)).map(append).buffered(APPENDS_MAX);
         while let Some(ended) = appended.next().await {
             match ended {

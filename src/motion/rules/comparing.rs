@@ -302,7 +302,7 @@ impl Comparing {
             let is_past = self.is_past(until.sequence);
             let own = self.own.front_mut().and_then(|own| {
                 let (entry, bytes) = own.output.outcomes_from(own.next).next()?;
-                Some((entry.identity, bytes, &mut own.next))
+                Some((entry.identity(), bytes, &mut own.next))
             });
             match (told, own) {
                 (Some((at, said)), Some((own_at, bytes, next))) if at == own_at => {
@@ -340,7 +340,7 @@ impl Comparing {
     /// The next outcome of the fold.
     fn next_own(&self) -> Option<Identity> {
         let own = self.own.front()?;
-        Some(own.output.entries(own.next, own.output.len()).first()?.identity)
+        Some(own.output.entries(own.next, own.output.len()).first()?.identity())
     }
 
     /// Compares an append's chain, once its outcomes are; false where more of the log is needed.

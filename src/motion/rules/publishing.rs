@@ -328,7 +328,7 @@ impl Publishing {
             }
             outcomes += payload.take(&applied.output, outcomes);
             if let Some(last) = applied.output.entries(0, outcomes).last() {
-                header.through = header.through.max(last.identity);
+                header.through = header.through.max(last.identity());
             }
             let full = outcomes < applied.output.len();
             for message in &applied.messages[messages..] {

@@ -4,6 +4,7 @@ use crate::commands::bench::orders::{Drawn, Orders, number_of};
 use crate::words::command::{Command, CommandKind};
 use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, Outcome, OutcomeKind, Subject};
+use crate::words::text::Text;
 
 /// What of an outcome the audit looks at.
 #[derive(Debug)]
@@ -38,23 +39,19 @@ pub(super) fn fits(command: CommandKind, told: &Told) -> bool {
         CommandKind::Receive => OutcomeKind::Received,
         CommandKind::Count => OutcomeKind::Counted,
         CommandKind::Policy => OutcomeKind::PolicyApplied,
+        CommandKind::Adjust => OutcomeKind::Adjusted,
+        CommandKind::Transfer => OutcomeKind::Transferred,
+        CommandKind::Amend => OutcomeKind::Amended,
         CommandKind::Tick => return false,
     };
     told.kind == answer
 }
 
 /// The order that a command is about.
-pub(super) fn subject<'c>(command: &'c Command<'_>) -> Option<&'c str> {
-    match command {
-        Command::Place(it) => Some(&it.order_id),
-        Command::Cancel(it) => Some(&it.order_id),
-        Command::Review(it) => Some(&it.order_id),
-        Command::Pay(it) => Some(&it.order_id),
-        Command::PayFailed(it) => Some(&it.order_id),
-        Command::Ship(it) => Some(&it.order_id),
-        Command::Deliver(it) => Some(&it.order_id),
-        Command::Return(it) => Some(&it.order_id),
-        Command::Receive(_) | Command::Count(_) | Command::Policy(_) | Command::Tick(_) => None,
+pub(super) fn subject<'c>(command: &'c Command<'_>) -> Option<Text<'c>> {
+    match command.content().subject() {
+        Some(Subject::OrderId(id)) => Some(id),
+        _ => None,
     }
 }
 
@@ -65,6 +62,8 @@ pub(super) fn tell(outcome: &Outcome<'_>, orders: &Orders) -> Told {
     let (id, repeat) = match &outcome.decision {
         Decision::Confirmed { order_id, repeat, .. }
         | Decision::Waiting { order_id, repeat, .. }
+        | Decision::Amended { order_id, repeat, .. }
+        | Decision::PartPaid { order_id, repeat, .. }
         | Decision::Paid { order_id, repeat, .. }
         | Decision::PaymentFailed { order_id, repeat, .. }
         | Decision::Shipped { order_id, repeat, .. }
@@ -85,7 +84,10 @@ pub(super) fn tell(outcome: &Outcome<'_>, orders: &Orders) -> Told {
         Decision::Expired { order_id, .. }
         | Decision::Reviewed { order_id, .. }
         | Decision::Shortfall { order_id, .. } => (Some(order_id), false),
-        Decision::Received { repeat, .. } | Decision::Counted { repeat, .. } => (None, repeat.is_some()),
+        Decision::Received { repeat, .. }
+        | Decision::Counted { repeat, .. }
+        | Decision::Adjusted { repeat, .. }
+        | Decision::Transferred { repeat, .. } => (None, repeat.is_some()),
         Decision::PolicyApplied { .. } | Decision::DeadLettered { .. } => (None, false),
     };
     let drawn = lines.filter(|lines| !lines.is_empty()).map(|lines| {

@@ -18,9 +18,14 @@ struct Ends {
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     by_time: BTreeMap<Timestamp, Ends>,
+    len: usize,
 }
 
 impl Deadlines {
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// The first that ends, and the order that it is of.
     pub(crate) fn first(&self) -> Option<(Timestamp, u32)> {
         self.by_time.first_key_value().map(|(at, ends)| (*at, ends.first))
@@ -28,6 +33,7 @@ impl Deadlines {
 
     /// Sets an order's deadline; it has none.
     pub(crate) fn set(&mut self, orders: &mut Orders, slot: u32, at: Timestamp) {
+        self.len += 1;
         let ends = self.by_time.entry(at).or_insert(Ends { first: slot, last: NO_SLOT });
         let before = std::mem::replace(&mut ends.last, slot);
         let side = orders.side_mut(slot);
@@ -51,6 +57,7 @@ impl Deadlines {
         if behind != NO_SLOT {
             orders.side_mut(behind).before = before;
         }
+        self.len -= 1;
         let Some(ends) = self.by_time.get_mut(&at) else { return };
         if before == NO_SLOT {
             ends.first = behind;
