@@ -25,7 +25,9 @@ pub use outcomes::JsonOutcomes;
 /// The elements of a JSON payload.
 pub(super) struct Elements<'a> {
     pieces: std::vec::IntoIter<Piece<'a>>,
-    plain: std::vec::IntoIter<Plain<'a>>,
+    plain: Vec<Plain<'a>>,
+    /// How many of those have been given.
+    plain_given: usize,
     failed: Option<Undecodable<'a>>,
 }
 
@@ -35,7 +37,7 @@ impl<'a> Elements<'a> {
             Ok(pieces) => (pieces, None),
             Err(failed) => (cut::Pieces::default(), Some(failed)),
         };
-        Self { pieces: pieces.all.into_iter(), plain: pieces.plain.into_iter(), failed }
+        Self { pieces: pieces.all.into_iter(), plain: pieces.plain, plain_given: 0, failed }
     }
 
     pub(super) fn is_single(&self) -> bool {
@@ -43,11 +45,15 @@ impl<'a> Elements<'a> {
     }
 
     /// The next element, and what it is where it is plain.
+    #[expect(clippy::type_complexity, reason = "an element as those of frames are, and a plain one")]
     #[inline]
-    pub(super) fn next(&mut self) -> Option<Result<(&'a [u8], Option<Plain<'a>>), Undecodable<'a>>> {
-        let Some(piece) = self.pieces.next() else { return self.failed.take().map(Err) };
-        let plain = if piece.is_plain { self.plain.next() } else { None };
-        Some(Ok((piece.bytes, plain)))
+    pub(super) fn next_element(&mut self) -> Option<(Result<&'a [u8], Undecodable<'a>>, Option<Plain<'a>>)> {
+        let Some(piece) = self.pieces.next() else { return Some((Err(self.failed.take()?), None)) };
+        if !piece.is_plain {
+            return Some((Ok(piece.bytes), None));
+        }
+        self.plain_given += 1;
+        Some((Ok(piece.bytes), Some(self.plain[self.plain_given - 1])))
     }
 }
 
@@ -86,7 +92,7 @@ fn rules_beyond(bytes: &[u8]) -> Option<u32> {
 
 /// The high bits of those bytes of a word that are not printable ASCII, or mean something in a JSON string: quotes and backslashes.
 /// Only the first (lowest) is sure to be one.
-#[inline]
+#[inline(always)]
 const fn stops(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES * 0x80;

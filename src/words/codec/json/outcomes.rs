@@ -4,7 +4,7 @@
 //! in common; all others are decoded, and written as serde has them. A test holds the two ways together.
 
 use super::{stops, write_outcome};
-use crate::words::codec::frame::{decode_outcome, read_varint};
+use crate::words::codec::frame::{copy_id, decode_outcome, read_varint};
 use crate::words::codec::{Undecodable, zigzag};
 use crate::words::timestamp::Timestamp;
 
@@ -15,12 +15,12 @@ pub struct JsonOutcomes {
     /// As [`zigzag`] has it; so is `pay_by`.
     at: u64,
     /// `,"sequence":N,"index":`
-    before_index: Vec<u8>,
+    before_index: Part,
     /// `,"at":"…"}`
-    end: Vec<u8>,
+    end: Part,
     pay_by: u64,
     /// `,"pay_by":"…"`
-    pay_by_field: Vec<u8>,
+    pay_by_field: Part,
 }
 
 impl Default for JsonOutcomes {
@@ -37,16 +37,37 @@ impl Default for JsonOutcomes {
     }
 }
 
-fn before_index(sequence: u64) -> Vec<u8> {
-    format!(r#","sequence":{sequence},"index":"#).into_bytes()
+/// A piece of JSON that is written often: of one width, as such a copy is quick. What is beyond its length is written over.
+#[derive(Debug)]
+struct Part {
+    bytes: [u8; Self::BYTES],
+    length: usize,
 }
 
-fn end(at: Timestamp) -> Vec<u8> {
-    format!(r#","at":"{at}"}}"#).into_bytes()
+impl Part {
+    const BYTES: usize = 48;
+
+    /// Of a text that is at most as long.
+    fn new(text: &str) -> Self {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Self { bytes, length: text.len() }
+    }
 }
 
-fn pay_by_field(pay_by: Timestamp) -> Vec<u8> {
-    format!(r#","pay_by":"{pay_by}""#).into_bytes()
+/// At most 41 bytes.
+fn before_index(sequence: u64) -> Part {
+    Part::new(&format!(r#","sequence":{sequence},"index":"#))
+}
+
+/// 33 bytes.
+fn end(at: Timestamp) -> Part {
+    Part::new(&format!(r#","at":"{at}"}}"#))
+}
+
+/// 36 bytes.
+fn pay_by_field(pay_by: Timestamp) -> Part {
+    Part::new(&format!(r#","pay_by":"{pay_by}""#))
 }
 
 /// The time that a zigzag number stands for. Text is the same for all times before the valid range, and for all behind it.
@@ -91,26 +112,82 @@ impl JsonOutcomes {
             self.before_index = before_index(confirmed.sequence);
             self.end = end(time(confirmed.at));
         }
-        json.extend_from_slice(br#"{"outcome":"confirmed","order_id":""#);
-        json.extend_from_slice(confirmed.order_id);
-        json.push(b'"');
+        let start = json.len();
+        json.extend_from_slice(&[0; Room::BYTES]);
+        let mut room = Room { bytes: &mut json[start..], end: 0 };
+        room.put(HEAD);
+        room.id(confirmed.order_id);
         if let Some(pay_by) = confirmed.pay_by {
             if pay_by != self.pay_by {
                 self.pay_by = pay_by;
                 self.pay_by_field = pay_by_field(time(pay_by));
             }
-            json.extend_from_slice(&self.pay_by_field);
+            room.part(&self.pay_by_field);
         }
         if confirmed.released {
-            json.extend_from_slice(br#","released":true"#);
+            room.put(br#","released":true"#);
         }
-        json.extend_from_slice(&self.before_index);
-        write_number(json, confirmed.index);
+        room.part(&self.before_index);
+        room.number(confirmed.index);
         if confirmed.place != 0 {
-            json.extend_from_slice(br#","place":"#);
-            write_number(json, confirmed.place);
+            room.put(br#","place":"#);
+            room.number(confirmed.place);
         }
-        json.extend_from_slice(&self.end);
+        room.part(&self.end);
+        let end = room.end;
+        json.truncate(start + end);
+    }
+}
+
+const HEAD: &[u8; 35] = br#"{"outcome":"confirmed","order_id":""#;
+
+/// Room for a confirmation, of which so much is written.
+struct Room<'j> {
+    bytes: &'j mut [u8],
+    end: usize,
+}
+
+impl Room<'_> {
+    /// Enough for all that one may say: 35 bytes of head, an id of 64 and its quote, 36 of `pay_by`, 16 of `released`, 41 up to the
+    /// index, two numbers of 10 with 9 between, 33 of the end, and what a [`Part`] is wider than its text.
+    const BYTES: usize = 288;
+
+    #[inline]
+    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
+        self.bytes[self.end..self.end + N].copy_from_slice(bytes);
+        self.end += N;
+    }
+
+    #[inline]
+    fn part(&mut self, part: &Part) {
+        self.bytes[self.end..self.end + Part::BYTES].copy_from_slice(&part.bytes);
+        self.end += part.length;
+    }
+
+    /// The id, and the quote behind it.
+    #[inline]
+    fn id(&mut self, id: &[u8]) {
+        let end = self.end + id.len();
+        copy_id(&mut self.bytes[self.end..end], id);
+        self.bytes[end] = b'"';
+        self.end = end + 1;
+    }
+
+    /// A number below 2^32.
+    #[inline]
+    fn number(&mut self, number: u64) {
+        let mut above = 10;
+        let mut width = 1;
+        while number >= above {
+            above *= 10;
+            width += 1;
+        }
+        let mut rest = number;
+        for digit in self.bytes[self.end..self.end + width].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.end += width;
     }
 }
 
@@ -155,18 +232,4 @@ fn stands_as_it_is(text: &[u8]) -> bool {
         padded[..text.len()].copy_from_slice(text);
         !stops_in(padded)
     }
-}
-
-fn write_number(json: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    json.extend_from_slice(&digits[at..]);
 }
