@@ -44,16 +44,25 @@ impl<'a> Elements<'a> {
         self.pieces.len() + usize::from(self.failed.is_some()) == 1
     }
 
-    /// The next element, and what it is where it is plain.
-    #[expect(clippy::type_complexity, reason = "an element as those of frames are, and a plain one")]
+    /// The next element, where it is a plain one.
     #[inline]
-    pub(super) fn next_element(&mut self) -> Option<(Result<&'a [u8], Undecodable<'a>>, Option<Plain<'a>>)> {
-        let Some(piece) = self.pieces.next() else { return Some((Err(self.failed.take()?), None)) };
-        if !piece.is_plain {
-            return Some((Ok(piece.bytes), None));
+    pub(super) fn next_plain(&mut self) -> Option<&Plain<'a>> {
+        if !self.pieces.as_slice().first()?.is_plain {
+            return None;
         }
+        self.pieces.next();
         self.plain_given += 1;
-        Some((Ok(piece.bytes), Some(self.plain[self.plain_given - 1])))
+        self.plain.get(self.plain_given - 1)
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Result<&'a [u8], Undecodable<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Some(piece) = self.pieces.next() else { return self.failed.take().map(Err) };
+        self.plain_given += usize::from(piece.is_plain);
+        Some(Ok(piece.bytes))
     }
 }
 

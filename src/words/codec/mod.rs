@@ -159,7 +159,7 @@ impl<'a> Iterator for Commands<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let element = match &mut self.inner {
-            Inner::Json(elements) => elements.next_element()?.0,
+            Inner::Json(elements) => elements.next()?,
             Inner::Frame(elements) => elements.next()?,
             Inner::Failed(failed) => Err(failed.take()?),
         };
@@ -173,10 +173,12 @@ impl<'a> Commands<'a> {
     pub fn next_element(&mut self) -> Option<Element<'a>> {
         let knows_plain = CommandKind::Place.rules() <= self.rules;
         let element = match &mut self.inner {
-            Inner::Json(elements) => match elements.next_element()? {
-                (_, Some(plain)) if knows_plain => return Some(Element::Plain(plain)),
-                (element, _) => element,
-            },
+            Inner::Json(elements) => {
+                if knows_plain && let Some(plain) = elements.next_plain() {
+                    return Some(Element::Plain(*plain));
+                }
+                elements.next()?
+            }
             Inner::Frame(elements) => match elements.next_bytes()? {
                 Ok((bytes, length)) => {
                     if knows_plain && let Some(plain) = frame::read_plain(bytes, length) {

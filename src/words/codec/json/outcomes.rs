@@ -4,7 +4,7 @@
 //! in common; all others are decoded, and written as serde has them. A test holds the two ways together.
 
 use super::{stops, write_outcome};
-use crate::words::codec::frame::{copy_id, decode_outcome, read_varint};
+use crate::words::codec::frame::{decode_outcome, read_varint, write_id, write_varint};
 use crate::words::codec::{Undecodable, zigzag};
 use crate::words::timestamp::Timestamp;
 
@@ -21,6 +21,7 @@ pub struct JsonOutcomes {
     pay_by: u64,
     /// `,"pay_by":"…"`
     pay_by_field: Part,
+    usual: Usual,
 }
 
 impl Default for JsonOutcomes {
@@ -33,11 +34,54 @@ impl Default for JsonOutcomes {
             end: end(zero),
             pay_by: zigzag(zero.millis()),
             pay_by_field: pay_by_field(zero),
+            usual: Usual::new(0, 0),
         }
     }
 }
 
-/// A piece of JSON that is written often: of one width, as such a copy is quick. What is beyond its length is written over.
+/// The bytes around the index in a confirmation that says nothing beyond its id, and is the first outcome of its command: the same
+/// in all those of one message.
+#[derive(Debug)]
+struct Usual {
+    /// Five empty fields and the sequence, as one number, and which of its bits count.
+    before: u128,
+    mask: u128,
+    length: usize,
+    /// The place, 0, and a time that is 8 bytes wide.
+    behind: [u8; 10],
+}
+
+impl Usual {
+    fn new(sequence: u64, at: u64) -> Self {
+        let mut before = vec![0; 5];
+        write_varint(&mut before, sequence);
+        let length = before.len();
+        let mask = u128::MAX >> (8 * (16 - length));
+        before.resize(16, 0);
+        let mut behind = [0, 253, 0, 0, 0, 0, 0, 0, 0, 0];
+        behind[2..].copy_from_slice(&at.to_le_bytes());
+        Self {
+            before: before.first_chunk().map_or(0, |before| u128::from_le_bytes(*before)),
+            mask,
+            length,
+            behind,
+        }
+    }
+
+    /// The id, as it stands in JSON, and the index of such a confirmation.
+    #[inline]
+    fn read<'a>(&self, outcome: &'a [u8]) -> Option<(&'a [u8], u64)> {
+        let (&[0, length @ 1..=64], rest) = outcome.split_first_chunk()? else { return None };
+        let (order_id, rest) = rest.split_at_checked(length.into())?;
+        let before = u128::from_le_bytes(*rest.first_chunk()?);
+        let mut rest = rest.get(self.length..)?;
+        let index = read_varint(&mut rest)?;
+        let same = (before ^ self.before) & self.mask == 0 && *rest == self.behind;
+        (same && index <= u32::MAX.into() && stands_as_it_is(order_id)).then_some((order_id, index))
+    }
+}
+
+/// A piece of JSON that is written often: of one width, as such a copy is quick. What is beyond its length is taken off again.
 #[derive(Debug)]
 struct Part {
     bytes: [u8; Self::BYTES],
@@ -52,6 +96,12 @@ impl Part {
         let mut bytes = [0; Self::BYTES];
         bytes[..text.len()].copy_from_slice(text.as_bytes());
         Self { bytes, length: text.len() }
+    }
+
+    #[inline]
+    fn write(&self, json: &mut Vec<u8>) {
+        json.extend_from_slice(&self.bytes);
+        json.truncate(json.len() - (Self::BYTES - self.length));
     }
 }
 
@@ -97,7 +147,14 @@ impl JsonOutcomes {
     /// Appends one outcome: what [`decode_outcome`] and then [`write_outcome`] give. Where it is none, nothing is appended.
     #[inline]
     pub fn write<'a>(&mut self, json: &mut Vec<u8>, outcome: &'a [u8]) -> Result<(), Undecodable<'a>> {
-        if let Some(confirmed) = confirmed(outcome) {
+        if let Some((order_id, index)) = self.usual.read(outcome) {
+            json.extend_from_slice(HEAD);
+            write_id(json, order_id);
+            json.push(b'"');
+            self.before_index.write(json);
+            write_number(json, index);
+            self.end.write(json);
+        } else if let Some(confirmed) = confirmed(outcome) {
             self.write_confirmed(json, &confirmed);
         } else {
             write_outcome(json, &decode_outcome(outcome)?);
@@ -105,89 +162,47 @@ impl JsonOutcomes {
         Ok(())
     }
 
-    #[inline]
+    #[inline(never)]
     fn write_confirmed(&mut self, json: &mut Vec<u8>, confirmed: &Confirmed<'_>) {
         if confirmed.sequence != self.sequence || confirmed.at != self.at {
             (self.sequence, self.at) = (confirmed.sequence, confirmed.at);
             self.before_index = before_index(confirmed.sequence);
             self.end = end(time(confirmed.at));
+            self.usual = Usual::new(self.sequence, self.at);
         }
-        let start = json.len();
-        json.extend_from_slice(&[0; Room::BYTES]);
-        let mut room = Room { bytes: &mut json[start..], end: 0 };
-        room.put(HEAD);
-        room.id(confirmed.order_id);
+        json.extend_from_slice(HEAD);
+        write_id(json, confirmed.order_id);
+        json.push(b'"');
         if let Some(pay_by) = confirmed.pay_by {
             if pay_by != self.pay_by {
                 self.pay_by = pay_by;
                 self.pay_by_field = pay_by_field(time(pay_by));
             }
-            room.part(&self.pay_by_field);
+            self.pay_by_field.write(json);
         }
         if confirmed.released {
-            room.put(br#","released":true"#);
+            json.extend_from_slice(br#","released":true"#);
         }
-        room.part(&self.before_index);
-        room.number(confirmed.index);
+        self.before_index.write(json);
+        write_number(json, confirmed.index);
         if confirmed.place != 0 {
-            room.put(br#","place":"#);
-            room.number(confirmed.place);
+            json.extend_from_slice(br#","place":"#);
+            write_number(json, confirmed.place);
         }
-        room.part(&self.end);
-        let end = room.end;
-        json.truncate(start + end);
+        self.end.write(json);
     }
 }
 
 const HEAD: &[u8; 35] = br#"{"outcome":"confirmed","order_id":""#;
 
-/// Room for a confirmation, of which so much is written.
-struct Room<'j> {
-    bytes: &'j mut [u8],
-    end: usize,
-}
-
-impl Room<'_> {
-    /// Enough for all that one may say: 35 bytes of head, an id of 64 and its quote, 36 of `pay_by`, 16 of `released`, 41 up to the
-    /// index, two numbers of 10 with 9 between, 33 of the end, and what a [`Part`] is wider than its text.
-    const BYTES: usize = 288;
-
-    #[inline]
-    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
-        self.bytes[self.end..self.end + N].copy_from_slice(bytes);
-        self.end += N;
-    }
-
-    #[inline]
-    fn part(&mut self, part: &Part) {
-        self.bytes[self.end..self.end + Part::BYTES].copy_from_slice(&part.bytes);
-        self.end += part.length;
-    }
-
-    /// The id, and the quote behind it.
-    #[inline]
-    fn id(&mut self, id: &[u8]) {
-        let end = self.end + id.len();
-        copy_id(&mut self.bytes[self.end..end], id);
-        self.bytes[end] = b'"';
-        self.end = end + 1;
-    }
-
-    /// A number below 2^32.
-    #[inline]
-    fn number(&mut self, number: u64) {
-        let mut above = 10;
-        let mut width = 1;
-        while number >= above {
-            above *= 10;
-            width += 1;
-        }
-        let mut rest = number;
-        for digit in self.bytes[self.end..self.end + width].iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        self.end += width;
+#[inline]
+fn write_number(json: &mut Vec<u8>, number: u64) {
+    let digit = |above: u64| b'0' + (number / above % 10) as u8;
+    match number {
+        0..=9 => json.push(digit(1)),
+        10..=99 => json.extend_from_slice(&[digit(10), digit(1)]),
+        100..=999 => json.extend_from_slice(&[digit(100), digit(10), digit(1)]),
+        _ => json.extend_from_slice(number.to_string().as_bytes()),
     }
 }
 

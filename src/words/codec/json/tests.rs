@@ -270,7 +270,7 @@ fn plain_places_take_the_short_way() {
 
 #[test]
 fn what_the_short_way_reads_it_reads_as_the_long_way_does() {
-    let also = b"\" 0\\";
+    let also = b"\"0";
     let (mut short, mut could, mut all) = (0, 0, 0);
     for payload in [json(plain()), json(full()), json(foreign()), SPACED.to_vec(), REORDERED.to_vec()] {
         changes(&payload, if payload.len() < 200 { also } else { b"" }, |changed| {
