@@ -6,6 +6,7 @@
 mod cut;
 mod outcomes;
 mod plain;
+mod reader;
 mod strict;
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+//! JSON, tried: what is cut where, what is refused, and that each short way gives what the long one gives.
+
 use super::*;
 use crate::words::codec::samples::{both_ways, changes, foreign, full, plain};
 use crate::words::codec::{Element, Format, commands, encode_commands, encode_outcome, write_json_outcome};
