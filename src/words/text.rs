@@ -29,21 +29,38 @@ impl<'a> Id<'a> {
             let mut padded = [0; 16];
             let head = length.min(16);
             padded[..head].copy_from_slice(&bytes[..head]);
-            Self { key: words(padded), bytes }
+            Self { key: words(&padded), bytes }
         })
     }
 
     /// The id that the first `length` of these bytes are, if they are one. Where more follow, this is quicker than [`Self::new`].
-    #[inline]
+    #[expect(clippy::inline_always, reason = "measured: a call would pass what is read through memory")]
+    #[inline(always)]
     pub(super) fn at_start(bytes: &'a [u8], length: usize) -> Option<Self> {
-        if let (Some(window), Some(mask)) = (bytes.first_chunk(), MASKS.get(length)) {
-            let [low, high] = words(*window);
-            let other = (not_printable(low) & mask[0]) | (not_printable(high) & mask[1]);
+        if let (Some([low, high]), Some([low_mask, high_mask])) =
+            (bytes.first_chunk().map(words), MASKS.get(length))
+        {
+            let other = (not_printable(low) & low_mask) | (not_printable(high) & high_mask);
             if other == 0 && length > 0 {
-                return Some(Self { key: [low & mask[0], high & mask[1]], bytes: &bytes[..length] });
+                return Some(Self { key: [low & low_mask, high & high_mask], bytes: &bytes[..length] });
             }
         }
-        Self::new(bytes.get(..length)?)
+        Self::longer(bytes.get(..length)?)
+    }
+
+    #[inline(never)]
+    fn longer(text: &'a [u8]) -> Option<Self> {
+        if let (17..=ID_BYTES_MAX, Some(key), Some(last)) =
+            (text.len(), text.first_chunk().map(words), text.last_chunk())
+        {
+            let (chunks, _) = text.as_chunks();
+            let other =
+                chunks.iter().chain([last]).fold(0, |other, chunk| other | not_printable(word(*chunk)));
+            if other == 0 {
+                return Some(Self { key, bytes: text });
+            }
+        }
+        Self::new(text)
     }
 
     /// The id in bytes that are known to be one, with their first 16 as [`Self::key`] has them.
@@ -88,8 +105,24 @@ const MASKS: [[u64; 2]; 17] = {
     masks
 };
 
-const fn words(bytes: [u8; 16]) -> [u64; 2] {
-    let both = u128::from_le_bytes(bytes);
+/// Whether the first `length` of these bytes are an id, where nobody asks for it.
+#[expect(clippy::inline_always, reason = "measured: a call would pass what is read through memory")]
+#[inline(always)]
+pub(super) fn is_id_at_start(bytes: &[u8], length: usize) -> bool {
+    if let (1..=8, Some(first)) = (length, bytes.first_chunk())
+        && not_printable(word(*first)) & MASKS[length][0] == 0
+    {
+        return true;
+    }
+    Id::at_start(bytes, length).is_some()
+}
+
+const fn word(bytes: [u8; 8]) -> u64 {
+    u64::from_le_bytes(bytes)
+}
+
+const fn words(bytes: &[u8; 16]) -> [u64; 2] {
+    let both = u128::from_le_bytes(*bytes);
     #[expect(clippy::cast_possible_truncation, reason = "the halves of it")]
     [both as u64, (both >> 64) as u64]
 }
@@ -127,7 +160,7 @@ fn is_printable(bytes: [u8; 8]) -> bool {
 }
 
 /// The high bits of those bytes of a word that are not from 0x20 to 0x7e.
-#[inline]
+#[inline(always)]
 pub(super) const fn not_printable(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES * 0x80;

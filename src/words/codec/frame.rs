@@ -10,13 +10,14 @@ mod tests;
 
 use wincode::config::Configuration;
 
-use super::{Decoded, Plain, Undecodable};
+use super::{Decoded, Undecodable};
 use crate::words::command::{COMMANDS_MAX, Command, ELEMENTS_MAX};
 use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, Outcome, Unreadable};
 use crate::words::policy::{PolicyChange, RULES_NEWEST};
 use crate::words::text::ID_BYTES_MAX;
 use crate::words::timestamp::Timestamp;
+pub(super) use plain::read as read_plain;
 
 /// The frame version that this binary writes, and the only one there is.
 pub const FRAME_VERSION: u8 = 1;
@@ -88,7 +89,7 @@ impl<'a> Elements<'a> {
 impl<'a> Elements<'a> {
     /// The next element: all bytes from its first on, and how many of them are its own.
     #[inline]
-    fn next_bytes(&mut self) -> Option<Result<(&'a [u8], usize), Undecodable<'a>>> {
+    pub(super) fn next_bytes(&mut self) -> Option<Result<(&'a [u8], usize), Undecodable<'a>>> {
         if self.left == 0 {
             return self.last().map(Err);
         }
@@ -112,13 +113,6 @@ impl<'a> Elements<'a> {
             failed => failed,
         }
     }
-
-    /// The next element, and what it is where it is plain.
-    #[inline]
-    pub(super) fn next_plain(&mut self) -> Option<Result<(&'a [u8], Option<Plain<'a>>), Undecodable<'a>>> {
-        let next = self.next_bytes()?;
-        Some(next.map(|(bytes, length)| (&bytes[..length], plain::read(bytes, length))))
-    }
 }
 
 impl<'a> Iterator for Elements<'a> {
@@ -131,23 +125,18 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// Reads one of bincode's variable-length unsigned integers.
+#[inline]
 pub(crate) fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
     let (&first, rest) = bytes.split_first()?;
-    let width = match first {
-        0..=250 => {
-            *bytes = rest;
-            return Some(u64::from(first));
-        }
-        251 => 2,
-        252 => 4,
-        253 => 8,
+    let (number, rest) = match first {
+        0..=250 => (first.into(), rest),
+        251 => rest.split_first_chunk().map(|(number, rest)| (u16::from_le_bytes(*number).into(), rest))?,
+        252 => rest.split_first_chunk().map(|(number, rest)| (u32::from_le_bytes(*number).into(), rest))?,
+        253 => rest.split_first_chunk().map(|(number, rest)| (u64::from_le_bytes(*number), rest))?,
         _ => return None,
     };
-    let (number, rest) = rest.split_at_checked(width)?;
     *bytes = rest;
-    let mut wide = [0; 8];
-    wide[..width].copy_from_slice(number);
-    Some(u64::from_le_bytes(wide))
+    Some(number)
 }
 
 /// Writes one of bincode's variable-length unsigned integers.
@@ -323,7 +312,7 @@ fn encode_derived(bytes: &mut Vec<u8>, decision: &Decision<'_>, identity: Identi
 }
 
 /// The way of a confirmation without lines, shortages and repeat, whose id is none longer than an id may be: most outcomes are
-/// these. Into room taken at once, as the most that it takes is known. A test holds it and the derived way together.
+/// these. A test holds it and the derived way together.
 #[inline]
 fn encode_confirmed(
     bytes: &mut Vec<u8>,
@@ -333,76 +322,56 @@ fn encode_confirmed(
     at: Timestamp,
 ) -> usize {
     let start = bytes.len();
-    bytes.extend_from_slice(&[0; Room::BYTES]);
-    let mut room = Room { bytes: &mut bytes[start..], end: 2 };
-    room.text(order_id);
+    // The element's length comes last, as what follows it is not written yet; then the tag.
+    #[expect(clippy::cast_possible_truncation, reason = "at most an id's length")]
+    bytes.extend_from_slice(&[0, 0, order_id.len() as u8]);
+    write_id(bytes, order_id);
     if let Some(pay_by) = pay_by {
-        room.put([1]);
-        room.varint(zigzag(pay_by.millis()));
-        room.put([0, 0, released.into(), 0]);
+        bytes.push(1);
+        write_number(bytes, zigzag(pay_by.millis()));
+        bytes.extend_from_slice(&[0, 0, released.into(), 0]);
     } else {
-        room.put([0, 0, 0, released.into(), 0]);
+        bytes.extend_from_slice(&[0, 0, 0, released.into(), 0]);
     }
-    room.varint(identity.sequence);
-    room.varint(identity.index.into());
-    room.varint(identity.place.into());
-    room.varint(zigzag(at.millis()));
-    let end = room.end;
-    // The element's length, the tag (0) and what follows it.
-    #[expect(clippy::cast_possible_truncation, reason = "at most `Room::BYTES`")]
-    let length = (end - 1) as u8;
+    write_number(bytes, identity.sequence);
+    write_number(bytes, identity.index.into());
+    write_number(bytes, identity.place.into());
+    write_number(bytes, zigzag(at.millis()));
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "at most 109: an id of 64 bytes, and numbers as wide as can be"
+    )]
+    let length = (bytes.len() - start - 1) as u8;
     bytes[start] = length;
-    bytes.truncate(start + end);
     start + 1
 }
 
-/// Room for a confirmation, of which so much is written.
-struct Room<'b> {
-    bytes: &'b mut [u8],
-    end: usize,
+/// Appends an id. Most have 8 to 16 bytes: two writes of fixed width that overlap are quicker than one of any width.
+#[inline]
+pub(super) fn write_id(bytes: &mut Vec<u8>, id: &[u8]) {
+    match (id.len(), id.first_chunk::<8>(), id.last_chunk::<8>()) {
+        (8..=16, Some(head), Some(tail)) => {
+            bytes.extend_from_slice(head);
+            bytes.truncate(bytes.len() - (16 - id.len()));
+            bytes.extend_from_slice(tail);
+        }
+        _ => bytes.extend_from_slice(id),
+    }
 }
 
-impl Room<'_> {
-    /// Length, tag, id with its own length, the confirmation's other fields, `pay_by` and the four numbers behind it, each as wide
-    /// as can be, come to 109 bytes; the last number begins at 100 at most, and is written 16 bytes wide.
-    const BYTES: usize = 128;
-
-    #[inline]
-    fn put<const N: usize>(&mut self, put: [u8; N]) {
-        self.bytes[self.end..self.end + N].copy_from_slice(&put);
-        self.end += N;
-    }
-
-    #[inline]
-    fn text(&mut self, text: &[u8]) {
-        #[expect(clippy::cast_possible_truncation, reason = "at most an id's length")]
-        self.put([text.len() as u8]);
-        let (begin, end) = (self.end, self.end + text.len());
-        self.end = end;
-        // Most ids are so long; two writes that overlap are quicker than a copy of any length.
-        if let (9..=16, Some(head), Some(tail)) =
-            (text.len(), text.first_chunk::<8>(), text.last_chunk::<8>())
-        {
-            self.bytes[begin..begin + 8].copy_from_slice(head);
-            self.bytes[end - 8..end].copy_from_slice(tail);
-        } else {
-            self.bytes[begin..end].copy_from_slice(text);
+/// As [`write_varint`], in writes of fixed width.
+#[inline]
+fn write_number(bytes: &mut Vec<u8>, value: u64) {
+    let wide = value.to_le_bytes();
+    match value {
+        0..=250 => bytes.push(wide[0]),
+        251..=0xffff => bytes.extend_from_slice(&[251, wide[0], wide[1]]),
+        0x1_0000..=0xffff_ffff => bytes.extend_from_slice(&[252, wide[0], wide[1], wide[2], wide[3]]),
+        _ => {
+            let mut marked = [253; 9];
+            marked[1..].copy_from_slice(&wide);
+            bytes.extend_from_slice(&marked);
         }
-    }
-
-    /// As [`write_varint`]. What is written beyond the number is written over.
-    #[inline]
-    fn varint(&mut self, value: u64) {
-        let wide = u128::from(value) << 8;
-        let (number, width) = match value {
-            0..=250 => (value.into(), 1),
-            251..=0xffff => (wide | 251, 3),
-            0x1_0000..=0xffff_ffff => (wide | 252, 5),
-            _ => (wide | 253, 9),
-        };
-        let end = self.end;
-        self.put::<16>(number.to_le_bytes());
-        self.end = end + width;
     }
 }
 

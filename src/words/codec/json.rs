@@ -6,6 +6,7 @@
 mod cut;
 mod outcomes;
 mod plain;
+mod reader;
 mod strict;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,9 @@ pub use outcomes::JsonOutcomes;
 /// The elements of a JSON payload.
 pub(super) struct Elements<'a> {
     pieces: std::vec::IntoIter<Piece<'a>>,
-    plain: std::vec::IntoIter<Plain<'a>>,
+    plain: Vec<Plain<'a>>,
+    /// How many of those have been given.
+    plain_given: usize,
     failed: Option<Undecodable<'a>>,
 }
 
@@ -35,19 +38,32 @@ impl<'a> Elements<'a> {
             Ok(pieces) => (pieces, None),
             Err(failed) => (cut::Pieces::default(), Some(failed)),
         };
-        Self { pieces: pieces.all.into_iter(), plain: pieces.plain.into_iter(), failed }
+        Self { pieces: pieces.all.into_iter(), plain: pieces.plain, plain_given: 0, failed }
     }
 
     pub(super) fn is_single(&self) -> bool {
         self.pieces.len() + usize::from(self.failed.is_some()) == 1
     }
 
-    /// The next element, and what it is where it is plain.
+    /// The next element, where it is a plain one.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<Result<(&'a [u8], Option<Plain<'a>>), Undecodable<'a>>> {
+    pub(super) fn next_plain(&mut self) -> Option<&Plain<'a>> {
+        if !self.pieces.as_slice().first()?.is_plain {
+            return None;
+        }
+        self.pieces.next();
+        self.plain_given += 1;
+        self.plain.get(self.plain_given - 1)
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Result<&'a [u8], Undecodable<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
         let Some(piece) = self.pieces.next() else { return self.failed.take().map(Err) };
-        let plain = if piece.is_plain { self.plain.next() } else { None };
-        Some(Ok((piece.bytes, plain)))
+        self.plain_given += usize::from(piece.is_plain);
+        Some(Ok(piece.bytes))
     }
 }
 
@@ -86,7 +102,7 @@ fn rules_beyond(bytes: &[u8]) -> Option<u32> {
 
 /// The high bits of those bytes of a word that are not printable ASCII, or mean something in a JSON string: quotes and backslashes.
 /// Only the first (lowest) is sure to be one.
-#[inline]
+#[inline(always)]
 const fn stops(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES * 0x80;

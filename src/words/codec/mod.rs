@@ -116,6 +116,10 @@ pub struct Plain<'a> {
 
 /// One element of a payload, read as far as its reader needs it.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box for what is not plain would cost an allocation each; few are kept"
+)]
 pub enum Element<'a> {
     /// A plain `place`.
     Plain(Plain<'a>),
@@ -155,7 +159,7 @@ impl<'a> Iterator for Commands<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let element = match &mut self.inner {
-            Inner::Json(elements) => elements.next()?.map(|(bytes, _)| bytes),
+            Inner::Json(elements) => elements.next()?,
             Inner::Frame(elements) => elements.next()?,
             Inner::Failed(failed) => Err(failed.take()?),
         };
@@ -167,15 +171,26 @@ impl<'a> Commands<'a> {
     /// The next element. What is plain is read without more ado: the iterator gives the same as a command.
     #[inline]
     pub fn next_element(&mut self) -> Option<Element<'a>> {
+        let knows_plain = CommandKind::Place.rules() <= self.rules;
         let element = match &mut self.inner {
-            Inner::Json(elements) => elements.next()?,
-            Inner::Frame(elements) => elements.next_plain()?,
+            Inner::Json(elements) => {
+                if knows_plain && let Some(plain) = elements.next_plain() {
+                    return Some(Element::Plain(*plain));
+                }
+                elements.next()?
+            }
+            Inner::Frame(elements) => match elements.next_bytes()? {
+                Ok((bytes, length)) => {
+                    if knows_plain && let Some(plain) = frame::read_plain(bytes, length) {
+                        return Some(Element::Plain(plain));
+                    }
+                    Ok(&bytes[..length])
+                }
+                Err(undecodable) => Err(undecodable),
+            },
             Inner::Failed(failed) => Err(failed.take()?),
         };
-        Some(match element {
-            Ok((_, Some(plain))) if CommandKind::Place.rules() <= self.rules => Element::Plain(plain),
-            element => Element::Other(element.and_then(|(bytes, _)| self.decode(bytes))),
-        })
+        Some(Element::Other(element.and_then(|bytes| self.decode(bytes))))
     }
 
     fn decode(&self, bytes: &'a [u8]) -> Decoded<'a> {

@@ -4,11 +4,13 @@
 //! decoder decides then. What it reads, it reads as that one does: a test changes complete orders, byte by byte, and holds the two
 //! together.
 
+#![expect(clippy::inline_always, reason = "measured: a call would pass what is read through memory")]
+
 use super::read_varint;
 use crate::words::codec::Plain;
 use crate::words::command::ATTRIBUTES_MAX;
 use crate::words::policy::{QUANTITY_LIMIT_MAX, STOCK_MAX};
-use crate::words::text::Id;
+use crate::words::text::{Id, is_id_at_start};
 use crate::words::timestamp::Timestamp;
 
 /// Where `place` stands among the commands, and `refuse` among what to do with a shortage.
@@ -17,8 +19,8 @@ const REFUSE: u8 = 0;
 
 /// Reads the element that the first `length` of these bytes are. Those behind belong to others, and are not part of it; that they are
 /// there spares copies.
-#[inline]
-pub(super) fn read(bytes: &[u8], length: usize) -> Option<Plain<'_>> {
+#[inline(always)]
+pub(in crate::words::codec) fn read(bytes: &[u8], length: usize) -> Option<Plain<'_>> {
     let mut reader = Reader { rest: bytes };
     reader.exactly([PLACE])?;
     let order_id = reader.id()?;
@@ -49,17 +51,17 @@ impl<'a> Reader<'a> {
     fn rest_of_place(&mut self) -> Option<Option<(i64, [u8; 3])>> {
         self.optional(Self::time)?;
         self.optional(Self::time)?;
-        self.optional(Self::id)?;
+        self.optional(Self::unheeded_id)?;
         let value = self.optional(Self::money)?;
-        self.optional(Self::id)?;
+        self.optional(Self::unheeded_id)?;
         let attributes = self.byte()?;
         if usize::from(attributes) > ATTRIBUTES_MAX {
             return None;
         }
         for _ in 0..attributes {
-            self.id()?;
+            self.unheeded_id()?;
             if self.exactly([0]).is_none() {
-                self.id()?;
+                self.unheeded_id()?;
             }
         }
         // No hold or wait of its own, no list of sites.
@@ -67,7 +69,7 @@ impl<'a> Reader<'a> {
         Some(value)
     }
 
-    #[inline]
+    #[inline(always)]
     fn line(&mut self) -> Option<(Id<'a>, u32)> {
         let sku = self.id()?;
         let quantity = self.number(QUANTITY_LIMIT_MAX)?;
@@ -81,7 +83,7 @@ impl<'a> Reader<'a> {
         code.iter().all(u8::is_ascii_uppercase).then_some((minor, code))
     }
 
-    #[inline]
+    #[inline(always)]
     fn id(&mut self) -> Option<Id<'a>> {
         let (length, rest) = self.rest.split_first()?;
         let length = usize::from(*length);
@@ -90,21 +92,42 @@ impl<'a> Reader<'a> {
         Some(id)
     }
 
-    #[inline]
+    fn unheeded_id(&mut self) -> Option<()> {
+        let (length, rest) = self.rest.split_first()?;
+        let length = usize::from(*length);
+        if !is_id_at_start(rest, length) {
+            return None;
+        }
+        self.rest = &rest[length..];
+        Some(())
+    }
+
+    #[inline(always)]
     fn time(&mut self) -> Option<Timestamp> {
         self.number(Timestamp::MAX.millis()).map(Timestamp::from_millis)
     }
 
     /// A signed number from 0 to `most`.
-    #[inline]
+    #[inline(always)]
     fn number(&mut self, most: i64) -> Option<i64> {
-        let zigzag = read_varint(&mut self.rest)?;
+        let zigzag = match self.rest {
+            [short @ 0..=250, rest @ ..] => {
+                self.rest = rest;
+                u64::from(*short)
+            }
+            [253, rest @ ..] => {
+                let (wide, rest) = rest.split_first_chunk()?;
+                self.rest = rest;
+                u64::from_le_bytes(*wide)
+            }
+            _ => read_varint(&mut self.rest)?,
+        };
         let number = (zigzag >> 1).cast_signed();
         (zigzag & 1 == 0 && number <= most).then_some(number)
     }
 
     #[expect(clippy::option_option, reason = "the outer one is whether it can be read")]
-    #[inline]
+    #[inline(always)]
     fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         match self.byte()? {
             0 => Some(None),
@@ -114,7 +137,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Steps over these bytes, if they are here.
-    #[inline]
+    #[inline(always)]
     fn exactly<const N: usize>(&mut self, expected: [u8; N]) -> Option<()> {
         let (here, rest) = self.rest.split_first_chunk()?;
         if *here != expected {
@@ -124,12 +147,12 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn byte(&mut self) -> Option<u8> {
         self.take().map(|[byte]| byte)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;

@@ -1,3 +1,5 @@
+//! Frames, tried: that each short way gives what the long one gives, and that bincode reads what is written.
+
 use super::*;
 use crate::words::codec::samples::{both_ways, changes, foreign, full, plain};
 use crate::words::codec::{Format, commands, encode_commands};

@@ -25,13 +25,6 @@ pub(super) struct Pieces<'a> {
     pub(super) plain: Vec<Plain<'a>>,
 }
 
-impl<'a> Pieces<'a> {
-    fn push(&mut self, bytes: &'a [u8], plain: Option<Plain<'a>>) {
-        self.all.push(Piece { bytes, is_plain: plain.is_some() });
-        self.plain.extend(plain);
-    }
-}
-
 /// Cuts a payload.
 pub(super) fn cut(payload: &[u8]) -> Result<Pieces<'_>, Undecodable<'_>> {
     let begin = behind_white(payload, 0);
@@ -39,11 +32,10 @@ pub(super) fn cut(payload: &[u8]) -> Result<Pieces<'_>, Undecodable<'_>> {
         None => Err(Undecodable::new(Unreadable::EmptyPayload, "an empty payload", payload)),
         Some(b'[') => cut_array(payload, begin + 1),
         Some(_) => {
-            let plain = plain::read(payload, begin);
-            let plain = plain.filter(|(_, end)| behind_white(payload, *end) == payload.len());
-            let mut pieces = Pieces::default();
-            pieces.push(payload, plain.map(|(plain, _)| plain));
-            Ok(pieces)
+            let mut plain = Vec::with_capacity(1);
+            let end = plain::read(payload, begin, &mut plain);
+            let is_plain = end.is_some_and(|end| behind_white(payload, end) == payload.len());
+            Ok(Pieces { all: vec![Piece { bytes: payload, is_plain }], plain })
         }
     }
 }
@@ -56,8 +48,10 @@ fn cut_array(payload: &[u8], mut at: usize) -> Result<Pieces<'_>, Undecodable<'_
     let mut too_many = false;
     loop {
         let begin = behind_white(payload, at);
-        let (end, plain) = element(payload, begin).ok_or_else(|| malformed("the array does not end"))?;
-        let bytes = &payload[begin..end];
+        let plain = pieces.plain.len();
+        let end =
+            element(payload, begin, &mut pieces.plain).ok_or_else(|| malformed("the array does not end"))?;
+        let is_plain = pieces.plain.len() > plain;
         let after = behind_white(payload, end);
         let closes = match payload.get(after) {
             Some(b',') => false,
@@ -65,8 +59,10 @@ fn cut_array(payload: &[u8], mut at: usize) -> Result<Pieces<'_>, Undecodable<'_
             _ => return Err(malformed("brackets that do not match")),
         };
         too_many |= pieces.all.len() == COMMANDS_MAX;
-        if !too_many {
-            pieces.push(bytes, plain);
+        if too_many {
+            pieces.plain.truncate(COMMANDS_MAX);
+        } else {
+            pieces.all.push(Piece { bytes: &payload[begin..end], is_plain });
         }
         at = after + 1;
         if closes {
@@ -88,13 +84,16 @@ fn cut_array(payload: &[u8], mut at: usize) -> Result<Pieces<'_>, Undecodable<'_
     }
 }
 
-/// The element that begins at `begin`: where it ends, and itself where it is a plain one.
+/// Where the element that begins at `begin` ends. It is added to `plain` where it is a plain one.
 #[inline]
-fn element(payload: &[u8], begin: usize) -> Option<(usize, Option<Plain<'_>>)> {
-    match plain::read(payload, begin) {
-        Some((plain, end)) if ends(payload, end) => Some((end, Some(plain))),
-        _ => Some((step_over(payload, begin)?, None)),
+fn element<'a>(payload: &'a [u8], begin: usize, plain: &mut Vec<Plain<'a>>) -> Option<usize> {
+    if let Some(end) = plain::read(payload, begin, plain) {
+        if matches!(payload.get(end), Some(b',' | b']')) || ends(payload, end) {
+            return Some(end);
+        }
+        plain.pop();
     }
+    step_over(payload, begin)
 }
 
 /// Whether nothing of an element comes behind `end`.

@@ -4,7 +4,7 @@
 //! in common; all others are decoded, and written as serde has them. A test holds the two ways together.
 
 use super::{stops, write_outcome};
-use crate::words::codec::frame::{decode_outcome, read_varint};
+use crate::words::codec::frame::{decode_outcome, read_varint, write_id, write_varint};
 use crate::words::codec::{Undecodable, zigzag};
 use crate::words::timestamp::Timestamp;
 
@@ -15,12 +15,13 @@ pub struct JsonOutcomes {
     /// As [`zigzag`] has it; so is `pay_by`.
     at: u64,
     /// `,"sequence":N,"index":`
-    before_index: Vec<u8>,
+    before_index: Part,
     /// `,"at":"…"}`
-    end: Vec<u8>,
+    end: Part,
     pay_by: u64,
     /// `,"pay_by":"…"`
-    pay_by_field: Vec<u8>,
+    pay_by_field: Part,
+    usual: Usual,
 }
 
 impl Default for JsonOutcomes {
@@ -33,20 +34,90 @@ impl Default for JsonOutcomes {
             end: end(zero),
             pay_by: zigzag(zero.millis()),
             pay_by_field: pay_by_field(zero),
+            usual: Usual::new(0, 0),
         }
     }
 }
 
-fn before_index(sequence: u64) -> Vec<u8> {
-    format!(r#","sequence":{sequence},"index":"#).into_bytes()
+/// The bytes around the index in a confirmation that says nothing beyond its id, and is the first outcome of its command: the same
+/// in all those of one message.
+#[derive(Debug)]
+struct Usual {
+    /// Five empty fields and the sequence, as one number, and which of its bits count.
+    before: u128,
+    mask: u128,
+    length: usize,
+    /// The place, 0, and a time that is 8 bytes wide.
+    behind: [u8; 10],
 }
 
-fn end(at: Timestamp) -> Vec<u8> {
-    format!(r#","at":"{at}"}}"#).into_bytes()
+impl Usual {
+    fn new(sequence: u64, at: u64) -> Self {
+        let mut before = vec![0; 5];
+        write_varint(&mut before, sequence);
+        let length = before.len();
+        let mask = u128::MAX >> (8 * (16 - length));
+        before.resize(16, 0);
+        let mut behind = [0, 253, 0, 0, 0, 0, 0, 0, 0, 0];
+        behind[2..].copy_from_slice(&at.to_le_bytes());
+        Self {
+            before: before.first_chunk().map_or(0, |before| u128::from_le_bytes(*before)),
+            mask,
+            length,
+            behind,
+        }
+    }
+
+    /// The id, as it stands in JSON, and the index of such a confirmation.
+    #[inline]
+    fn read<'a>(&self, outcome: &'a [u8]) -> Option<(&'a [u8], u64)> {
+        let (&[0, length @ 1..=64], rest) = outcome.split_first_chunk()? else { return None };
+        let (order_id, rest) = rest.split_at_checked(length.into())?;
+        let before = u128::from_le_bytes(*rest.first_chunk()?);
+        let mut rest = rest.get(self.length..)?;
+        let index = read_varint(&mut rest)?;
+        let same = (before ^ self.before) & self.mask == 0 && *rest == self.behind;
+        (same && index <= u32::MAX.into() && stands_as_it_is(order_id)).then_some((order_id, index))
+    }
 }
 
-fn pay_by_field(pay_by: Timestamp) -> Vec<u8> {
-    format!(r#","pay_by":"{pay_by}""#).into_bytes()
+/// A piece of JSON that is written often: of one width, as such a copy is quick. What is beyond its length is taken off again.
+#[derive(Debug)]
+struct Part {
+    bytes: [u8; Self::BYTES],
+    length: usize,
+}
+
+impl Part {
+    const BYTES: usize = 48;
+
+    /// Of a text that is at most as long.
+    fn new(text: &str) -> Self {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        Self { bytes, length: text.len() }
+    }
+
+    #[inline]
+    fn write(&self, json: &mut Vec<u8>) {
+        json.extend_from_slice(&self.bytes);
+        json.truncate(json.len() - (Self::BYTES - self.length));
+    }
+}
+
+/// At most 41 bytes.
+fn before_index(sequence: u64) -> Part {
+    Part::new(&format!(r#","sequence":{sequence},"index":"#))
+}
+
+/// 33 bytes.
+fn end(at: Timestamp) -> Part {
+    Part::new(&format!(r#","at":"{at}"}}"#))
+}
+
+/// 36 bytes.
+fn pay_by_field(pay_by: Timestamp) -> Part {
+    Part::new(&format!(r#","pay_by":"{pay_by}""#))
 }
 
 /// The time that a zigzag number stands for. Text is the same for all times before the valid range, and for all behind it.
@@ -76,7 +147,14 @@ impl JsonOutcomes {
     /// Appends one outcome: what [`decode_outcome`] and then [`write_outcome`] give. Where it is none, nothing is appended.
     #[inline]
     pub fn write<'a>(&mut self, json: &mut Vec<u8>, outcome: &'a [u8]) -> Result<(), Undecodable<'a>> {
-        if let Some(confirmed) = confirmed(outcome) {
+        if let Some((order_id, index)) = self.usual.read(outcome) {
+            json.extend_from_slice(HEAD);
+            write_id(json, order_id);
+            json.push(b'"');
+            self.before_index.write(json);
+            write_number(json, index);
+            self.end.write(json);
+        } else if let Some(confirmed) = confirmed(outcome) {
             self.write_confirmed(json, &confirmed);
         } else {
             write_outcome(json, &decode_outcome(outcome)?);
@@ -84,33 +162,47 @@ impl JsonOutcomes {
         Ok(())
     }
 
-    #[inline]
+    #[inline(never)]
     fn write_confirmed(&mut self, json: &mut Vec<u8>, confirmed: &Confirmed<'_>) {
         if confirmed.sequence != self.sequence || confirmed.at != self.at {
             (self.sequence, self.at) = (confirmed.sequence, confirmed.at);
             self.before_index = before_index(confirmed.sequence);
             self.end = end(time(confirmed.at));
+            self.usual = Usual::new(self.sequence, self.at);
         }
-        json.extend_from_slice(br#"{"outcome":"confirmed","order_id":""#);
-        json.extend_from_slice(confirmed.order_id);
+        json.extend_from_slice(HEAD);
+        write_id(json, confirmed.order_id);
         json.push(b'"');
         if let Some(pay_by) = confirmed.pay_by {
             if pay_by != self.pay_by {
                 self.pay_by = pay_by;
                 self.pay_by_field = pay_by_field(time(pay_by));
             }
-            json.extend_from_slice(&self.pay_by_field);
+            self.pay_by_field.write(json);
         }
         if confirmed.released {
             json.extend_from_slice(br#","released":true"#);
         }
-        json.extend_from_slice(&self.before_index);
+        self.before_index.write(json);
         write_number(json, confirmed.index);
         if confirmed.place != 0 {
             json.extend_from_slice(br#","place":"#);
             write_number(json, confirmed.place);
         }
-        json.extend_from_slice(&self.end);
+        self.end.write(json);
+    }
+}
+
+const HEAD: &[u8; 35] = br#"{"outcome":"confirmed","order_id":""#;
+
+#[inline]
+fn write_number(json: &mut Vec<u8>, number: u64) {
+    let digit = |above: u64| b'0' + (number / above % 10) as u8;
+    match number {
+        0..=9 => json.push(digit(1)),
+        10..=99 => json.extend_from_slice(&[digit(10), digit(1)]),
+        100..=999 => json.extend_from_slice(&[digit(100), digit(10), digit(1)]),
+        _ => json.extend_from_slice(number.to_string().as_bytes()),
     }
 }
 
@@ -155,18 +247,4 @@ fn stands_as_it_is(text: &[u8]) -> bool {
         padded[..text.len()].copy_from_slice(text);
         !stops_in(padded)
     }
-}
-
-fn write_number(json: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    json.extend_from_slice(&digits[at..]);
 }

@@ -1,5 +1,7 @@
 //! RFC 3339 times as most are written, eight bytes at a time.
 
+#![expect(clippy::inline_always, reason = "measured: a call would pass what is read through memory")]
+
 use crate::words::timestamp::Timestamp;
 
 const ONES: u64 = u64::MAX / 255;
@@ -47,7 +49,7 @@ impl Word {
     }
 
     /// In each byte the number that its digit and the next one make; none where some character is not as it should be.
-    #[inline]
+    #[inline(always)]
     const fn pairs(&self, text: u64) -> Option<[u8; 8]> {
         let values = text ^ self.like;
         let wrong = (((values & !HIGH) + self.beyond) | values) & HIGH;
@@ -61,7 +63,7 @@ impl Word {
 
 /// Reads a time such as `2026-11-22T03:00:00.123Z` or `2026-11-22T03:00:00Z` from the 24 bytes from its beginning on, and gives its
 /// length too. None where it is none of these, or not between 1970 and 9998: [`Timestamp::parse`] knows then.
-#[inline]
+#[inline(always)]
 pub(super) fn read(bytes: &[u8; 24]) -> Option<(Timestamp, usize)> {
     let ([date, day_and_minute, second], []) = bytes.as_chunks::<8>() else { return None };
     let [century, _, year, _, _, month, ..] = DATE.pairs(u64::from_le_bytes(*date))?;
@@ -78,8 +80,15 @@ pub(super) fn read(bytes: &[u8; 24]) -> Option<(Timestamp, usize)> {
             (second, u32::from(tenths / 10) * 100 + u32::from(hundredths), 24)
         }
     };
-    let year = u32::from(century) * 100 + u32::from(year);
-    let leap = u32::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    let (century, year) = (u32::from(century), u32::from(year));
+    if century < 19 {
+        return None;
+    }
+    let leap = u32::from(if year == 0 { century % 4 == 0 } else { year % 4 == 0 });
+    // Of the years before this one: those of whole centuries are leap years only every fourth time.
+    let centuries = century - u32::from(year == 0);
+    let year = century * 100 + year;
+    let leap_days = (year - 1) / 4 + centuries / 4 - centuries;
     let &(before, length_of_month) = MONTHS.get(usize::from(month))?;
     let february = u32::from(month == 2);
     let day = u32::from(day);
@@ -87,9 +96,8 @@ pub(super) fn read(bytes: &[u8; 24]) -> Option<(Timestamp, usize)> {
     if !is_day || hour > 23 || minute > 59 || second > 59 || !(1970..=9998).contains(&year) {
         return None;
     }
-    let years = year - 1;
-    let leap_days = years / 4 - years / 100 + years / 400 - 477;
-    let days = (year - 1970) * 365 + leap_days + u32::from(before) + leap * u32::from(month > 2) + day - 1;
+    let days =
+        (year - 1970) * 365 + leap_days - 477 + u32::from(before) + leap * u32::from(month > 2) + day - 1;
     let seconds = u32::from(hour) * 3600 + u32::from(minute) * 60 + u32::from(second);
     let millis = i64::from(days) * 86_400_000 + i64::from(seconds * 1000 + milli);
     Some((Timestamp::from_millis(millis), length))
