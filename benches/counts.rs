@@ -16,12 +16,11 @@ use anyhow::{Context as _, bail, ensure};
 
 use weir::edges::telemetry::Telemetry;
 use weir::folds::inventory::{Counts, Output};
-use weir::words::codec::{
-    Format, FrameWriter, commands, decode_outcome, encode_commands, write_json_outcome,
-};
+use weir::words::codec::{Format, FrameWriter, JsonOutcomes, commands, encode_commands};
 use weir::words::message::LogMessage;
+use weir::words::policy::RULES_NEWEST;
 
-use reference::{ORDERS, State, orders};
+use reference::{Kind, ORDERS, State, orders};
 
 /// Messages in the shorter run; the longer one has twice as many.
 const ROUNDS: usize = 40;
@@ -34,28 +33,32 @@ const TOLERANCE_PERCENT: u64 = 3;
 /// What a step does to so many messages.
 type Step = fn(usize);
 
-const STEPS: [(&str, Step); 6] = [
-    ("decode, Bincode", |rounds| decode(Format::Bincode, rounds)),
-    ("decode, Json", |rounds| decode(Format::Json, rounds)),
-    ("decode and apply", apply),
+const STEPS: [(&str, Step); 11] = [
+    ("decode, Bincode", |rounds| decode(Kind::Plain, Format::Bincode, rounds)),
+    ("decode, Json", |rounds| decode(Kind::Plain, Format::Json, rounds)),
+    ("decode a full order, Bincode", |rounds| decode(Kind::Full, Format::Bincode, rounds)),
+    ("decode a full order, Json", |rounds| decode(Kind::Full, Format::Json, rounds)),
+    ("decode and apply", |rounds| apply(Kind::Plain, Format::Bincode, rounds)),
+    ("decode and apply, Json", |rounds| apply(Kind::Plain, Format::Json, rounds)),
+    ("decode and apply a full order", |rounds| apply(Kind::Full, Format::Bincode, rounds)),
+    ("decode and apply a full order, Json", |rounds| apply(Kind::Full, Format::Json, rounds)),
     ("encode outcomes, Bincode", |rounds| encode(Format::Bincode, rounds)),
     ("encode outcomes, Json", |rounds| encode(Format::Json, rounds)),
     ("observe", observe),
 ];
 
-fn decode(format: Format, rounds: usize) {
-    let payload = encode_commands(format, &orders(0));
-    let mut command = commands(Some(format), &payload).next().expect("there are many");
+fn decode(kind: Kind, format: Format, rounds: usize) {
+    let payload = encode_commands(format, &orders(kind, 0));
     for _ in 0..rounds {
-        let mut commands = commands(Some(format), black_box(&payload));
-        while commands.read(&mut command) {
-            black_box(&command);
+        let mut commands = commands(Some(format), black_box(&payload), RULES_NEWEST);
+        while let Some(element) = commands.next_element() {
+            black_box(&element);
         }
     }
 }
 
-fn apply(rounds: usize) {
-    let mut state = State::with_open(OPEN);
+fn apply(kind: Kind, format: Format, rounds: usize) {
+    let mut state = State::of(kind, format, OPEN);
     // Both runs make as many messages, so that only applying them differs.
     let messages: Vec<LogMessage> = (0..2 * ROUNDS).map(|_| state.next_message()).collect();
     let mut output = Output::default();
@@ -85,10 +88,9 @@ fn encode(format: Format, rounds: usize) {
                 black_box(frame.finish());
             }
             Format::Json => {
-                let mut json = Vec::new();
+                let (mut json, mut outcomes) = (Vec::new(), JsonOutcomes::default());
                 for (_, bytes) in output.outcomes() {
-                    let outcome = decode_outcome(bytes).expect("the fold wrote it");
-                    write_json_outcome(&mut json, &outcome);
+                    outcomes.write(&mut json, bytes).expect("the fold wrote it");
                 }
                 black_box(json);
             }

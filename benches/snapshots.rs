@@ -44,7 +44,7 @@ use weir::words::append::{Append, AppendHeader};
 use weir::words::codec::{Format, encode_commands};
 use weir::words::identity::Identity;
 
-use reference::{ORDERS, State, orders};
+use reference::{Kind, ORDERS, State, orders};
 use servers::Folder;
 use steady::{Load, Moment, summary};
 
@@ -300,7 +300,7 @@ async fn lead(
 
     let first = args.orders.next_multiple_of(ORDERS);
     for number in (first..first + burst).step_by(usize::try_from(ORDERS)?) {
-        let payload = encode_commands(Format::Bincode, &orders(number));
+        let payload = encode_commands(Format::Bincode, &orders(Kind::Plain, number));
         let sequence = streams.append_log(Format::Bincode, payload.into()).await?;
         status.wait_for(|progress| progress.applied.sequence + MESSAGES_WAITING_MAX > sequence).await;
     }

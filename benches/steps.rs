@@ -16,13 +16,12 @@ use weir::edges::clock::SystemClock;
 use weir::edges::telemetry::Telemetry;
 use weir::folds::inventory::{Counts, Output};
 use weir::motion::folding::{Folding, Start};
-use weir::words::codec::{
-    Format, FrameWriter, commands, decode_outcome, encode_commands, write_json_outcome,
-};
+use weir::words::codec::{Format, FrameWriter, JsonOutcomes, commands, encode_commands};
 use weir::words::hash::mix;
 use weir::words::identity::Identity;
+use weir::words::policy::RULES_NEWEST;
 
-use reference::{ORDERS, State, order_id, orders};
+use reference::{Kind, ORDERS, State, order_id, orders};
 
 /// How many orders are open; when the benches are only tried, few.
 fn sizes() -> Vec<u64> {
@@ -37,16 +36,17 @@ fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     group.throughput(Throughput::Elements(ORDERS));
     for format in [Format::Bincode, Format::Json] {
-        let payload = encode_commands(format, &orders(0));
-        group.bench_function(format!("{format:?}"), |bencher| {
-            let mut command = commands(Some(format), &payload).next().expect("there are many");
-            bencher.iter(|| {
-                let mut commands = commands(Some(format), black_box(&payload));
-                while commands.read(&mut command) {
-                    black_box(&command);
-                }
+        for kind in [Kind::Plain, Kind::Full] {
+            let payload = encode_commands(format, &orders(kind, 0));
+            group.bench_function(format!("{kind:?}, {format:?}"), |bencher| {
+                bencher.iter(|| {
+                    let mut commands = commands(Some(format), black_box(&payload), RULES_NEWEST);
+                    while let Some(element) = commands.next_element() {
+                        black_box(&element);
+                    }
+                });
             });
-        });
+        }
     }
     group.finish();
 }
@@ -143,15 +143,14 @@ fn encode(criterion: &mut Criterion) {
     });
     group.bench_function("outcomes, Json", |bencher| {
         bencher.iter(|| {
-            let mut json = Vec::new();
+            let (mut json, mut outcomes) = (Vec::new(), JsonOutcomes::default());
             for (_, bytes) in black_box(&output).outcomes() {
-                let outcome = decode_outcome(bytes).expect("the fold wrote it");
-                write_json_outcome(&mut json, &outcome);
+                outcomes.write(&mut json, bytes).expect("the fold wrote it");
             }
             json
         });
     });
-    let commands = orders(0);
+    let commands = orders(Kind::Plain, 0);
     group.bench_function("commands, Bincode", |bencher| {
         bencher.iter(|| {
             let mut frame = FrameWriter::new();

@@ -253,7 +253,7 @@ fn receipt(id: &'static str, quantity: u64) -> Command<'static> {
 fn waiting(number: u64) -> Vec<Command<'static>> {
     let mut order = numbered(number..number + 1);
     if let [Command::Place(Place { lines, on_shortage, .. })] = &mut order[..] {
-        (lines[0], *on_shortage) = (Line { sku: SCARCE.into(), quantity: 2 }, OnShortage::Backorder);
+        (lines[0], *on_shortage) = (Line { sku: SCARCE.into(), quantity: 2 }.into(), OnShortage::Backorder);
     }
     order
 }
@@ -305,7 +305,7 @@ async fn expiries<E: Edges, S: Streams>(
         shard.place(FIRST_HELD + first, count, |number| numbered(number..number + 1)).await?;
     }
     hold(Duration::ZERO).await?;
-    shard.until("holds", |totals| totals.held_orders == args.holds).await?;
+    shard.until("holds", |totals| totals.timed_orders == args.holds).await?;
     ensure!(now() + calm / 2 < end, "placing the orders took too long");
 
     let begun = Moment::now(&shard.clock);
@@ -313,7 +313,7 @@ async fn expiries<E: Edges, S: Streams>(
         Load::start(async move || open().await, shard.clock.clone(), FIRST_HELD / 2, args.rate / 1_000);
     tokio::time::sleep(end.saturating_sub(now())).await;
     let (from, before) = (Moment::now(&shard.clock), shard.last().await?);
-    shard.until("expiries", |totals| totals.held_orders == 0).await?;
+    shard.until("expiries", |totals| totals.timed_orders == 0).await?;
     let (to, messages) = (Moment::now(&shard.clock), shard.last().await? - before);
     tokio::time::sleep(calm).await;
     let end = Moment::now(&shard.clock);

@@ -15,7 +15,7 @@ use libfuzzer_sys::fuzz_target;
 use weir::folds::inventory::{Inventory, Output, Restoring};
 use weir::words::codec::{self, Format};
 use weir::words::fault::Fault;
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 
 /// Log time before the first message, in milliseconds since 1970.
 const START_MS: i64 = 1_790_000_000_000;
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     let (mut inventory, mut output) = (Inventory::new(), Output::default());
     let mut log = Vec::new();
     for (format, stored_at_ns, payload) in messages(data) {
-        let message = LogMessage { sequence: inventory.chain().sequence + 1, stored_at_ns, format, payload };
+        let message = LogMessage { sequence: inventory.chain().sequence + 1, stored_at_ns, way: Way::Any, format, payload };
         output.clear();
         match inventory.apply(&message, &mut output) {
             Ok(()) => {

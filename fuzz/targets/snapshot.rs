@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use weir::folds::inventory::{Inventory, Output, Restoring, SnapshotError};
 use weir::words::codec::Format;
 use weir::words::hash::{hash, hash_seeded, mix};
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 
 const PREFIX_BYTES: usize = 12;
 const HEADER_BYTES: usize = 13;
@@ -169,6 +169,7 @@ fn fold_on(mut inventory: Inventory) {
         let message = LogMessage {
             sequence: inventory.chain().sequence + 1,
             stored_at_ns,
+            way: Way::Any,
             format: Some(Format::Json),
             payload: Bytes::copy_from_slice(payload.as_bytes()),
         };

@@ -16,8 +16,8 @@ use super::submit::may_be_sent;
 use crate::edges::streams::{ReadError, Streams};
 use crate::words::append::StoredLetter;
 use crate::words::codec::{Format, FrameWriter, commands};
-use crate::words::timestamp::Timestamp;
 use crate::words::policy::RULES_NEWEST;
+use crate::words::timestamp::Timestamp;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {

@@ -12,7 +12,7 @@ use super::settings::Common;
 use super::submit::{check_rules, submit_to};
 use crate::folds::inventory::Inventory;
 use crate::words::command::Command as LogCommand;
-use crate::words::policy::{Policy, PolicyChange, SITE_DEFAULT, OwnFigure};
+use crate::words::policy::{OwnFigure, Policy, PolicyChange, SITE_DEFAULT};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -120,7 +120,10 @@ fn difference<'w>(wanted: PolicyChange<'w>, inventory: &Inventory) -> PolicyChan
 }
 
 /// What of SKUs' own figures is not so yet.
-fn own_difference<'w>(wanted: Option<&[OwnFigure<'w>]>, own: &[(&str, &str, i64)]) -> Option<Vec<OwnFigure<'w>>> {
+fn own_difference<'w>(
+    wanted: Option<&[OwnFigure<'w>]>,
+    own: &[(&str, &str, i64)],
+) -> Option<Vec<OwnFigure<'w>>> {
     let is_new = |entry: &&OwnFigure<'_>| {
         let site = entry.site.as_deref().unwrap_or(SITE_DEFAULT);
         let current = own.iter().find(|own| own.0 == site && own.1 == entry.sku);

@@ -280,12 +280,7 @@ pub struct Place<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_until: Option<Timestamp>,
     /// In place of `site`: the sites that it may come from, the preferred one first; at most [`ORDER_SITES_MAX`].
-    #[serde(
-        borrow,
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "capped_option"
-    )]
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "capped_option")]
     pub sites: Option<Vec<Text<'a>>>,
 }
 

@@ -175,7 +175,8 @@ mod tests {
     fn text_hash_is_pinned_and_tells_texts_apart() {
         let hash = TextHash::new(1);
         let texts: Vec<String> = (0..=64).map(|length| "a".repeat(length)).collect();
-        let hashes: std::collections::BTreeSet<_> = texts.iter().map(|text| hash.of(text.as_bytes())).collect();
+        let hashes: std::collections::BTreeSet<_> =
+            texts.iter().map(|text| hash.of(text.as_bytes())).collect();
         assert_eq!(hashes.len(), texts.len());
         assert_eq!(hash.of(b"85123A"), hash.of_words(words(b"85123A")));
         assert_ne!(hash.of(b"85123A"), TextHash::new(2).of(b"85123A"));

@@ -76,7 +76,11 @@ impl Timestamp {
             [b'.', rest @ ..] => {
                 let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
                 let (fraction, rest) = rest.split_at(count);
-                let milli = fraction.iter().chain(b"00").take(3).fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+                let milli = fraction
+                    .iter()
+                    .chain(b"00")
+                    .take(3)
+                    .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
                 (Some(milli).filter(|_| count > 0)?, rest)
             }
             rest => (0, rest),
@@ -206,6 +210,9 @@ mod tests {
         for text in bad.split('|') {
             assert_eq!(Timestamp::parse(text.as_bytes()), None, "{text}");
         }
-        assert!(Timestamp::parse(b"2000-02-29T00:00:00Z").is_some() && Timestamp::parse(b"1900-02-29T00:00:00Z").is_none());
+        assert!(
+            Timestamp::parse(b"2000-02-29T00:00:00Z").is_some()
+                && Timestamp::parse(b"1900-02-29T00:00:00Z").is_none()
+        );
     }
 }

@@ -11,7 +11,7 @@ use weir::words::append::{Append, Chain, StoredAppend};
 use weir::words::codec::{Format, decode_outcome, outcomes};
 use weir::words::fault::Fault;
 use weir::words::identity::Identity;
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 
 /// Room for headers that `Publishing` leaves in every message.
 const HEADER_BYTES: usize = 1024;
@@ -22,6 +22,7 @@ fn message(sequence: u64, commands: &[Value]) -> LogMessage {
     LogMessage {
         sequence,
         stored_at_ns: i64::try_from(sequence).unwrap() * 1_000_000,
+        way: Way::Any,
         format: Some(Format::Json),
         payload: Bytes::from(json!(commands).to_string()),
     }

@@ -31,6 +31,7 @@ use weir::words::codec::{Format, commands, decode_outcome, encode_commands, outc
 use weir::words::command::{self, Line, OnShortage, Place, Receive};
 use weir::words::identity::Identity;
 use weir::words::outcome::{Decision, Outcome, Subject};
+use weir::words::policy::RULES_NEWEST;
 
 use crate::nats::Server;
 use crate::retail_model::{Model, Shelf, model};
@@ -243,7 +244,7 @@ impl Shop {
         }
         let mut folded = Vec::new();
         let inventory = replay(&self.streams, |output| {
-            folded.extend(output.outcomes().map(|(entry, bytes)| (entry.identity, bytes.to_vec())));
+            folded.extend(output.outcomes().map(|(entry, bytes)| (entry.identity(), bytes.to_vec())));
         })
         .await
         .unwrap();
@@ -260,7 +261,7 @@ impl Shop {
         let mut read = 0;
         while read < last {
             for message in tokio::time::timeout(PATIENCE, reader.next()).await.unwrap().unwrap() {
-                for (index, decoded) in (0..).zip(commands(message.format, &message.payload)) {
+                for (index, decoded) in (0..).zip(commands(message.format, &message.payload, RULES_NEWEST)) {
                     let command = decoded.unwrap();
                     let lines = match &command {
                         command::Command::Tick(_) => continue,
@@ -383,8 +384,8 @@ impl Back {
 fn answer(decision: &Decision<'_>) -> (String, String) {
     let kind = decision.kind().name();
     match decision {
-        Decision::Confirmed { order_id, pay_by: None, shortages, released: false, repeat: None }
-            if shortages.is_empty() =>
+        Decision::Confirmed { order_id, pay_by: None, lines, shortages, released: false, repeat: None }
+            if lines.is_empty() && shortages.is_empty() =>
         {
             (kind.to_owned(), order_id.to_string())
         }
@@ -507,7 +508,7 @@ async fn a_worker_killed_amid_the_release_of_10_000_orders_releases_each_once() 
     let place = |number: usize| {
         command::Command::Place(Place {
             order_id: format!("waits-{number}").into(),
-            lines: line(2),
+            lines: line(2).into_iter().map(Into::into).collect(),
             on_shortage: OnShortage::Backorder,
             ..Place::default()
         })

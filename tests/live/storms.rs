@@ -173,7 +173,7 @@ fn id(number: usize) -> String {
 
 fn place<'a>(id: &'a str, lines: &[(&'a str, i64)], on_shortage: OnShortage) -> Command<'a> {
     let lines =
-        lines.iter().map(|(sku, quantity)| Line { sku: (*sku).into(), quantity: *quantity }).collect();
+        lines.iter().map(|(sku, quantity)| Line { sku: (*sku).into(), quantity: *quantity }.into()).collect();
     Command::Place(Place { order_id: id.into(), lines, on_shortage, ..Place::default() })
 }
 
@@ -232,8 +232,8 @@ async fn log_time_jumps_and_100_000_holds_expire() {
         .await;
     shard.place_many(HOLDS, &[("HELD", 1)], OnShortage::Refuse).await;
     shard.decide(&[pay_within(0)]).await;
-    assert_eq!(shard.totals().held_orders, HOLDS as u64);
+    assert_eq!(shard.totals().timed_orders, HOLDS as u64);
     hand.wall_ns.fetch_add(2 * HOUR_MS * 1_000_000, Relaxed);
-    let newcomers = shard.newcomers(|totals| totals.held_orders > 0).await;
+    let newcomers = shard.newcomers(|totals| totals.timed_orders > 0).await;
     shard.check(HOLDS, &newcomers).await;
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use weir::words::codec::{Format, commands};
 use weir::words::command::CommandKind;
-use weir::words::outcome::{Mark, Outcome, OutcomeKind, Reason};
+use weir::words::outcome::{Mark, Outcome, OutcomeKind, Reason, Unreadable};
+use weir::words::policy::RULES_NEWEST;
 
 const PAGE: &str = include_str!("../../docs/contract.md");
 
 /// The JSON examples, with the lines they stand on.
-fn examples() -> Vec<(usize, String)> {
+pub(crate) fn examples() -> Vec<(usize, String)> {
     let mut examples = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for (line, text) in PAGE.lines().enumerate() {
@@ -38,7 +39,7 @@ fn every_command_and_outcome_has_an_example_that_is_read_as_it_stands() {
             assert_eq!(serde_json::to_value(&outcome).unwrap(), value, "line {line} is written differently");
             outcomes_seen.insert(outcome.decision.kind().name());
         } else {
-            for decoded in commands(Some(Format::Json), example.as_bytes()) {
+            for decoded in commands(Some(Format::Json), example.as_bytes(), RULES_NEWEST) {
                 let command = decoded.unwrap_or_else(|e| panic!("line {line}: {}", e.reason));
                 commands_seen.insert(command.kind().name());
             }
@@ -52,10 +53,9 @@ fn every_command_and_outcome_has_an_example_that_is_read_as_it_stands() {
 fn every_code_is_on_the_page_and_no_other() {
     let rows: Vec<_> = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).collect();
     let codes: BTreeSet<_> = rows.iter().map(|(code, _)| *code).collect();
-    assert_eq!(codes, Reason::ALL.map(Reason::code).into());
-    for mark in [Mark::WasNotShipped, Mark::WasCancelled, Mark::WasWaiting, Mark::OutOfOrder, Mark::BelowZero]
-    {
-        let name = serde_json::to_string(&mark).unwrap();
-        assert!(PAGE.contains(&format!("`{}`", name.trim_matches('"'))), "{name} is not on the page");
+    let all = Reason::ALL.map(Reason::code).into_iter().chain(Unreadable::ALL.map(Unreadable::name));
+    assert_eq!(codes, all.collect());
+    for mark in Mark::ALL.map(Mark::name) {
+        assert!(PAGE.contains(&format!("`{mark}`")), "{mark} is not on the page");
     }
 }

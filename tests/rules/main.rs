@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cases;
+mod contract_page;
+mod golden;
 mod model;
 mod model_facts;
 mod model_orders;
@@ -13,13 +15,19 @@ mod model_placing;
 mod model_shape;
 mod model_stock;
 mod model_waiting;
+mod poison;
+mod poison_memory;
 mod random;
+mod release;
 mod rules_facts;
 mod rules_orders;
 mod rules_shard;
 mod rules_stock;
 mod script;
+mod snapshot;
+mod snapshot_poison;
 mod support;
+mod wire;
 
 /// All scripts.
 pub(crate) const ALL_RULES: [&[(&str, &str)]; 4] =

@@ -7,7 +7,7 @@ use weir::words::codec::{self, Format, FrameWriter};
 use weir::words::command::{Cancel, Command, ELEMENTS_MAX, OnShortage, Place};
 use weir::words::fault::Fault;
 use weir::words::outcome::{Decision, Outcome, OutcomeKind, Reason};
-use weir::words::policy::PolicyChange;
+use weir::words::policy::{PolicyChange, RULES_NEWEST};
 
 use crate::random;
 use crate::support::{Shard, line, place, policy, receive};
@@ -236,7 +236,7 @@ fn long_ids() {
             place("O-1", vec![line(&long, 1)], OnShortage::Refuse),
             Command::Place(Place {
                 order_id: "O-1".into(),
-                lines: vec![line("A", 1)],
+                lines: vec![line("A", 1).into()],
                 site: text(),
                 ..Place::default()
             }),
@@ -305,9 +305,9 @@ fn what_was_read_can_be_written_in_the_other_format() {
             attributes.join(",")
         ),
     ] {
-        for command in codec::commands(Some(Format::Json), text.as_bytes()).flatten() {
+        for command in codec::commands(Some(Format::Json), text.as_bytes(, RULES_NEWEST)).flatten() {
             let frame = codec::encode_commands(Format::Bincode, std::slice::from_ref(&command));
-            let again: Vec<_> = codec::commands(Some(Format::Bincode), &frame).collect();
+            let again: Vec<_> = codec::commands(Some(Format::Bincode), &frame, RULES_NEWEST).collect();
             assert_eq!(again.len(), 1);
             assert!(again[0].as_ref().is_ok_and(|again| *again == command), "not read again");
         }

@@ -11,8 +11,8 @@ use weir::folds::inventory::{Due, StockView};
 use weir::words::codec::{self, Format};
 use weir::words::codes::Family;
 use weir::words::command::{
-    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Line, Money, OnShortage, Pay, PayFailed, Place,
-    Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
+    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Line, Money, OnShortage, Pay, PayFailed,
+    Place, Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
 };
 use weir::words::message::Way;
 use weir::words::outcome::{Decision, Outcome};
@@ -209,45 +209,48 @@ fn policy() -> impl Strategy<Value = Owned> {
             1 => Just(vec![]),
         ],
     );
-    let own = || {
-        let figure = (site(), sku(), prop::option::of(0..4i64))
-            .prop_map(|(site, sku, quantity)| OwnFigure { site, sku, quantity });
-        prop::option::weighted(0.3, prop::collection::vec(figure, 0..3))
-    };
+    let own =
+        || {
+            let figure = (site(), sku(), prop::option::of(0..4i64))
+                .prop_map(|(site, sku, quantity)| OwnFigure { site, sku, quantity });
+            prop::option::weighted(0.3, prop::collection::vec(figure, 0..3))
+        };
     let orders = (some(200), some(12), some(10), some(300), some(10), some(300), some(10), some(300));
     let waiting = (some(200), some(8), some(6), some(30), some(400), some(400));
     let rest = (some(12), some(300), some(3), prop::option::weighted(0.1, 1..6i64), some(300));
-    (sites, own(), own(), orders, waiting, rest).prop_map(|(sites, safety, allowance, orders, waiting, rest)| {
-        Command::Policy(PolicyChange {
-            sites,
-            safety_stock_of: safety,
-            allowance_of: allowance,
-            pay_within_ms: orders.0,
-            open_orders_max: orders.1.map(|most| most + 2),
-            open_lines_max: orders.1.map(|most| most + 6),
-            settled_orders_max: orders.2,
-            settled_window_ms: orders.3,
-            closed_orders_max: orders.4,
-            closed_window_ms: orders.5,
-            refused_orders_max: orders.6,
-            refused_window_ms: orders.7,
-            wait_within_ms: waiting.0,
-            claim_units_max: waiting.1,
-            waiting_orders_max: waiting.2,
-            waiting_units_max: waiting.3,
-            hold_ms_max: waiting.4.map(|most| most + 1),
-            wait_ms_max: waiting.5.map(|most| most + 1),
-            facts_max: rest.0,
-            facts_window_ms: rest.1,
-            safety_stock: rest.2,
-            lines_max: rest.3,
-            quantity_max: rest.3.map(|most| most * 4),
-            skus_max: rest.3.map(|most| most + 2),
-            skus_window_ms: rest.4,
-            order_facts_max: rest.0.map(|most| most + 4),
-            ..PolicyChange::default()
-        })
-    })
+    (sites, own(), own(), orders, waiting, rest).prop_map(
+        |(sites, safety, allowance, orders, waiting, rest)| {
+            Command::Policy(PolicyChange {
+                sites,
+                safety_stock_of: safety,
+                allowance_of: allowance,
+                pay_within_ms: orders.0,
+                open_orders_max: orders.1.map(|most| most + 2),
+                open_lines_max: orders.1.map(|most| most + 6),
+                settled_orders_max: orders.2,
+                settled_window_ms: orders.3,
+                closed_orders_max: orders.4,
+                closed_window_ms: orders.5,
+                refused_orders_max: orders.6,
+                refused_window_ms: orders.7,
+                wait_within_ms: waiting.0,
+                claim_units_max: waiting.1,
+                waiting_orders_max: waiting.2,
+                waiting_units_max: waiting.3,
+                hold_ms_max: waiting.4.map(|most| most + 1),
+                wait_ms_max: waiting.5.map(|most| most + 1),
+                facts_max: rest.0,
+                facts_window_ms: rest.1,
+                safety_stock: rest.2,
+                lines_max: rest.3,
+                quantity_max: rest.3.map(|most| most * 4),
+                skus_max: rest.3.map(|most| most + 2),
+                skus_window_ms: rest.4,
+                order_facts_max: rest.0.map(|most| most + 4),
+                ..PolicyChange::default()
+            })
+        },
+    )
 }
 
 pub(crate) fn command() -> impl Strategy<Value = Owned> {
@@ -266,8 +269,12 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     let format = prop_oneof![Just(Format::Json), Just(Format::Bincode)];
     let families = prop::sample::select(&Family::ALL[..]).prop_map(Way::Family);
     let way = prop_oneof![30 => Just(Way::Any), 2 => families, 1 => Just(Way::Other)];
-    (moved, way, format, commands)
-        .prop_map(|(moved_ms, way, format, commands)| Step { moved_ms, way, format, commands })
+    (moved, way, format, commands).prop_map(|(moved_ms, way, format, commands)| Step {
+        moved_ms,
+        way,
+        format,
+        commands,
+    })
 }
 
 /// Outcomes without the words that are meant for a person.

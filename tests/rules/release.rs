@@ -102,7 +102,7 @@ fn an_outage_ends_100_000_holds_in_steps() {
     shard.send(&[policy(PolicyChange { pay_within_ms: Some(1_000), ..PolicyChange::default() })]);
     shard.send(&[receive("R-1", "A", 100_000)]);
     place_many(&mut shard, 100_000, &[("A", 1)], OnShortage::Refuse);
-    assert_eq!(shard.inventory.totals().held_orders, 100_000);
+    assert_eq!(shard.inventory.totals().timed_orders, 100_000);
     shard.clock_ms += 3_600_000;
     // The record that comes first after the outage is answered, behind the first holds.
     let outcomes = shard.send(&[place("N-1", vec![line("A", 300)], OnShortage::Refuse)]);
@@ -152,7 +152,7 @@ fn a_shortfall_names_the_newest_orders_in_steps() {
     for number in 0..100 {
         shard.send(&[place(format!("N-{number}"), vec![line("A", 3)], OnShortage::Refuse)]);
     }
-    let lines = vec![line("A", 28_999)];
+    let lines = vec![line("A", 28_999).into()];
     let count = Command::Count(Count { count_id: "C-1".into(), lines, ..Count::default() });
     let outcomes = shard.send(&[count]);
     assert!(matches!(outcomes[0].decision, Decision::Counted { .. }));

@@ -23,8 +23,8 @@ use weir::folds::inventory::Due;
 use weir::words::codec::{self, Format};
 use weir::words::codes::{Family, Unreadable};
 use weir::words::command::{
-    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Line, Money, OnShortage, Pay, PayFailed, Place,
-    Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
+    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Line, Money, OnShortage, Pay, PayFailed,
+    Place, Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
 };
 use weir::words::message::Way;
 use weir::words::outcome::{Adjustment, Decision, Mark, Outcome, OutcomeKind, Reason, Repeat, Shortage};
@@ -461,9 +461,9 @@ fn render(outcome: &Outcome<'_>) -> String {
             }
             say(&state.name());
         }
-        Decision::Paid { state, .. }
-        | Decision::Reviewed { state, .. }
-        | Decision::Amended { state, .. } => say(&state.name()),
+        Decision::Paid { state, .. } | Decision::Reviewed { state, .. } | Decision::Amended { state, .. } => {
+            say(&state.name())
+        }
         Decision::Shipped { lines: some, state, .. }
         | Decision::Delivered { lines: some, state, .. }
         | Decision::Returned { lines: some, state, .. } => {

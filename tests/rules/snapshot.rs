@@ -166,7 +166,7 @@ fn give_back(number: u32) -> Command<'static> {
 }
 
 fn count(count_id: &'static str, quantity: i64) -> Command<'static> {
-    let lines = vec![line("A", quantity)];
+    let lines = vec![line("A", quantity).into()];
     Command::Count(Count { count_id: count_id.into(), lines, ..Count::default() })
 }
 
@@ -196,14 +196,14 @@ fn long_expiry_goes_on() {
     pair.send(&numbered(0..1_000, OnShortage::Refuse, 1));
     pair.wait(10);
     pair.send(&numbered(1_000..1_500, OnShortage::Refuse, 1));
-    assert_eq!(pair.interrupted.inventory.totals().held_orders, 1_500);
+    assert_eq!(pair.interrupted.inventory.totals().timed_orders, 1_500);
     pair.wait(995);
     pair.tick_until_done();
-    assert_eq!(pair.interrupted.inventory.totals().held_orders, 500);
+    assert_eq!(pair.interrupted.inventory.totals().timed_orders, 500);
     assert!(matches!(pair.interrupted.inventory.due(), Due::At(_)));
     pair.wait(10);
     pair.tick_until_done();
-    assert_eq!(pair.interrupted.inventory.totals().held_orders, 0);
+    assert_eq!(pair.interrupted.inventory.totals().timed_orders, 0);
 }
 
 /// Cuts during searches for orders hit by a shortfall: while they walk the slots, and while they name what they found. The
@@ -228,7 +228,7 @@ fn searches_go_on() {
     pair.tick_until_done();
     // A second search begins while the first goes on, and new slots come while the first names orders.
     pair.send(&[receive("R-3", "B", 100), place("B-1", vec![line("B", 50)], OnShortage::Refuse)]);
-    let lines = vec![line("A", 20_000), line("B", 10)];
+    let lines = vec![line("A", 20_000).into(), line("B", 10).into()];
     pair.send(&[Command::Count(Count { count_id: "C-2".into(), lines, ..Count::default() })]);
     pair.tick_until_done();
     pair.send(&[receive("R-4", "A", 90_000)]);
@@ -360,6 +360,7 @@ fn the_last_message_is_known_again() {
     let message = weir::words::message::LogMessage {
         sequence: 1,
         stored_at_ns: crate::support::START_MS * 1_000_000,
+        way: weir::words::message::Way::Any,
         format: None,
         payload: payload.into(),
     };

@@ -18,16 +18,20 @@ const HEADER_BYTES: usize = 13;
 pub(crate) const HEAD: u8 = 1;
 const BASICS: u8 = 2;
 const STOCK: u8 = 3;
-pub(crate) const ORDERS: u8 = 4;
-const UNUSED: u8 = 5;
-const SIFTED: u8 = 6;
-const SETTLED: u8 = 7;
-const CLOSED: u8 = 8;
-const FACTS: u8 = 9;
-const RELEASES: u8 = 10;
-const SEARCHES: u8 = 11;
-const FOUND: u8 = 12;
-const END: u8 = 13;
+const STOCK_UNUSED: u8 = 4;
+pub(crate) const ORDERS: u8 = 5;
+const UNUSED: u8 = 6;
+const DEADLINES: u8 = 7;
+const SIFTED: u8 = 8;
+const SETTLED: u8 = 9;
+const CLOSED: u8 = 10;
+const REFUSED: u8 = 11;
+const FACTS: u8 = 12;
+const MOVED: u8 = 13;
+const UNEASY: u8 = 14;
+const SEARCH: u8 = 15;
+const FOUND: u8 = 16;
+const END: u8 = 17;
 
 /// A snapshot that was taken apart: kinds and payloads.
 #[derive(Clone, Debug)]
@@ -63,14 +67,7 @@ impl Chunks {
 
     fn set_totals(&mut self, totals: &Totals) {
         let (stock, it) = (totals.stock, totals);
-        let orders = (
-            it.open_orders,
-            it.waiting_orders,
-            it.settled_orders,
-            it.closed_orders,
-            it.forgotten_orders,
-            it.held_orders,
-        );
+        let orders = it.counts();
         let totals = bincode_of(&(stock.skus, stock.out_of_stock, stock.on_hand, stock.reserved, orders));
         self.records(END, |records| drop(records.splice(..records.len() - 16, totals)));
     }

@@ -80,9 +80,9 @@ pub(crate) async fn announced(world: &World, shard: usize, history: &[LogMessage
             assert_eq!(
                 told, wanted,
                 "seed {seed}: outcome {} of shard {shard} is not what the log decides",
-                entry.identity
+                entry.identity()
             );
-            assert!(entry.identity <= through, "seed {seed}: {} lies beyond {through}", entry.identity);
+            assert!(entry.identity() <= through, "seed {seed}: {} lies beyond {through}", entry.identity());
         }
         if header.chain.sequence > 0 {
             assert_eq!(
@@ -92,7 +92,7 @@ pub(crate) async fn announced(world: &World, shard: usize, history: &[LogMessage
             );
         }
     }
-    let missing = expected.next().map(|(entry, _)| entry.identity);
+    let missing = expected.next().map(|(entry, _)| entry.identity());
     let missing = missing.filter(|identity| identity.sequence <= complete as u64);
     assert_eq!(missing, None, "seed {seed}: not announced");
     assert_eq!(reference.inventory.check_books(), Ok(()), "seed {seed}: shard {shard}");

@@ -12,7 +12,7 @@ use weir::edges::memory::MemoryLimits;
 use weir::words::codec::Format;
 use weir::words::fault::Fault;
 use weir::words::identity::Identity;
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 
 use crate::check;
 use crate::seeds::{Outcome, PATIENCE};
@@ -108,7 +108,7 @@ pub(crate) async fn rewritten(seed: u64) -> Outcome {
         let sequence = log.last().unwrap().sequence + 1;
         let payload = format!(r#"{{"cancel":{{"order_id":"other-{number}"}}}}"#).into();
         let stored_at_ns = log.last().unwrap().stored_at_ns + 1_000;
-        log.push(LogMessage { sequence, stored_at_ns, format: Some(Format::Json), payload });
+        log.push(LogMessage { sequence, stored_at_ns, way: Way::Any, format: Some(Format::Json), payload });
     }
     let late = rng.bool();
     world.tell(&format_args!("the log loses {lost} messages, and takes {refilled} others"));

@@ -15,7 +15,7 @@ use weir::edges::objects::{ObjectInfo, ObjectReader, Objects};
 use weir::edges::streams::{AppendError, ClosableLog, ReadError, Reader, StreamState, Streams};
 use weir::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use weir::words::codec::Format;
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 
 use crate::world::{Life, Truth};
 
@@ -182,15 +182,15 @@ impl ClosableLog for SimStreams {
 
     async fn append_closed(
         &self,
+        way: Way,
         format: Option<Format>,
         payload: Bytes,
         expected_last: u64,
     ) -> Result<u64, AppendError> {
         let (world, shard) = (self.life.world.clone(), self.shard);
-        write(
-            &self.life,
-            async move { world.shards[shard].append_closed(format, payload, expected_last).await },
-        )
+        write(&self.life, async move {
+            world.shards[shard].append_closed(way, format, payload, expected_last).await
+        })
         .await
     }
 }

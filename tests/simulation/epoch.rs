@@ -13,7 +13,7 @@ use weir::motion::fold::FoldOn;
 use weir::words::append::StoredAppend;
 use weir::words::codec::{Format, decode_outcome, outcomes};
 use weir::words::identity::Identity;
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 
 use crate::check;
 use crate::seeds::each;
@@ -40,7 +40,7 @@ fn rewritten(rng: &mut Rng, history: &[LogMessage], through: Identity) -> (usize
         } else {
             (Some(Format::Json), format!(r#"{{"cancel":{{"order_id":"other-{number}"}}}}"#).into())
         };
-        log.push(LogMessage { sequence, stored_at_ns, format, payload });
+        log.push(LogMessage { sequence, stored_at_ns, way: Way::Any, format, payload });
     }
     (kept, log)
 }

@@ -31,7 +31,7 @@ fn command(rng: &mut Rng, number: &mut u64, orders: u64) -> Command<'static> {
     match rng.u32(0..100) {
         0..55 => Command::Place(Place {
             order_id,
-            lines: lines(rng),
+            lines: lines(rng).into_iter().map(Into::into).collect(),
             on_shortage: [OnShortage::Refuse, OnShortage::Partial, OnShortage::Backorder][rng.usize(..3)],
             ..Place::default()
         }),
@@ -49,7 +49,7 @@ fn command(rng: &mut Rng, number: &mut u64, orders: u64) -> Command<'static> {
         }
         _ => Command::Count(Count {
             count_id: format!("C-{number}").into(),
-            lines: vec![line(rng)],
+            lines: vec![line(rng).into()],
             ..Count::default()
         }),
     }

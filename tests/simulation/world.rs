@@ -14,7 +14,7 @@ use weir::edges::memory::{MemoryKeys, MemoryLimits, MemoryObjects, MemoryStreams
 use weir::edges::streams::{ClosableLog as _, Reader as _, Streams as _};
 use weir::words::append::StoredAppend;
 use weir::words::codec::Format;
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 
 /// The wall clocks' time at the start, in nanoseconds since 1970.
 const START_NS: i64 = 1_763_780_400_000_000_000;
@@ -136,12 +136,13 @@ impl Truth {
     /// Stores a message of a log that is closed.
     pub(crate) async fn append_closed(
         &self,
+        way: Way,
         format: Option<Format>,
         payload: Bytes,
         expected_last: u64,
     ) -> Result<u64, weir::edges::streams::AppendError> {
         let streams = self.streams();
-        let sequence = streams.append_closed(format, payload, expected_last).await?;
+        let sequence = streams.append_closed(way, format, payload, expected_last).await?;
         let stored = streams.log_message(sequence).await.unwrap().unwrap();
         self.history.lock().unwrap().push(stored);
         Ok(sequence)

@@ -195,11 +195,9 @@ impl<'o> Writer<'o> {
         self.orders.draw(number, &mut self.drawn);
         place.lines.clear();
         let names = &self.orders.names;
-        place.lines.extend(
-            self.drawn
-                .iter()
-                .map(|&(sku, quantity)| Line { sku: Text::Borrowed(names[sku as usize].as_str()), quantity }.into()),
-        );
+        place.lines.extend(self.drawn.iter().map(|&(sku, quantity)| {
+            Line { sku: Text::Borrowed(names[sku as usize].as_str()), quantity }.into()
+        }));
     }
 }
 
@@ -295,6 +293,7 @@ fn of_share(share: f64) -> u32 {
 mod tests {
     use super::*;
     use crate::words::codec::{commands, encode_commands};
+    use crate::words::policy::RULES_NEWEST;
 
     fn load() -> Load {
         Load {
@@ -319,7 +318,7 @@ mod tests {
             let json = serde_json::to_string(command).unwrap();
             serde_json::from_str::<Command<'_>>(Box::leak(json.into_boxed_str())).unwrap()
         };
-        commands(Some(load.format), payload).map(|command| owned(&command.unwrap())).collect()
+        commands(Some(load.format), payload, RULES_NEWEST).map(|command| owned(&command.unwrap())).collect()
     }
 
     #[test]

@@ -261,7 +261,7 @@ mod tests {
             order_id: "a".into(),
             site: Some("north".into()),
             lines: [("x", 1), ("y", 2), ("z", 3)]
-                .map(|(sku, quantity)| Line { sku: sku.into(), quantity })
+                .map(|(sku, quantity)| Line { sku: sku.into(), quantity }.into())
                 .to_vec(),
             on_shortage: OnShortage::Backorder,
             promised_by: Some("2026-11-22T03:00:00Z".parse().unwrap()),

@@ -42,7 +42,8 @@ impl Ledger {
     pub(crate) fn add_stock(&mut self, stock: &StockTable) {
         for (item, books) in stock.iter() {
             let own = StockTable::own_safety(item).map_or(-1, i64::from);
-            let figures = [item.on_hand, item.reserved, own, item.allowance.into(), books.waiting, books.claims];
+            let figures =
+                [item.on_hand, item.reserved, own, item.allowance.into(), books.waiting, books.claims];
             let name = fold(self.sites[usize::from(item.site.0)], text(stock.sku_of(item)));
             let figures = figures.into_iter().chain(books.flows.all()).map(i64::cast_unsigned);
             self.stock = self.stock.wrapping_add(figures.fold(name, fold));

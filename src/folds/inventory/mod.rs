@@ -46,11 +46,11 @@ mod view;
 
 use crate::words::append::Chain;
 use crate::words::codec::{self, Element};
+use crate::words::codes::Family;
 use crate::words::command::{Command, CommandKind};
 use crate::words::fault::Fault;
 use crate::words::hash::{hash, mix};
 use crate::words::message::{LogMessage, Way};
-use crate::words::codes::Family;
 use crate::words::outcome::{Decision, Reason};
 use crate::words::policy::{Policy, RULES_NEWEST};
 use crate::words::text::is_id;

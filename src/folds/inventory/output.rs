@@ -286,7 +286,10 @@ impl<'o> Turn<'o> {
         self.budget.looks = self.budget.looks.saturating_sub(lines);
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "neither is more, which is asserted where entries are made")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "neither is more, which is asserted where entries are made"
+    )]
     pub(crate) fn emit(&mut self, decision: &Decision<'_>) {
         let kind = decision.kind();
         let (reason, command) = match decision {

@@ -80,7 +80,9 @@ impl Inventory {
         if movements.is_empty() {
             return;
         }
-        if let Some((parked, _)) = parked.filter(|(parked, wanted)| self.waits_for(slot, parked.stock) != *wanted) {
+        if let Some((parked, _)) =
+            parked.filter(|(parked, wanted)| self.waits_for(slot, parked.stock) != *wanted)
+        {
             self.wait_on(slot, parked, now);
         }
         let order = self.orders.get_mut(slot);
@@ -141,7 +143,9 @@ impl Inventory {
             if lacking && movement.from == Some(Bucket::Reserved) {
                 self.shortfalls.moved(stock, movement.units);
             }
-            self.changing(stock, now, |table| table.post(stock, movement.from, movement.to, movement.units, now));
+            self.changing(stock, now, |table| {
+                table.post(stock, movement.from, movement.to, movement.units, now)
+            });
         }
         for news in news {
             self.orders.take_news(slot, news);
@@ -300,7 +304,13 @@ impl super::tables::orders::Orders {
 }
 
 /// A new order's slot, without its name.
-pub(crate) fn new_order(content: u64, ticket: Ticket, lines: &[OrderLine], bucket: Bucket, now: Timestamp) -> Order {
+pub(crate) fn new_order(
+    content: u64,
+    ticket: Ticket,
+    lines: &[OrderLine],
+    bucket: Bucket,
+    now: Timestamp,
+) -> Order {
     let mut few = [OrderLine::default(); 2];
     let few_count = if lines.len() <= few.len() {
         few[..lines.len()].copy_from_slice(lines);
@@ -319,5 +329,3 @@ pub(crate) fn new_order(content: u64, ticket: Ticket, lines: &[OrderLine], bucke
         ..Order::UNUSED
     }
 }
-
-

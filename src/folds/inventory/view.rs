@@ -235,9 +235,10 @@ impl Inventory {
 
     /// SKUs with an allowance, as (site, SKU, quantity).
     pub fn allowances(&self) -> impl Iterator<Item = (&str, &str, i64)> {
-        self.stock.iter().filter(|(item, _)| item.allowance > 0).map(|(item, _)| {
-            (self.sites.name(item.site), self.stock.sku_of(item), item.allowance.into())
-        })
+        self.stock
+            .iter()
+            .filter(|(item, _)| item.allowance > 0)
+            .map(|(item, _)| (self.sites.name(item.site), self.stock.sku_of(item), item.allowance.into()))
     }
 
     /// An order, unless it is unknown or forgotten.

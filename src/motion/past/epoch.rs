@@ -506,7 +506,9 @@ async fn append_all<S: ClosableLog>(streams: &S, agrees: u64, closed: &Closed) -
             let copy = |copied: &LogMessage| (copied.way, copied.format, copied.payload.clone());
             copies.iter().take(APPENDS_MAX).map(copy).collect()
         };
-        let append = async |(number, (way, format, payload))| streams.append_closed(way, format, payload, number).await;
+        let append = async |(number, (way, format, payload))| {
+            streams.append_closed(way, format, payload, number).await
+        };
         let mut appended = futures_util::stream::iter((at..).zip(due)).map(append).buffered(APPENDS_MAX);
         while let Some(ended) = appended.next().await {
             match ended {

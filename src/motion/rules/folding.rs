@@ -211,6 +211,7 @@ mod tests {
 
     use super::*;
     use crate::words::codec::Format;
+    use crate::words::message::Way;
 
     /// A payload on which the fold panics.
     pub(super) const PANICS: &[u8] = br#"{"tick":{}, "panic":true}"#;
@@ -219,7 +220,7 @@ mod tests {
         let payload = Bytes::from(format!(
             r#"{{"receive":{{"receipt_id":"R-{sequence}","lines":[{{"sku":"A","quantity":1}}]}}}}"#
         ));
-        LogMessage { sequence, stored_at_ns, format: Some(Format::Json), payload }
+        LogMessage { sequence, stored_at_ns, way: Way::Any, format: Some(Format::Json), payload }
     }
 
     fn step(folding: &mut Folding, messages: &[LogMessage]) -> (Vec<Applied>, Result<(), Fault>) {

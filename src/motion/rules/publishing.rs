@@ -16,7 +16,7 @@ use super::folding::{Applied, AppliedMessage};
 use crate::edges::streams::AppendError;
 use crate::folds::inventory::{Counts, Output};
 use crate::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
-use crate::words::codec::{Format, FrameWriter, decode_outcome, write_json_outcome};
+use crate::words::codec::{Format, FrameWriter, JsonOutcomes};
 use crate::words::command::COMMANDS_MAX;
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
@@ -380,14 +380,14 @@ struct Payload {
 }
 
 enum Inner {
-    Json(Vec<u8>),
+    Json(Vec<u8>, JsonOutcomes),
     Bincode(FrameWriter),
 }
 
 impl Payload {
     fn new(format: Format, bytes_max: usize) -> Self {
         let inner = match format {
-            Format::Json => Inner::Json(vec![b'[']),
+            Format::Json => Inner::Json(vec![b'['], JsonOutcomes::default()),
             Format::Bincode => Inner::Bincode(FrameWriter::new()),
         };
         Self { bytes_max, count: 0, inner }
@@ -398,11 +398,11 @@ impl Payload {
     fn take(&mut self, output: &Output, start: usize) -> usize {
         let most = (OUTCOMES_PER_APPEND_MAX - self.count).min(output.len() - start);
         let taken = match &mut self.inner {
-            Inner::Json(json) => {
+            Inner::Json(json, writer) => {
                 let mut outcomes = output.outcomes_from(start).take(most);
                 let mut taken = 0;
                 while outcomes.next().is_some_and(|(_, outcome)| {
-                    push_json(json, outcome, self.count + taken == 0, self.bytes_max)
+                    push_json(json, writer, outcome, self.count + taken == 0, self.bytes_max)
                 }) {
                     taken += 1;
                 }
@@ -421,7 +421,7 @@ impl Payload {
 
     fn finish(self) -> Bytes {
         match self.inner {
-            Inner::Json(mut json) => {
+            Inner::Json(mut json, _) => {
                 json.push(b']');
                 json.into()
             }
@@ -431,13 +431,18 @@ impl Payload {
 }
 
 /// Adds an outcome to an array, if it is the first or fits.
-fn push_json(json: &mut Vec<u8>, outcome: &[u8], first: bool, bytes_max: usize) -> bool {
+fn push_json(
+    json: &mut Vec<u8>,
+    writer: &mut JsonOutcomes,
+    outcome: &[u8],
+    first: bool,
+    bytes_max: usize,
+) -> bool {
     let before = json.len();
     if !first {
         json.push(b',');
     }
-    let decoded = decode_outcome(outcome).expect("the fold wrote it");
-    write_json_outcome(json, &decoded);
+    writer.write(json, outcome).expect("the fold wrote it");
     let fits = first || json.len() < bytes_max;
     if !fits {
         json.truncate(before);

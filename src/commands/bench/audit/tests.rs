@@ -8,6 +8,7 @@ use crate::commands::bench::orders::Writer;
 use crate::folds::inventory::{Inventory, Output};
 use crate::words::append::{Append, AppendHeader, Chain};
 use crate::words::codec::{Format, FrameWriter, decode_outcome, encode_commands, encode_outcome};
+use crate::words::message::Way;
 use crate::words::outcome::{Decision, Outcome, State, Subject};
 use crate::words::policy::PolicyChange;
 use crate::words::text::Text;
@@ -29,6 +30,7 @@ fn log_message(sequence: usize, payload: impl Into<Bytes>) -> LogMessage {
     LogMessage {
         sequence: sequence as u64,
         stored_at_ns: 1_795_000_000_000_000_000,
+        way: Way::Any,
         format: Some(Format::Bincode),
         payload: payload.into(),
     }
@@ -73,7 +75,7 @@ impl World {
             inventory.apply(message, &mut output).unwrap();
         }
         let outcomes = output.outcomes();
-        self.outcomes = outcomes.map(|(entry, bytes)| (entry.identity, bytes.to_vec())).collect();
+        self.outcomes = outcomes.map(|(entry, bytes)| (entry.identity(), bytes.to_vec())).collect();
     }
 
     fn appends(&self) -> Vec<StoredAppend> {
@@ -264,6 +266,7 @@ fn more_than_was_received_is_oversold() {
             outcome.decision = Decision::Confirmed {
                 order_id,
                 pay_by: None,
+                lines: vec![],
                 shortages: vec![],
                 released: false,
                 repeat: None,
@@ -281,7 +284,8 @@ fn what_makes_no_sense_is_unexplained() {
     found(&world.audit(), [1, 0, 0, 1], "outcome 13.49.0 answers no record");
     let mut world = World::new(1_000, 10, "");
     world.change(100, |outcome| {
-        outcome.decision = Decision::Expired { order_id: "O00000000000".into(), state: State::Cancelled };
+        outcome.decision =
+            Decision::Expired { order_id: "O00000000000".into(), lines: vec![], state: State::Cancelled };
     });
     found(&world.audit(), [1, 0, 0, 1], "outcome 4.48.0 (expired) has no cause");
     let mut world = World::new(1_000, 10, "");

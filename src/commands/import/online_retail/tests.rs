@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::commands::import::{Unmatched, open};
-use crate::words::command::OnShortage;
+use crate::words::command::{OnShortage, PlaceLine};
 
 const DAY: i64 = 86_400;
 
@@ -21,9 +21,12 @@ fn said(plan: &Plan) -> Vec<String> {
     let line = |sku: &str, quantity| format!("{quantity}*{sku}");
     let lines =
         |lines: &[Line<'_>]| lines.iter().map(|it| line(&it.sku, it.quantity)).collect::<Vec<_>>().join(" ");
+    let placed = |lines: &[PlaceLine<'_>]| {
+        lines.iter().map(|it| line(&it.sku, it.quantity)).collect::<Vec<_>>().join(" ")
+    };
     let say = |command: &Command<'_>| match command {
         Command::Receive(it) => format!("receive {} {}", it.receipt_id, lines(&it.lines)),
-        Command::Place(it) => format!("place {} {}", it.order_id, lines(&it.lines)),
+        Command::Place(it) => format!("place {} {}", it.order_id, placed(&it.lines)),
         Command::Pay(it) => format!("pay {}", it.order_id),
         Command::Ship(it) => format!("ship {}", it.order_id),
         Command::Cancel(it) => format!("cancel {}", it.order_id),
@@ -95,7 +98,7 @@ fn rule_2_rows_are_grouped_by_invoice_as_they_stand() {
     let plan =
         plan_of("100,2,0,b,2,1255,7,UK 100,1,0,a,1,5,, 160,2,0,a,1,999,8,FR 160,2,0,b,2,1255,7,UK", &options);
     let places = places(&plan);
-    let line = |quantity, sku: &'static str| Line { sku: sku.into(), quantity };
+    let line = |quantity, sku: &'static str| Line { sku: sku.into(), quantity }.into();
     let expected = Place {
         order_id: "2".into(),
         site: Some("s".into()),

@@ -9,7 +9,12 @@ use crate::words::timestamp::Timestamp;
 
 impl Inventory {
     /// Starts the hold of an order that has its stock, where it or the policy sets one and it is not paid; gives when it ends.
-    pub(crate) fn hold(&mut self, slot: u32, pay_within_ms: Option<i64>, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn hold(
+        &mut self,
+        slot: u32,
+        pay_within_ms: Option<i64>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         let within = pay_within_ms.unwrap_or(self.policy.pay_within_ms);
         if within <= 0 || self.orders.get(slot).flags.has(Flags::PAID) {
             return None;

@@ -14,7 +14,12 @@ impl Inventory {
         let mut budget = turn.budget.forgotten;
         let done = self.close_settled(&mut budget)
             && self.forget_closed(&mut budget)
-            && self.facts.forget(self.now, count(self.policy.facts_max), self.policy.facts_window_ms, &mut budget)
+            && self.facts.forget(
+                self.now,
+                count(self.policy.facts_max),
+                self.policy.facts_window_ms,
+                &mut budget,
+            )
             && self.forget_skus(&mut budget);
         turn.budget.forgotten = budget;
         let at = Some((self.now, self.orders.additions() + self.facts.additions()));

@@ -179,7 +179,8 @@ impl Inventory {
             let last = |orders: Option<(&Ticket, u32)>| orders.map(|(ticket, slot)| (*ticket, slot));
             let found = search.found.get(&stock).and_then(|found| found.orders.range(..below).next_back());
             let found = last(found.map(|(ticket, (slot, _))| (ticket, *slot)));
-            let lacking = self.shortfalls.lacking.get(&stock).and_then(|it| it.orders.range(..below).next_back());
+            let lacking =
+                self.shortfalls.lacking.get(&stock).and_then(|it| it.orders.range(..below).next_back());
             let lacking = last(lacking.map(|(ticket, slot)| (ticket, *slot)));
             let Some((ticket, slot)) = found.max(lacking) else { return true };
             if turn.budget.outcomes == 0 || turn.budget.looks == 0 {

@@ -84,7 +84,8 @@ impl Waiting {
     fn next(&mut self) -> Option<u32> {
         loop {
             let by_stock = self.moved.first().copied();
-            let by_turn = self.all_moved.map(|from| self.turns.range(from..).next().map(|(turn, slot)| (*turn, *slot)));
+            let by_turn =
+                self.all_moved.map(|from| self.turns.range(from..).next().map(|(turn, slot)| (*turn, *slot)));
             match (by_stock, by_turn) {
                 (None, None) => return None,
                 (None, Some(None)) => self.all_moved = None,
@@ -95,7 +96,8 @@ impl Waiting {
                 (None, Some(Some(_))) => return None,
                 (Some((from, stock)), _) => {
                     let line_up = self.line_ups.get(&stock);
-                    let behind = line_up.and_then(|it| it.parked.range(from..).next().map(|(turn, slot)| (*turn, *slot)));
+                    let behind = line_up
+                        .and_then(|it| it.parked.range(from..).next().map(|(turn, slot)| (*turn, *slot)));
                     self.settle(stock);
                     match behind {
                         None => {}

@@ -115,7 +115,8 @@ impl Inventory {
             }
             let mut surplus = units((kept(view, line) - target).max(0));
             for bucket in [Bucket::Waiting, Bucket::Reserved] {
-                surplus = take(&mut change.given_up, line, (bucket, part.at(bucket)), Bucket::Cancelled, surplus);
+                surplus =
+                    take(&mut change.given_up, line, (bucket, part.at(bucket)), Bucket::Cancelled, surplus);
             }
         }
         Ok(change)
@@ -138,7 +139,8 @@ impl Inventory {
             return self.check_waiting(units).map_err(refuse);
         }
         // One that waits needs no stock, but SKUs that are known.
-        let short = |more: &&More<'_>| if waits { more.stock.is_none() } else { free(more) < i64::from(more.units) };
+        let short =
+            |more: &&More<'_>| if waits { more.stock.is_none() } else { free(more) < i64::from(more.units) };
         let shortage = |more: &More<'c>| Shortage {
             sku: more.sku.into(),
             requested: more.units.into(),

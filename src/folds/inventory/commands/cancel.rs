@@ -28,7 +28,8 @@ impl Inventory {
             Some(lines) => Some(wants::wants(lines, 1, &self.stock)?),
         };
         let content = Content::new().number(u64::from(wants.is_some()));
-        let content = wants::content(content, wants.as_deref().unwrap_or_default()).money(command.value.as_ref());
+        let content =
+            wants::content(content, wants.as_deref().unwrap_or_default()).money(command.value.as_ref());
         let slot = self.kept(&command.order_id)?;
         let told = self.told(slot, &[ToldKind::Cancel], command.cancel_id.as_deref(), content.finish())?;
         let (lines, again) = match told {
@@ -77,7 +78,13 @@ impl Inventory {
             turn.take_lines(view.lines().len())?;
             for line in 0..view.lines().len() {
                 for bucket in [Bucket::Waiting, Bucket::Reserved] {
-                    take(&mut movements, line, (bucket, view.units(line, bucket)), Bucket::Cancelled, u32::MAX);
+                    take(
+                        &mut movements,
+                        line,
+                        (bucket, view.units(line, bucket)),
+                        Bucket::Cancelled,
+                        u32::MAX,
+                    );
                 }
             }
             return Ok(movements);

@@ -240,7 +240,8 @@ impl Inventory {
             None => Content::new().number(u64::from(command.restock)),
             Some(lines) => {
                 let both = lines.wants.iter().zip(&restocked);
-                let content = wants::content(Content::new().number(2 + u64::from(command.restock)), &lines.wants);
+                let content =
+                    wants::content(Content::new().number(2 + u64::from(command.restock)), &lines.wants);
                 content.any_order(both.map(|(want, restocked)| (want.hash, restocked.cast_unsigned())))
             }
         };
@@ -292,7 +293,8 @@ impl Inventory {
         let view = self.orders.view(slot);
         let Some(lines) = lines else {
             turn.take_lines(view.lines().len())?;
-            let taken = fact.take_whole(view).ok_or(Refusal::of_order(Reason::NothingRemains, view.state()))?;
+            let taken =
+                fact.take_whole(view).ok_or(Refusal::of_order(Reason::NothingRemains, view.state()))?;
             self.check_sums(slot, &taken.movements)?;
             return Ok(taken);
         };
@@ -361,7 +363,8 @@ impl Inventory {
 
     /// How an outcome tells the lines of news, as that of movements.
     fn told_news(&self, slot: u32, news: &[News]) -> Vec<Line<'static>> {
-        let as_moved = |news: &News| Movement { line: news.line, from: None, to: Bucket::Shipped, units: news.units };
+        let as_moved =
+            |news: &News| Movement { line: news.line, from: None, to: Bucket::Shipped, units: news.units };
         let movements: Movements = news.iter().map(as_moved).collect();
         owned(self.told_lines(slot, &movements))
     }

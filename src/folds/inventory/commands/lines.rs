@@ -36,7 +36,8 @@ impl Inventory {
             let Some(line) = self.orders.line_of(slot, &self.stock, want.sku, want.hash) else {
                 return Err(Refusal::of_order(Reason::NotInOrder, view.state()));
             };
-            let units = u32::try_from(want.quantity).ok().filter(|units| *units <= view.lines()[line].quantity);
+            let units =
+                u32::try_from(want.quantity).ok().filter(|units| *units <= view.lines()[line].quantity);
             let Some(units) = units else {
                 return Err(Refusal::of_order(Reason::ExceedsRemaining, view.state()));
             };
@@ -61,10 +62,8 @@ impl Inventory {
         if is_whole {
             return Vec::new();
         }
-        let line = |(line, quantity): (usize, i64)| Line {
-            sku: self.stock.sku(lines[line].stock).into(),
-            quantity,
-        };
+        let line =
+            |(line, quantity): (usize, i64)| Line { sku: self.stock.sku(lines[line].stock).into(), quantity };
         told.into_iter().map(line).collect()
     }
 

@@ -129,9 +129,9 @@ impl Inventory {
             .map(|line| super::lines::LineUnits { line, units: view.units(line, Bucket::Expired) })
             .filter(|amount| amount.units > 0)
             .collect();
-        let is_free = expired.iter().all(|amount| {
-            i64::from(amount.units) <= self.stock.get(view.lines()[amount.line].stock).free
-        });
+        let is_free = expired
+            .iter()
+            .all(|amount| i64::from(amount.units) <= self.stock.get(view.lines()[amount.line].stock).free);
         if is_free {
             let movement = |amount: &super::lines::LineUnits| Movement {
                 line: amount.line,

@@ -75,7 +75,8 @@ impl Inventory {
         turn.take_lines(wants.len().max(command.lines.len()) * sites.len())?;
 
         let supplies = self.supplies(&sites, &wants, |_| 0);
-        let is_short = |supplies: &[Supply]| wants.iter().zip(supplies).any(|(want, it)| it.free < want.quantity);
+        let is_short =
+            |supplies: &[Supply]| wants.iter().zip(supplies).any(|(want, it)| it.free < want.quantity);
         if !is_short(&supplies) {
             self.confirm(command, &fresh, &wants, (&sites, &supplies), turn);
             return Ok(());
@@ -124,11 +125,17 @@ impl Inventory {
         }
         wants::limits(command.lines.len(), wants, &self.policy)?;
         if command.pay_within_ms.is_some_and(|within| within > self.policy.hold_ms_max) {
-            return Err(Refusal::detailed(Reason::InvalidValue, "pay_within_ms is beyond the policy's hold_ms_max"));
+            return Err(Refusal::detailed(
+                Reason::InvalidValue,
+                "pay_within_ms is beyond the policy's hold_ms_max",
+            ));
         }
         let wait_max = self.now.plus_millis(self.policy.wait_ms_max);
         if command.wait_until.is_some_and(|until| until > wait_max) {
-            return Err(Refusal::detailed(Reason::InvalidValue, "wait_until is beyond the policy's wait_ms_max"));
+            return Err(Refusal::detailed(
+                Reason::InvalidValue,
+                "wait_until is beyond the policy's wait_ms_max",
+            ));
         }
         self.check_open(wants.len())?;
         Ok(sites)
@@ -161,8 +168,10 @@ impl Inventory {
             });
             Supply { stock, free }
         };
-        let all_from = |site: SiteIndex| -> Supplies { wants.iter().map(|want| supply(site, want)).collect() };
-        let has_all = |supplies: &Supplies| wants.iter().zip(supplies).all(|(want, it)| it.free >= want.quantity);
+        let all_from =
+            |site: SiteIndex| -> Supplies { wants.iter().map(|want| supply(site, want)).collect() };
+        let has_all =
+            |supplies: &Supplies| wants.iter().zip(supplies).all(|(want, it)| it.free >= want.quantity);
         let first = all_from(sites[0]);
         if sites.len() == 1 || has_all(&first) {
             return first;
@@ -176,7 +185,9 @@ impl Inventory {
             let whole = of_sites.clone().find(|it| it.free >= want.quantity);
             // Of those that have most the first; one that knows the SKU before one that does not.
             let rank = |it: &Supply| (it.stock.is_some(), it.free);
-            let most = of_sites.next().map(|it| of_sites.fold(it, |most, it| if rank(&it) > rank(&most) { it } else { most }));
+            let most = of_sites
+                .next()
+                .map(|it| of_sites.fold(it, |most, it| if rank(&it) > rank(&most) { it } else { most }));
             whole.or(most).unwrap_or(first[number])
         };
         wants.iter().enumerate().map(|(number, want)| best(number, want)).collect()
@@ -217,7 +228,8 @@ impl Inventory {
         (sites, supplies): (&[SiteIndex], &[Supply]),
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal<'c>> {
-        let known = |want: &Want<'_>| sites.iter().find_map(|site| self.stock.find(*site, want.sku, want.hash));
+        let known =
+            |want: &Want<'_>| sites.iter().find_map(|site| self.stock.find(*site, want.sku, want.hash));
         let line = |want: &Want<'_>| Some(OrderLine { stock: known(want)?, quantity: units(want.quantity) });
         let lines: OrderLines = wants.iter().filter_map(line).collect();
         if self.waiting.count() as u64 >= self.policy.waiting_orders_max.unsigned_abs() {
@@ -230,7 +242,12 @@ impl Inventory {
         // From here on it succeeds.
         let slot = self.insert(command, fresh, &lines, Bucket::Waiting, true, turn);
         let (pay_within_ms, first_site) = (command.pay_within_ms, command.sites.as_ref().map(|_| sites[0]));
-        self.park(slot, stock, Parked { stock, claim: 0, turn: turn.ticket(), pay_within_ms, first_site }, turn.at);
+        self.park(
+            slot,
+            stock,
+            Parked { stock, claim: 0, turn: turn.ticket(), pay_within_ms, first_site },
+            turn.at,
+        );
         let within = Some(self.policy.wait_within_ms).filter(|within| *within > 0);
         let wait_until = command.wait_until.or(within.map(|within| turn.at.plus_millis(within)));
         if let Some(until) = wait_until {
@@ -307,7 +324,9 @@ impl Inventory {
                 let first = if waited { FirstOutcome::Waiting } else { FirstOutcome::Confirmed };
                 (view.order.content, view.order.ticket.sequence(), first, view.state(), Some(slot))
             }
-            Found::Closed(closed) => (closed.content, closed.first_sequence, closed.first, closed.state, None),
+            Found::Closed(closed) => {
+                (closed.content, closed.first_sequence, closed.first, closed.state, None)
+            }
             Found::Unknown => return Err(Refusal::new(Reason::UnknownOrder)),
         };
         if known != content {
@@ -319,8 +338,11 @@ impl Inventory {
         Ok(match first {
             FirstOutcome::Confirmed => {
                 let placed = slot.filter(|slot| self.orders.get(*slot).flags.has(Flags::AS_PLACED));
-                let listed = command.sites.as_deref().and_then(<[_]>::first).map(|site| self.sites.find(Some(site)));
-                let lines = placed.zip(listed.flatten()).map_or_else(Vec::new, |(slot, first)| self.site_lines(first, slot));
+                let listed =
+                    command.sites.as_deref().and_then(<[_]>::first).map(|site| self.sites.find(Some(site)));
+                let lines = placed
+                    .zip(listed.flatten())
+                    .map_or_else(Vec::new, |(slot, first)| self.site_lines(first, slot));
                 let owned = |line: SiteLine<'_>| SiteLine {
                     sku: line.sku.into_owned().into(),
                     site: line.site.into_owned().into(),
@@ -452,7 +474,11 @@ fn shortages<'c>(wants: &[Want<'c>], supplies: &[Supply]) -> Vec<Shortage<'c>> {
         .iter()
         .zip(supplies)
         .filter(|(want, supply)| supply.free < want.quantity)
-        .map(|(want, supply)| Shortage { sku: want.sku.into(), requested: want.quantity, available: supply.free })
+        .map(|(want, supply)| Shortage {
+            sku: want.sku.into(),
+            requested: want.quantity,
+            available: supply.free,
+        })
         .collect()
 }
 

@@ -89,7 +89,9 @@ impl Inventory {
     /// Confirms a plain order if all is as usual; false, and nothing has changed, where it is not.
     pub(crate) fn place_plain(&mut self, plain: &Plain<'_>, ahead: &Ahead<'_>, turn: &mut Turn<'_>) -> bool {
         let Some(site) = self.sites.find(None) else { return false };
-        let Some(first) = self.free_line(site, plain.first, ahead.skus[0], ahead.stocks[0]) else { return false };
+        let Some(first) = self.free_line(site, plain.first, ahead.skus[0], ahead.stocks[0]) else {
+            return false;
+        };
         let second = match plain.second {
             None => None,
             Some(line) => match self.free_line(site, line, ahead.skus[1], ahead.stocks[1]) {

@@ -6,7 +6,9 @@ use crate::folds::inventory::Inventory;
 use crate::folds::inventory::output::Turn;
 use crate::folds::inventory::tables::stock::StockIndex;
 use crate::words::outcome::{Decision, Reason};
-use crate::words::policy::{OwnFigure, PolicyChange, QUANTITY_LIMIT_MAX, RULES_NEWEST, SITE_DEFAULT, SITES_MAX};
+use crate::words::policy::{
+    OwnFigure, PolicyChange, QUANTITY_LIMIT_MAX, RULES_NEWEST, SITE_DEFAULT, SITES_MAX,
+};
 use crate::words::text::is_id;
 
 /// A figure of a SKU's own, or that it has none any more.

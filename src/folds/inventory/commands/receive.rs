@@ -38,7 +38,10 @@ impl Inventory {
             self.facts.remember(FactKind::Receipt, &command.receipt_id, told_now(content, turn), turn.at);
             for want in &wants {
                 let stock = self.stock.find_or_add(site, want.sku, turn.at);
-                self.post_stock(&[StockMovement { stock, way: Way::Received, units: want.quantity }], turn.at);
+                self.post_stock(
+                    &[StockMovement { stock, way: Way::Received, units: want.quantity }],
+                    turn.at,
+                );
             }
         }
         turn.emit(&Decision::Received {

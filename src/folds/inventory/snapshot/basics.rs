@@ -55,7 +55,8 @@ pub(super) fn write_basics(payload: &mut Payload, inventory: &Inventory) {
         payload.byte(listed.into());
     }
     payload.hash(inventory.stock.seed());
-    let Basics { closed_front, refused_front, forgotten_until, forgotten_count, seed } = inventory.orders.basics();
+    let Basics { closed_front, refused_front, forgotten_until, forgotten_count, seed } =
+        inventory.orders.basics();
     payload.hash(seed);
     payload.number(closed_front);
     payload.number(refused_front);

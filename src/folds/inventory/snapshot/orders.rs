@@ -3,8 +3,8 @@
 use super::fields::{Fields, Payload, Read, Wrong};
 use crate::folds::inventory::posting::new_order;
 use crate::folds::inventory::tables::names::Name;
-use crate::folds::inventory::tables::order::{Bucket, Flags, MIXED, OrderLine, Part, Ticket, View};
 use crate::folds::inventory::tables::order::Order;
+use crate::folds::inventory::tables::order::{Bucket, Flags, MIXED, OrderLine, Part, Ticket, View};
 use crate::folds::inventory::tables::orders::Orders;
 use crate::folds::inventory::tables::remembered::{Closed, FirstOutcome};
 use crate::folds::inventory::tables::settled::Entry;
@@ -163,7 +163,8 @@ pub(super) fn read_slot<'a>(fields: &mut Fields<'a>) -> Read<Option<ReadOrder<'a
     if waits(&order, &more) != more.parked.is_some() {
         return Err("an order waits and is not parked, or is parked and does not wait");
     }
-    let has_more = !more.lines.is_empty() || !more.parts.is_empty() || !more.told.is_empty() || more.parked.is_some();
+    let has_more =
+        !more.lines.is_empty() || !more.parts.is_empty() || !more.told.is_empty() || more.parked.is_some();
     if has_more {
         side.more = Some(Box::new(more));
     }
@@ -222,7 +223,8 @@ fn read_told(fields: &mut Fields<'_>, more: &mut More) -> Read<()> {
     for _ in 0..count {
         let kind = ToldKind::ALL.get(usize::from(fields.byte()?)).copied();
         let kind = kind.ok_or("a kind of fact that there is not")?;
-        let told = Told { kind, id: fields.hash()?, content: fields.hash()?, first_sequence: fields.sequence()? };
+        let told =
+            Told { kind, id: fields.hash()?, content: fields.hash()?, first_sequence: fields.sequence()? };
         if more.told.last().is_some_and(|before| (before.kind, before.id) >= (told.kind, told.id)) {
             return Err("an order's facts are out of order");
         }
@@ -232,8 +234,10 @@ fn read_told(fields: &mut Fields<'_>, more: &mut More) -> Read<()> {
 }
 
 fn read_parked(fields: &mut Fields<'_>, order: &Order, more: &More) -> Read<Parked> {
-    let lines = if order.few_count == 0 { &more.lines[..] } else { &order.few[..usize::from(order.few_count)] };
-    let line: usize = fields.at_most(lines.len() as u64 - 1, "an order is parked at a line that it has not")?;
+    let lines =
+        if order.few_count == 0 { &more.lines[..] } else { &order.few[..usize::from(order.few_count)] };
+    let line: usize =
+        fields.at_most(lines.len() as u64 - 1, "an order is parked at a line that it has not")?;
     let waiting = match more.parts.get(line) {
         Some(part) => part.at(Bucket::Waiting),
         None if order.stage == Bucket::Waiting as u8 => lines[line].quantity,
@@ -246,7 +250,8 @@ fn read_parked(fields: &mut Fields<'_>, order: &Order, more: &More) -> Read<Park
     let turn = fields.ticket()?;
     let within = fields.at_most(WINDOW_MS_MAX.unsigned_abs(), "a hold that is too long")?;
     let pay_within_ms = Some(within).filter(|within| *within > 0);
-    let first_site = fields.at_most::<u16>(SITES_MAX as u64, "a site that there is not")?.checked_sub(1).map(SiteIndex);
+    let first_site =
+        fields.at_most::<u16>(SITES_MAX as u64, "a site that there is not")?.checked_sub(1).map(SiteIndex);
     Ok(Parked { stock: lines[line].stock, claim, turn, pay_within_ms, first_site })
 }
 
@@ -265,7 +270,8 @@ fn read_line(fields: &mut Fields<'_>, is_whole: bool, parts: &mut Vec<Part>) -> 
 
 /// Reads a part, and gives the line's quantity.
 fn read_part(fields: &mut Fields<'_>) -> Read<(Part, u32)> {
-    const DUE: Wrong = "news of more units is due than left or came back, or more are missing than are reserved";
+    const DUE: Wrong =
+        "news of more units is due than left or came back, or more are missing than are reserved";
     let mut part = Part::default();
     for units in &mut part.units {
         *units = fields.at_most(u32::MAX.into(), QUANTITY)?;
@@ -357,4 +363,3 @@ pub(super) fn write_turn(payload: &mut Payload, turn: Ticket) {
 pub(super) fn read_turn(fields: &mut Fields<'_>) -> Read<Ticket> {
     fields.number().map(Ticket)
 }
-

@@ -240,7 +240,12 @@ impl State {
                 }
                 let part = if view.whole().is_some() { continue } else { view.part(number) };
                 if part.lacking > 0 {
-                    shortfalls.restore_lacking(line.stock, view.order.ticket, slot, part.at(Bucket::Reserved));
+                    shortfalls.restore_lacking(
+                        line.stock,
+                        view.order.ticket,
+                        slot,
+                        part.at(Bucket::Reserved),
+                    );
                     stock.set_lacked(line.stock, true, *now);
                 }
             }
@@ -287,7 +292,8 @@ impl State {
             Kind::Deadlines => {
                 let slot = read_slot_number(fields, slots)?;
                 let view = orders.at(slot).filter(|_| self.due.remove(slot));
-                let at = view.and_then(|view| view.deadline()).ok_or("a deadline of an order that has none")?;
+                let at =
+                    view.and_then(|view| view.deadline()).ok_or("a deadline of an order that has none")?;
                 if at < self.deadline {
                     return Err("deadlines are out of order");
                 }

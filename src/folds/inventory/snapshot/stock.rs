@@ -24,7 +24,11 @@ pub(super) fn write_place(payload: &mut Payload, stock: &StockTable, place: Opti
 }
 
 /// Reads a place of the table; whether it is used.
-pub(super) fn read_place(fields: &mut Fields<'_>, sites: &Sites, stock: &mut StockTable) -> Read<Option<StockIndex>> {
+pub(super) fn read_place(
+    fields: &mut Fields<'_>,
+    sites: &Sites,
+    stock: &mut StockTable,
+) -> Read<Option<StockIndex>> {
     const BEYOND: Wrong = "a figure of stock is out of its bounds";
     if stock.len() as u64 >= PLACES_MAX {
         return Err("more SKUs than there can be");
@@ -41,7 +45,11 @@ pub(super) fn read_place(fields: &mut Fields<'_>, sites: &Sites, stock: &mut Sto
     let most = QUANTITY_LIMIT_MAX.unsigned_abs();
     let own_safety = fields.at_most::<u32>(most + 1, BEYOND)?.checked_sub(1);
     let allowance = fields.at_most(most, BEYOND)?;
-    let mut flow = |least: i64| fields.signed_within(STOCK_MAX, BEYOND).and_then(|flow| if flow < least { Err(BEYOND) } else { Ok(flow) });
+    let mut flow = |least: i64| {
+        fields
+            .signed_within(STOCK_MAX, BEYOND)
+            .and_then(|flow| if flow < least { Err(BEYOND) } else { Ok(flow) })
+    };
     let flows = Flows {
         received: flow(0)?,
         adjusted: flow(-STOCK_MAX)?,

@@ -53,7 +53,11 @@ pub(super) fn read_search(fields: &mut Fields<'_>, places: usize, slots: usize) 
     for _ in 0..count {
         let stock = read_number(fields, places)?;
         search.stocks.push(stock);
-        if let Some(target) = fields.at_most::<i64>(UNITS_MAX, "more units than there can be")?.checked_sub(1).filter(|target| *target >= 0) {
+        if let Some(target) = fields
+            .at_most::<i64>(UNITS_MAX, "more units than there can be")?
+            .checked_sub(1)
+            .filter(|target| *target >= 0)
+        {
             let twice = search.found.insert(stock, Found { target, ..Found::default() });
             if twice.is_some() {
                 return Err("a SKU is searched for twice");
@@ -67,7 +71,12 @@ pub(super) fn read_search(fields: &mut Fields<'_>, places: usize, slots: usize) 
     if count == 0 { Err("a search for nothing") } else { Ok(search) }
 }
 
-pub(super) fn write_found(payload: &mut Payload, stock: StockIndex, ticket: Ticket, (slot, reserved): (u32, u32)) {
+pub(super) fn write_found(
+    payload: &mut Payload,
+    stock: StockIndex,
+    ticket: Ticket,
+    (slot, reserved): (u32, u32),
+) {
     write_number(payload, stock);
     payload.ticket(ticket);
     write_slot_number(payload, slot);

@@ -175,7 +175,8 @@ mod tests {
     fn names_are_their_texts_whatever_their_length() {
         let hash = TextHash::new(7);
         let mut names = Names::default();
-        let texts: Vec<String> = (1..=64).flat_map(|length| ["a", "b"].map(|one| one.repeat(length))).collect();
+        let texts: Vec<String> =
+            (1..=64).flat_map(|length| ["a", "b"].map(|one| one.repeat(length))).collect();
         for _ in 0..3 {
             let kept: Vec<_> = texts.iter().map(|text| names.add(text, hash.of(text.as_bytes()))).collect();
             for (text, name) in texts.iter().zip(&kept) {

@@ -229,7 +229,9 @@ impl<'o> View<'o> {
     pub(crate) fn part(self, line: usize) -> Part {
         match self.whole() {
             Some(bucket) => Part::whole(bucket, self.lines()[line].quantity),
-            None => self.side.and_then(|side| side.more.as_ref()).map_or(Part::default(), |more| more.parts[line]),
+            None => {
+                self.side.and_then(|side| side.more.as_ref()).map_or(Part::default(), |more| more.parts[line])
+            }
         }
     }
 
@@ -269,7 +271,8 @@ impl<'o> View<'o> {
 
     /// Whether anything of it has left the site.
     pub(crate) fn has_gone(self) -> bool {
-        [Bucket::Shipped, Bucket::Delivered].into_iter().any(|bucket| self.has(bucket)) || self.has_come_back()
+        [Bucket::Shipped, Bucket::Delivered].into_iter().any(|bucket| self.has(bucket))
+            || self.has_come_back()
     }
 
     /// Whether anything of it has come back.

@@ -226,7 +226,8 @@ impl Orders {
             return;
         }
         let more = self.more_mut(slot);
-        let mut by_sku: Vec<u16> = (0..more.lines.len()).filter_map(|line| u16::try_from(line).ok()).collect();
+        let mut by_sku: Vec<u16> =
+            (0..more.lines.len()).filter_map(|line| u16::try_from(line).ok()).collect();
         by_sku.sort_unstable_by_key(|line| (stock.get(more.lines[usize::from(*line)].stock).hash, *line));
         more.by_sku = by_sku;
     }
@@ -383,7 +384,11 @@ impl Orders {
             content: order.content,
             first_sequence: order.ticket.sequence(),
             at: now,
-            first: if order.flags.has(Flags::WAITED) { FirstOutcome::Waiting } else { FirstOutcome::Confirmed },
+            first: if order.flags.has(Flags::WAITED) {
+                FirstOutcome::Waiting
+            } else {
+                FirstOutcome::Confirmed
+            },
             state: view.state(),
         };
         self.told_count -= told as u64;
@@ -491,7 +496,11 @@ impl Orders {
         let (lines, is_open) = (view.lines().len() as u64, view.is_open());
         let told = view.side.and_then(|side| side.more.as_ref()).map_or(0, |more| more.told.len() as u64);
         self.told_count += told;
-        if is_open { self.open_lines += lines } else { self.settled_count += 1 }
+        if is_open {
+            self.open_lines += lines
+        } else {
+            self.settled_count += 1
+        }
         ids.push(hash, slot);
         Some(slot)
     }
@@ -507,7 +516,13 @@ impl Orders {
     }
 
     /// Adds a closed order or a refused one; false where there are too many.
-    pub(crate) fn restore_closed(&mut self, refused: bool, mut closed: Closed, id: &str, ids: &mut Entries) -> bool {
+    pub(crate) fn restore_closed(
+        &mut self,
+        refused: bool,
+        mut closed: Closed,
+        id: &str,
+        ids: &mut Entries,
+    ) -> bool {
         let hash = self.hash(id);
         closed.name = self.names.add(id, hash);
         let (queue, table) = if refused { (&mut self.refused, REFUSED) } else { (&mut self.closed, CLOSED) };

@@ -333,7 +333,8 @@ impl StockTable {
     fn change(&mut self, index: StockIndex, now: Timestamp, change: impl FnOnce(&mut Stock, &mut Books)) {
         let item = self.items.get_mut(index.0);
         let books = self.books.get_mut(index.0);
-        let in_use = |item: &Stock, books: &Books| item.on_hand != 0 || item.reserved != 0 || books.waiting != 0;
+        let in_use =
+            |item: &Stock, books: &Books| item.on_hand != 0 || item.reserved != 0 || books.waiting != 0;
         let (before, flows, was_in_use) = (*item, books.flows, in_use(item, books));
         change(item, books);
         item.free = item.available() + i64::from(item.allowance) - books.claims;
@@ -401,7 +402,14 @@ impl StockTable {
 
     /// Units of an order's line go from one bucket to another; from none where they are new to it.
     #[inline]
-    pub(crate) fn post(&mut self, index: StockIndex, from: Option<Bucket>, to: Bucket, units: u32, now: Timestamp) {
+    pub(crate) fn post(
+        &mut self,
+        index: StockIndex,
+        from: Option<Bucket>,
+        to: Bucket,
+        units: u32,
+        now: Timestamp,
+    ) {
         let units = i64::from(units);
         self.change(index, now, |item, books| {
             match from {
@@ -606,7 +614,8 @@ impl StockTable {
     pub(crate) fn sums_are_bounded(&self) -> bool {
         // Half of what an i64 holds leaves room for whatever the log may still bring.
         let bounded = |sum: Option<i64>| sum.is_some_and(|sum| sum.unsigned_abs() <= 1 << 62);
-        let sum = |of: fn(&Stock) -> i64| self.iter().try_fold(0i64, |sum, (item, _)| sum.checked_add(of(item)));
+        let sum =
+            |of: fn(&Stock) -> i64| self.iter().try_fold(0i64, |sum, (item, _)| sum.checked_add(of(item)));
         bounded(sum(|item| item.on_hand)) && bounded(sum(|item| item.reserved))
     }
 }

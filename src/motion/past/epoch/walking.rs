@@ -64,7 +64,9 @@ pub(super) async fn walk<S: Streams>(
                     folding.step(&read, i64::MAX, |applied| {
                         let output = &applied.output;
                         let all = output.outcomes_from(0);
-                        own.extend(all.map(|(entry, bytes)| (entry.identity(), Bytes::copy_from_slice(bytes))));
+                        own.extend(
+                            all.map(|(entry, bytes)| (entry.identity(), Bytes::copy_from_slice(bytes))),
+                        );
                         chains.extend(applied.messages.iter().map(|message| message.chain));
                         true
                     })?;
