@@ -78,7 +78,8 @@ pub(crate) async fn announced(world: &World, shard: usize, history: &[LogMessage
                 expected.next().unwrap_or_else(|| panic!("seed {seed}: {told:?} is too much"));
             let wanted = decode_outcome(bytes).unwrap();
             assert_eq!(
-                told, wanted,
+                told,
+                wanted,
                 "seed {seed}: outcome {} of shard {shard} is not what the log decides",
                 entry.identity()
             );

@@ -187,7 +187,8 @@ impl Inventory {
         let alone = commands.is_single();
         let mut group = Vec::with_capacity(GROUP);
         plain::read_group(&mut commands, &mut group);
-        if let Some(Element::Other(Ok(Command::Policy(policy)))) = group.first().map(|ahead| &ahead.element)
+        if let Some(Element::Other(first)) = group.first().map(|ahead| &ahead.element)
+            && let Ok(Command::Policy(policy)) = &**first
             && let Some(rules) = policy.rules.filter(|rules| alone && *rules > RULES_NEWEST)
             && matches!(message.way, Way::Any | Way::Family(Family::Policy))
         {
@@ -245,8 +246,10 @@ impl Inventory {
                     self.command(&plain::whole(plain), (way, alone), turn);
                 }
             }
-            Element::Other(Ok(command)) => self.command(command, (way, alone), turn),
-            Element::Other(Err(undecodable)) => turn.dead_letter(undecodable),
+            Element::Other(decoded) => match &**decoded {
+                Ok(command) => self.command(command, (way, alone), turn),
+                Err(undecodable) => turn.dead_letter(undecodable),
+            },
         }
     }
 
@@ -281,8 +284,8 @@ impl Inventory {
     }
 }
 
-const fn is_tick(element: &Element<'_>) -> bool {
-    matches!(element, Element::Other(Ok(Command::Tick(_))))
+fn is_tick(element: &Element<'_>) -> bool {
+    matches!(element, Element::Other(decoded) if matches!(**decoded, Ok(Command::Tick(_))))
 }
 
 fn refuse<'a>(command: &'a Command<'_>, refusal: Refusal<'a>) -> Decision<'a> {

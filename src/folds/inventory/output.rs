@@ -6,10 +6,11 @@ use super::OUTCOMES_BEYOND_OWN_MAX;
 use super::commands::refusal::Refusal;
 use super::tables::order::Ticket;
 use crate::words::append::DeadLetter;
-use crate::words::codec::{Undecodable, encode_outcome, read_varint};
+use crate::words::codec::{Confirmations, Undecodable, encode_outcome, read_varint};
 use crate::words::command::{COMMANDS_MAX, CommandKind};
 use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, OutcomeKind, Reason};
+use crate::words::text::Id;
 use crate::words::timestamp::Timestamp;
 
 /// Outcomes in the order of their identities, and what goes with them.
@@ -247,12 +248,14 @@ pub(crate) struct Turn<'o> {
     /// Log time.
     pub(crate) at: Timestamp,
     pub(crate) budget: Budget,
+    confirmations: Confirmations,
     output: &'o mut Output,
 }
 
 impl<'o> Turn<'o> {
-    pub(crate) const fn new(sequence: u64, at: Timestamp, budget: Budget, output: &'o mut Output) -> Self {
-        Self { sequence, index: 0, place: 0, at, budget, output }
+    pub(crate) fn new(sequence: u64, at: Timestamp, budget: Budget, output: &'o mut Output) -> Self {
+        let confirmations = Confirmations::new(sequence, at);
+        Self { sequence, index: 0, place: 0, at, budget, confirmations, output }
     }
 
     /// Goes on to the next record.
@@ -304,6 +307,27 @@ impl<'o> Turn<'o> {
         let entry = Entry { sequence: self.sequence, end, index, place, kind, reason, repeat, command };
         self.output.entries.push(entry);
         self.place += 1;
+    }
+
+    /// What [`Self::emit`] does, for the confirmation of a plain order.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "as in `emit`")]
+    pub(crate) fn confirm(&mut self, order_id: Id<'_>, pay_by: Option<Timestamp>) {
+        if self.place > 0 {
+            let order_id = order_id.text().into();
+            let (lines, shortages) = (Vec::new(), Vec::new());
+            let confirmed =
+                Decision::Confirmed { order_id, pay_by, lines, shortages, released: false, repeat: None };
+            return self.emit(&confirmed);
+        }
+        self.confirmations.write(&mut self.output.bytes, order_id, pay_by, self.index);
+        let end = u32::try_from(self.output.bytes.len()).expect("an output stays far below 4 GiB");
+        let kind = OutcomeKind::Confirmed;
+        let (sequence, index) = (self.sequence, self.index as u16);
+        let entry =
+            Entry { sequence, end, index, place: 0, kind, reason: None, repeat: false, command: None };
+        self.output.entries.push(entry);
+        self.place = 1;
     }
 
     pub(crate) fn dead_letter(&mut self, undecodable: &Undecodable<'_>) {

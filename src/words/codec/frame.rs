@@ -15,7 +15,7 @@ use crate::words::command::{COMMANDS_MAX, Command, ELEMENTS_MAX};
 use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, Outcome, Unreadable};
 use crate::words::policy::{PolicyChange, RULES_NEWEST};
-use crate::words::text::ID_BYTES_MAX;
+use crate::words::text::{ID_BYTES_MAX, Id};
 use crate::words::timestamp::Timestamp;
 pub(super) use plain::read as read_plain;
 
@@ -344,6 +344,68 @@ fn encode_confirmed(
     let length = (bytes.len() - start - 1) as u8;
     bytes[start] = length;
     start + 1
+}
+
+/// Writes the confirmations of one message whose orders are told nothing else, each as [`encode_outcome`] would as the first outcome of
+/// its record: what they have in common is made once.
+#[derive(Clone, Copy, Debug)]
+pub struct Confirmations {
+    /// From behind the id to the index: five empty fields and the sequence.
+    before: [u8; 16],
+    before_length: usize,
+    /// Behind the index: the place, 0, and the time.
+    behind: [u8; 16],
+    behind_length: usize,
+}
+
+impl Confirmations {
+    /// Those of the message with this sequence, at this log time.
+    #[must_use]
+    pub fn new(sequence: u64, at: Timestamp) -> Self {
+        let padded = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = Vec::with_capacity(16);
+            write(&mut bytes);
+            let length = bytes.len();
+            bytes.resize(16, 0);
+            (<[u8; 16]>::try_from(bytes).unwrap_or_default(), length)
+        };
+        let (before, before_length) = padded(&|bytes| {
+            bytes.extend_from_slice(&[0; 5]);
+            write_varint(bytes, sequence);
+        });
+        let (behind, behind_length) = padded(&|bytes| {
+            bytes.push(0);
+            write_varint(bytes, zigzag(at.millis()));
+        });
+        Self { before, before_length, behind, behind_length }
+    }
+
+    /// Appends one, behind its length.
+    #[inline]
+    pub fn write(&self, bytes: &mut Vec<u8>, order_id: Id<'_>, pay_by: Option<Timestamp>, index: u32) {
+        let id = order_id.bytes();
+        let start = bytes.len();
+        // The element's length comes last, as what follows it is not written yet; then the tag.
+        #[expect(clippy::cast_possible_truncation, reason = "at most an id's length")]
+        bytes.extend_from_slice(&[0, 0, id.len() as u8]);
+        write_id(bytes, id);
+        let before = bytes.len();
+        if let Some(pay_by) = pay_by {
+            bytes.push(1);
+            write_number(bytes, zigzag(pay_by.millis()));
+            bytes.extend_from_slice(&self.before[1..self.before_length]);
+        } else {
+            bytes.extend_from_slice(&self.before);
+            bytes.truncate(before + self.before_length);
+        }
+        write_number(bytes, index.into());
+        let behind = bytes.len();
+        bytes.extend_from_slice(&self.behind);
+        bytes.truncate(behind + self.behind_length);
+        #[expect(clippy::cast_possible_truncation, reason = "as in `encode_confirmed`")]
+        let length = (bytes.len() - start - 1) as u8;
+        bytes[start] = length;
+    }
 }
 
 /// Appends an id. Most have 8 to 16 bytes: two writes of fixed width that overlap are quicker than one of any width.

@@ -14,7 +14,7 @@ use super::outcome::{Outcome, Unreadable};
 use super::text::Id;
 use super::timestamp::Timestamp;
 
-pub use frame::{FRAME_VERSION, FrameWriter, decode_outcome, encode_command, encode_outcome};
+pub use frame::{Confirmations, FRAME_VERSION, FrameWriter, decode_outcome, encode_command, encode_outcome};
 pub(crate) use frame::{read_varint, write_varint, zigzag};
 pub use json::{JsonOutcomes, write_outcome as write_json_outcome};
 
@@ -123,8 +123,8 @@ pub struct Plain<'a> {
 pub enum Element<'a> {
     /// A plain `place`.
     Plain(Plain<'a>),
-    /// Anything else.
-    Other(Decoded<'a>),
+    /// Anything else; apart, so that plain ones are short.
+    Other(Box<Decoded<'a>>),
 }
 
 /// The commands of a payload, in order; at least one element. A command that is newer than `rules` is none.
@@ -190,7 +190,7 @@ impl<'a> Commands<'a> {
             },
             Inner::Failed(failed) => Err(failed.take()?),
         };
-        Some(Element::Other(element.and_then(|bytes| self.decode(bytes))))
+        Some(Element::Other(Box::new(element.and_then(|bytes| self.decode(bytes)))))
     }
 
     fn decode(&self, bytes: &'a [u8]) -> Decoded<'a> {

@@ -78,7 +78,7 @@ pub(super) fn both_ways(format: Format, payload: &[u8]) -> (usize, usize) {
                     );
                 }
             }
-            Some(Element::Other(other)) => assert_eq!(&other, long, "{}", payload.escape_ascii()),
+            Some(Element::Other(other)) => assert_eq!(&*other, long, "{}", payload.escape_ascii()),
             None => panic!("an element less: {}", payload.escape_ascii()),
         }
     }

@@ -17,7 +17,6 @@ use crate::folds::inventory::tables::stock::StockIndex;
 use crate::words::codec::{Commands, Element, Plain};
 use crate::words::command::{Command, Line, OnShortage, Place};
 use crate::words::hash::fold;
-use crate::words::outcome::Decision;
 use crate::words::policy::SITE_DEFAULT;
 use crate::words::text::Id;
 
@@ -59,11 +58,10 @@ impl Inventory {
                     ahead.skus[0] = self.stock.hash_id(plain.first.0);
                     ahead.skus[1] = plain.second.map_or(0, |(sku, _)| self.stock.hash_id(sku));
                 }
-                Element::Other(Ok(command)) => {
-                    let id = command.content().subject();
+                Element::Other(decoded) => {
+                    let id = decoded.as_ref().as_ref().ok().and_then(|command| command.content().subject());
                     ahead.order = id.map_or(0, |id| self.orders.hash(id.id()));
                 }
-                Element::Other(Err(_)) => {}
             }
         }
         for ahead in &*group {
@@ -139,14 +137,7 @@ impl Inventory {
             self.orders.side_mut(slot).value = Some(Value { minor, currency });
         }
         let pay_by = self.hold(slot, None, turn.at);
-        turn.emit(&Decision::Confirmed {
-            order_id: plain.order_id.text().into(),
-            pay_by,
-            lines: Vec::new(),
-            shortages: Vec::new(),
-            released: false,
-            repeat: None,
-        });
+        turn.confirm(plain.order_id, pay_by);
         true
     }
 

@@ -12,6 +12,8 @@
 
 use std::collections::BTreeSet;
 
+use wide::u32x8;
+
 use super::chunked::Chunked;
 
 /// Entries in a bucket.
@@ -40,11 +42,7 @@ impl Bucket {
     /// Which of its places have this tag, as bits.
     #[inline]
     fn with(&self, tag: u32) -> u32 {
-        let mut bits = 0;
-        for (place, found) in self.tags.iter().enumerate() {
-            bits |= u32::from(*found == tag) << place;
-        }
-        bits
+        u32x8::new(self.tags).simd_eq(u32x8::splat(tag)).to_bitmask()
     }
 
     fn is_full(&self) -> bool {
@@ -291,22 +289,28 @@ impl Index {
         }
     }
 
-    /// Splits the segment whose turn it is: half of its entries go to a new one, by one more bit of their tags.
+    /// Splits the segment whose turn it is: half of its entries go to a new one, by one more bit of their tags. Those that stay where they
+    /// belong are not touched.
     fn split(&mut self) {
-        let low = self.segments ^ (1 << self.segments.ilog2());
-        let mut entries = [(0, 0); PLACES * BUCKETS as usize];
+        let bit = 1 << self.segments.ilog2();
+        let low = self.segments ^ bit;
+        let mut loose = [(0, 0); PLACES * BUCKETS as usize];
         let mut count = 0;
-        for bucket in low * BUCKETS..(low + 1) * BUCKETS {
-            let Bucket { tags, numbers } = std::mem::take(self.buckets.get_mut(bucket));
-            for (tag, number) in tags.into_iter().zip(numbers).filter(|(tag, _)| *tag != 0) {
-                entries[count] = (tag, number);
-                count += 1;
+        for number in 0..BUCKETS {
+            let bucket = self.buckets.get_mut(low * BUCKETS + number);
+            for place in 0..PLACES {
+                let tag = bucket.tags[place];
+                if tag & bit != 0 || tag != 0 && home(tag) != number {
+                    loose[count] = (tag, bucket.numbers[place]);
+                    count += 1;
+                    bucket.tags[place] = 0;
+                }
             }
         }
         let spilled: Vec<_> =
             self.spilled.iter().filter(|(tag, _)| self.segment(*tag) == low).copied().collect();
         self.add_segment();
-        for (tag, number) in entries[..count].iter().copied().chain(spilled.iter().copied()) {
+        for (tag, number) in loose[..count].iter().copied().chain(spilled.iter().copied()) {
             self.spilled.remove(&(tag, number));
             if let Probe::Vacant(vacancy) = self.probe(u64::from(tag) << 32, |_| false) {
                 self.put(vacancy, number);

@@ -217,7 +217,8 @@ fn commands_of_newer_rules_are_none() {
         }
         let mut elements = commands(Some(format), &payload, 0);
         for _ in 0..2 {
-            let Some(Element::Other(Err(undecodable))) = elements.next_element() else { panic!() };
+            let Some(Element::Other(other)) = elements.next_element() else { panic!() };
+            let Err(undecodable) = *other else { panic!() };
             assert_eq!(undecodable.code, Unreadable::NotACommand);
         }
         assert!(elements.next_element().is_none());
