@@ -297,10 +297,7 @@ impl Generator {
             self.receipts += 1;
             receipts.push(Command::Receive(Receive {
                 receipt_id: self.id("s", self.receipts),
-                lines: lines
-                    .iter()
-                    .map(|&(sku, quantity)| Line { sku: sku_name(sku), quantity }.into())
-                    .collect(),
+                lines: lines.iter().map(|&(sku, quantity)| Line { sku: sku_name(sku), quantity }).collect(),
                 ..Receive::default()
             }));
         }

@@ -139,13 +139,11 @@ impl Output {
     }
 
     /// The outcomes, each with its bytes.
-    #[must_use]
     pub fn outcomes(&self) -> impl Iterator<Item = (&Entry, &[u8])> {
         self.outcomes_from(0)
     }
 
     /// The outcomes from the `start`th on, each with its bytes.
-    #[must_use]
     pub fn outcomes_from(&self, start: usize) -> impl Iterator<Item = (&Entry, &[u8])> {
         let before = self.end(start);
         self.entries[start..].iter().scan(before, |start, entry| {

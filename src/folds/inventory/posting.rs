@@ -144,7 +144,7 @@ impl Inventory {
                 self.shortfalls.moved(stock, movement.units);
             }
             self.changing(stock, now, |table| {
-                table.post(stock, movement.from, movement.to, movement.units, now)
+                table.post(stock, movement.from, movement.to, movement.units, now);
             });
         }
         for news in news {

@@ -380,14 +380,14 @@ struct Payload {
 }
 
 enum Inner {
-    Json(Vec<u8>, JsonOutcomes),
+    Json(Vec<u8>, Box<JsonOutcomes>),
     Bincode(FrameWriter),
 }
 
 impl Payload {
     fn new(format: Format, bytes_max: usize) -> Self {
         let inner = match format {
-            Format::Json => Inner::Json(vec![b'['], JsonOutcomes::default()),
+            Format::Json => Inner::Json(vec![b'['], Box::default()),
             Format::Bincode => Inner::Bincode(FrameWriter::new()),
         };
         Self { bytes_max, count: 0, inner }

@@ -116,10 +116,6 @@ pub struct Plain<'a> {
 
 /// One element of a payload, read as far as its reader needs it.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box for what is not plain would cost an allocation each; few are kept"
-)]
 pub enum Element<'a> {
     /// A plain `place`.
     Plain(Plain<'a>),

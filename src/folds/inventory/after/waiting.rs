@@ -87,13 +87,12 @@ impl Waiting {
             let by_turn =
                 self.all_moved.map(|from| self.turns.range(from..).next().map(|(turn, slot)| (*turn, *slot)));
             match (by_stock, by_turn) {
-                (None, None) => return None,
                 (None, Some(None)) => self.all_moved = None,
                 (_, Some(Some((turn, slot)))) if by_stock.is_none_or(|(from, _)| turn <= from) => {
                     self.all_moved = Some(turn.next());
                     return Some(slot);
                 }
-                (None, Some(Some(_))) => return None,
+                (None, None | Some(Some(_))) => return None,
                 (Some((from, stock)), _) => {
                     let line_up = self.line_ups.get(&stock);
                     let behind = line_up

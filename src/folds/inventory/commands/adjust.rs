@@ -34,7 +34,7 @@ impl Inventory {
                 adjustment_id: (&*command.adjustment_id).into(),
                 adjustments: Vec::new(),
                 marks: Vec::new(),
-                repeat: repeat(told.first_sequence),
+                repeat: Some(repeat(told.first_sequence)),
             });
             return Ok(());
         }

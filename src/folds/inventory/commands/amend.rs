@@ -51,7 +51,7 @@ impl Inventory {
         let slot = self.kept(&command.order_id)?;
         let told = self.told(slot, &[ToldKind::Amendment], Some(&command.amendment_id), content)?;
         let again = match told {
-            Ok(told) => repeat(told.first_sequence),
+            Ok(told) => Some(repeat(told.first_sequence)),
             Err(new) => {
                 self.check_limits(slot, command.lines.len(), &wants)?;
                 if !self.orders.view(slot).is_open() {

@@ -33,7 +33,7 @@ impl Inventory {
         let slot = self.kept(&command.order_id)?;
         let told = self.told(slot, &[ToldKind::Cancel], command.cancel_id.as_deref(), content.finish())?;
         let (lines, again) = match told {
-            Ok(told) => (Vec::new(), repeat(told.first_sequence)),
+            Ok(told) => (Vec::new(), Some(repeat(told.first_sequence))),
             Err(new) => {
                 let count = command.lines.as_ref().map_or(0, Vec::len);
                 let movements = self.given_up(slot, wants.as_ref(), count, turn)?;

@@ -38,7 +38,7 @@ impl Inventory {
                 adjustments: Vec::new(),
                 stale: Vec::new(),
                 marks: Vec::new(),
-                repeat: repeat(told.first_sequence),
+                repeat: Some(repeat(told.first_sequence)),
             });
             return Ok(());
         }

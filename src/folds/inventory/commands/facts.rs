@@ -177,7 +177,9 @@ impl Inventory {
         let slot = self.kept(&command.order_id)?;
         let told = self.told(slot, &[SHIP.kind], command.shipment_id.as_deref(), content)?;
         let (accepted, again) = match told {
-            Ok(told) => (Accepted { lines: Vec::new(), marks: Vec::new() }, repeat(told.first_sequence)),
+            Ok(told) => {
+                (Accepted { lines: Vec::new(), marks: Vec::new() }, Some(repeat(told.first_sequence)))
+            }
             Err(new) => {
                 let taken = self.take_units(&SHIP, slot, lines.as_ref(), turn)?;
                 self.keep_id(slot, new, turn);
@@ -208,7 +210,9 @@ impl Inventory {
         let slot = self.kept(&command.order_id)?;
         let told = self.told(slot, &[DELIVER.kind], command.shipment_id.as_deref(), content)?;
         let (accepted, again) = match told {
-            Ok(told) => (Accepted { lines: Vec::new(), marks: Vec::new() }, repeat(told.first_sequence)),
+            Ok(told) => {
+                (Accepted { lines: Vec::new(), marks: Vec::new() }, Some(repeat(told.first_sequence)))
+            }
             Err(new) => {
                 let taken = self.take_units(&DELIVER, slot, lines.as_ref(), turn)?;
                 self.keep_id(slot, new, turn);
@@ -248,7 +252,9 @@ impl Inventory {
         let slot = self.kept(&command.order_id)?;
         let told = self.told(slot, &[RETURN.kind], Some(&command.return_id), content.finish())?;
         let (accepted, again) = match told {
-            Ok(told) => (Accepted { lines: Vec::new(), marks: Vec::new() }, repeat(told.first_sequence)),
+            Ok(told) => {
+                (Accepted { lines: Vec::new(), marks: Vec::new() }, Some(repeat(told.first_sequence)))
+            }
             Err(new) => {
                 let mut taken = self.take_units(&RETURN, slot, lines.as_ref(), turn)?;
                 match &lines {
@@ -318,11 +324,11 @@ impl Inventory {
     }
 
     /// Says where returned units go: those of a line that go back on the shelf are taken first.
-    fn restock(&self, slot: u32, wants: &[Want<'_>], restocked: &[i64], taken: &mut Taken) {
+    fn restock(&self, slot: u32, wants: &[Want<'_>], on_shelf: &[i64], taken: &mut Taken) {
         let mut movements = Movements::new();
-        for (want, restocked) in wants.iter().zip(restocked) {
+        for (want, units) in wants.iter().zip(on_shelf) {
             let line = self.orders.line_of(slot, &self.stock, want.sku, want.hash);
-            let mut shelf = u32::try_from(*restocked).unwrap_or(u32::MAX);
+            let mut shelf = u32::try_from(*units).unwrap_or(u32::MAX);
             for movement in taken.movements.iter().filter(|movement| Some(movement.line) == line) {
                 let up = movement.units.min(shelf);
                 shelf -= up;

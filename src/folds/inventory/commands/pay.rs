@@ -34,7 +34,14 @@ impl Inventory {
             Err(new) => new,
             Ok(told) => {
                 let settled = told.kind == ToldKind::Paid;
-                self.tell_payment(command, slot, settled, Vec::new(), repeat(told.first_sequence), turn);
+                self.tell_payment(
+                    command,
+                    slot,
+                    settled,
+                    Vec::new(),
+                    Some(repeat(told.first_sequence)),
+                    turn,
+                );
                 return Ok(());
             }
         };

@@ -10,7 +10,8 @@ use crate::folds::inventory::Inventory;
 use crate::folds::inventory::output::Turn;
 use crate::folds::inventory::posting::new_order;
 use crate::folds::inventory::tables::index::Vacancy;
-use crate::folds::inventory::tables::order::{Bucket, Flags, OrderLine, OrderLines};
+use crate::folds::inventory::tables::names::Name;
+use crate::folds::inventory::tables::order::{Bucket, Flags, OrderLine, OrderLines, View};
 use crate::folds::inventory::tables::orders::Found;
 use crate::folds::inventory::tables::remembered::{Closed, FirstOutcome};
 use crate::folds::inventory::tables::sides::Parked;
@@ -298,7 +299,7 @@ impl Inventory {
     /// Remembers an order that is refused for want of stock: a retry gets the same answer, whatever has arrived since.
     fn remember_refused(&mut self, command: &Place<'_>, fresh: &Fresh, turn: &Turn<'_>) {
         let closed = Closed {
-            name: Default::default(),
+            name: Name::default(),
             content: fresh.content,
             first_sequence: turn.sequence(),
             at: turn.at,
@@ -350,7 +351,7 @@ impl Inventory {
                 };
                 Decision::Confirmed {
                     order_id,
-                    pay_by: view.and_then(|view| view.pay_by()),
+                    pay_by: view.and_then(View::pay_by),
                     lines: lines.into_iter().map(owned).collect(),
                     shortages: placed.map_or_else(Vec::new, |slot| self.first_shortages(slot, wants)),
                     released: false,
@@ -362,7 +363,7 @@ impl Inventory {
                 Decision::Waiting {
                     order_id,
                     sku: parked.map(|parked| self.stock.sku(parked.stock).to_owned().into()),
-                    wait_until: view.and_then(|view| view.wait_until()),
+                    wait_until: view.and_then(View::wait_until),
                     shortages: Vec::new(),
                     repeat,
                 }

@@ -46,7 +46,7 @@ impl Inventory {
         }
         turn.emit(&Decision::Received {
             receipt_id: (&*command.receipt_id).into(),
-            repeat: told.and_then(|told| repeat(told.first_sequence)),
+            repeat: told.map(|told| repeat(told.first_sequence)),
         });
         Ok(())
     }

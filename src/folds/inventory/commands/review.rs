@@ -32,7 +32,7 @@ impl Inventory {
             Found::Kept(slot) => {
                 let told = self.told(slot, &[ToldKind::Review], command.review_id.as_deref(), content)?;
                 let again = match told {
-                    Ok(told) => repeat(told.first_sequence),
+                    Ok(told) => Some(repeat(told.first_sequence)),
                     Err(new) => {
                         self.keep_id(slot, new, turn);
                         None

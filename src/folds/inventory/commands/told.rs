@@ -21,8 +21,8 @@ pub(crate) struct NewId {
 }
 
 /// What a repeated fact is answered with, where its outcome has a state of its own.
-pub(crate) const fn repeat(first_sequence: u64) -> Option<Repeat> {
-    Some(Repeat { duplicate: True, first_sequence, state: None })
+pub(crate) const fn repeat(first_sequence: u64) -> Repeat {
+    Repeat { duplicate: True, first_sequence, state: None }
 }
 
 impl Inventory {

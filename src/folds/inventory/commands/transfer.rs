@@ -64,7 +64,7 @@ impl Inventory {
         }
         turn.emit(&Decision::Transferred {
             transfer_id: (&*command.transfer_id).into(),
-            repeat: told.and_then(|told| repeat(told.first_sequence)),
+            repeat: told.map(|told| repeat(told.first_sequence)),
         });
         Ok(())
     }

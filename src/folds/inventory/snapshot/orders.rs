@@ -74,7 +74,9 @@ fn write_side(payload: &mut Payload, view: View<'_>) {
     let Some(side) = view.side else { return };
     if let Some(Value { minor, currency }) = side.value {
         payload.number(minor.unsigned_abs());
-        currency.iter().for_each(|letter| payload.byte(*letter));
+        for letter in currency {
+            payload.byte(letter);
+        }
     }
     if side.paid != 0 {
         payload.number(side.paid.unsigned_abs());

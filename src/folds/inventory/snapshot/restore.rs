@@ -11,7 +11,7 @@ use crate::folds::inventory::Inventory;
 use crate::folds::inventory::digest::{Digests, Ledger};
 use crate::folds::inventory::tables::facts::FactKind;
 use crate::folds::inventory::tables::index::Entries;
-use crate::folds::inventory::tables::order::Bucket;
+use crate::folds::inventory::tables::order::{Bucket, View};
 use crate::folds::inventory::tables::sides::{NO_SLOT, Parked};
 use crate::folds::inventory::tables::stock::StockIndex;
 use crate::words::policy::RULES_NEWEST;
@@ -292,8 +292,7 @@ impl State {
             Kind::Deadlines => {
                 let slot = read_slot_number(fields, slots)?;
                 let view = orders.at(slot).filter(|_| self.due.remove(slot));
-                let at =
-                    view.and_then(|view| view.deadline()).ok_or("a deadline of an order that has none")?;
+                let at = view.and_then(View::deadline).ok_or("a deadline of an order that has none")?;
                 if at < self.deadline {
                     return Err("deadlines are out of order");
                 }

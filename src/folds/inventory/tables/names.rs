@@ -39,13 +39,13 @@ impl Name {
     }
 
     fn hash(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+        let (hash, _) = self.0.split_first_chunk().expect("eight bytes and more");
+        u64::from_le_bytes(*hash)
     }
 
     fn place(&self) -> u32 {
-        let [.., a, b, c, d, _, _, _, _] = self.0;
-        u32::from_le_bytes([a, b, c, d])
+        let place = self.0[8..].first_chunk().expect("four bytes and more");
+        u32::from_le_bytes(*place)
     }
 }
 

@@ -74,7 +74,6 @@ impl Ticket {
         self.0 >> INDEX_BITS
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "an index has 14 bits")]
     pub(crate) const fn index(self) -> u32 {
         (self.0 & ((1 << INDEX_BITS) - 1)) as u32
     }

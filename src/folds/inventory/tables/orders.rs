@@ -497,9 +497,9 @@ impl Orders {
         let told = view.side.and_then(|side| side.more.as_ref()).map_or(0, |more| more.told.len() as u64);
         self.told_count += told;
         if is_open {
-            self.open_lines += lines
+            self.open_lines += lines;
         } else {
-            self.settled_count += 1
+            self.settled_count += 1;
         }
         ids.push(hash, slot);
         Some(slot)

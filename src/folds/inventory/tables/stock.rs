@@ -251,16 +251,13 @@ impl StockTable {
             name_length: u8::try_from(sku.len()).expect("an id is at most 64 bytes"),
             flags: 0,
         };
-        let index = match self.unused.pop() {
-            Some(index) => {
-                *self.items.get_mut(index.0) = item;
-                *self.books.get_mut(index.0) = Books::default();
-                index
-            }
-            None => {
-                self.books.push(Books::default());
-                StockIndex(self.items.push(item))
-            }
+        let index = if let Some(index) = self.unused.pop() {
+            *self.items.get_mut(index.0) = item;
+            *self.books.get_mut(index.0) = Books::default();
+            index
+        } else {
+            self.books.push(Books::default());
+            StockIndex(self.items.push(item))
         };
         self.totals.skus += 1;
         self.totals.out_of_stock += u64::from(item.is_out());
