@@ -328,10 +328,10 @@ impl Inventory {
         let mut movements = Movements::new();
         for (want, units) in wants.iter().zip(on_shelf) {
             let line = self.orders.line_of(slot, &self.stock, want.sku, want.hash);
-            let mut shelf = u32::try_from(*units).unwrap_or(u32::MAX);
+            let mut left = u32::try_from(*units).unwrap_or(u32::MAX);
             for movement in taken.movements.iter().filter(|movement| Some(movement.line) == line) {
-                let up = movement.units.min(shelf);
-                shelf -= up;
+                let up = movement.units.min(left);
+                left -= up;
                 let parts = [(Bucket::Returned, up), (Bucket::WrittenOff, movement.units - up)];
                 let parts = parts.into_iter().filter(|(_, units)| *units > 0);
                 movements.extend(parts.map(|(to, units)| Movement { to, units, ..*movement }));
