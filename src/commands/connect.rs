@@ -94,7 +94,7 @@ pub(super) fn one_shard<'c>(config: &'c Config, named: Option<&str>) -> anyhow::
 }
 
 /// The state at a log's end. Snapshots that do not serve are named on standard error.
-pub(super) async fn folded(shard: &str, edges: &ShardEdges<InJetStream>) -> anyhow::Result<Inventory> {
+pub(super) async fn folded(shard: &str, edges: &ShardEdges<InJetStream>) -> anyhow::Result<Box<Inventory>> {
     let pass_over = |snapshot: &str, why: &str| {
         eprintln!("weir: shard {shard}: snapshot {snapshot} is passed over: {why}");
     };

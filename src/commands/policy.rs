@@ -91,7 +91,7 @@ pub(super) async fn policy(command: Command) -> anyhow::Result<Ended> {
     }
 }
 
-async fn in_force(target: &Target) -> anyhow::Result<Inventory> {
+async fn in_force(target: &Target) -> anyhow::Result<Box<Inventory>> {
     let config = target.common.load(|_| {})?;
     let shard = one_shard(&config, target.shard.as_deref())?;
     let deployment = Deployment::connect(&config, "policy", false).await?;

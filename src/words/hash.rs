@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(pinned, PINNED, "{pinned:x?}");
     }
 
-    const PINNED: [u64; 3] = [0, 0, 0];
+    const PINNED: [u64; 3] = [0xf5cc_cb81_a2fd_32df, 0x29aa_577f_da96_1657, 0x71b2_896c_455f_dff9];
 
     #[test]
     fn neighbours_do_not_run_together() {

@@ -38,7 +38,7 @@ pub enum ReplayError {
 pub async fn replay<S: Streams>(
     streams: &S,
     mut each: impl FnMut(&Output),
-) -> Result<Inventory, ReplayError> {
+) -> Result<Box<Inventory>, ReplayError> {
     let last = streams.log_state().await?.last_sequence;
     let each = |applied: &Applied| each(&applied.output);
     onward(streams, Start::empty(), last, each).await.map(|end| end.inventory)
@@ -51,7 +51,7 @@ pub async fn current<E: Edges>(
     edges: &ShardEdges<E>,
     fold_on: FoldOn,
     mut pass_over: impl FnMut(&str, &str),
-) -> Result<Inventory, ReplayError> {
+) -> Result<Box<Inventory>, ReplayError> {
     let streams = &edges.streams;
     if mark::is_under_way(shard, edges).await? {
         return Err(ReplayError::EpochUnderWay);

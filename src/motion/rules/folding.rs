@@ -55,8 +55,8 @@ pub struct AppliedMessage {
 /// A state to fold on from.
 #[derive(Debug)]
 pub struct Start {
-    /// The state.
-    pub inventory: Inventory,
+    /// The state; boxed, as it is large and goes through many futures.
+    pub inventory: Box<Inventory>,
     /// The last outcome of its past.
     pub through: Identity,
 }
@@ -65,14 +65,14 @@ impl Start {
     /// Before the first message.
     #[must_use]
     pub fn empty() -> Self {
-        Self { inventory: Inventory::new(), through: Identity::START }
+        Self { inventory: Box::default(), through: Identity::START }
     }
 }
 
 /// One shard's fold, and what it checks before it applies.
 #[derive(Debug)]
 pub struct Folding {
-    inventory: Inventory,
+    inventory: Box<Inventory>,
     /// The last message that had been announced (in part) when this worker took over.
     announced: u64,
     /// The last message that the log held then: what follows is live, and checked against the clock.
@@ -106,7 +106,7 @@ impl Folding {
 
     /// Gives the state away.
     #[must_use]
-    pub fn into_inventory(self) -> Inventory {
+    pub fn into_inventory(self) -> Box<Inventory> {
         self.inventory
     }
 

@@ -118,7 +118,7 @@ impl<E: Edges> Snapshots<E> {
         if inventory.chain().to_string() != kept.chain {
             return Err(RestoreError::Missing);
         }
-        Ok(Start { inventory, through })
+        Ok(Start { inventory: Box::new(inventory), through })
     }
 
     /// The first of `kept` that can be restored and, where `log` is given, that the log goes on from. `pass_over` is told of those
