@@ -23,6 +23,7 @@ mod rules_facts;
 mod rules_orders;
 mod rules_shard;
 mod rules_stock;
+mod scratch;
 mod script;
 mod snapshot;
 mod snapshot_poison;
