@@ -23,7 +23,6 @@ mod rules_facts;
 mod rules_orders;
 mod rules_shard;
 mod rules_stock;
-mod scratch;
 mod script;
 mod snapshot;
 mod snapshot_poison;
