@@ -1,5 +1,5 @@
 //! Golden files: what version 1 of each format is, to the byte, for as long as anybody may have bytes of it. They come from a
-//! fixed log, whose state of a few KiB has something in every table.
+//! fixed log, whose state of some KiB has something in every kind of chunk.
 //!
 //! A change that breaks one of these tests breaks what is stored. It needs a new version beside the old one, and golden files
 //! of its own; `docs/working.md` says how those are written.
@@ -28,7 +28,7 @@ const LOG: &str = "
     +1500ms
     [ place L-1 A:1 B:1 C:1 D:70000 | place L-2 D:2 | place an-order-whose-id-is-as-long-as-one-may-be-which-is-64-bytes-too D:251 ]
     [ pay L-1 attempt=T-1 | pay_failed L-2 T-2 | ship L-1 A:1 id=S-1 | review L-1 5 id=V-1 ]
-    [ place M-1 A:1 D:1 value=EUR500 | pay M-1 attempt=T-1 amount=EUR20 | place M-2 A:2 B:1 sites=west,main pay_within=90000 | amend M-1 N-1 D:3 ]
+    [ place M-1 A:1 D:1 value=EUR500 | pay M-1 attempt=T-1 amount=EUR20 | place M-2 A:2 B:1 sites=west,main pay_within=90000 | amend M-1 N-1 D:3 value=EUR400 ]
     [ deliver L-2 D:1 | return L-2 X-1 D:1+ ]
     [ place K-1 D:2 | place K-2 D:3 C:1 | place K-3 D:9 | place K-4 A:99 B:1 partial site=west ]
     [ ship K-1 | ship K-2 id=S-2 ]
@@ -46,36 +46,51 @@ const LOG: &str = "
     +10ms
     tick
     policy pay_within_ms=0
-    policy wait_within_ms=60000 allowance=C:1 skus_window_ms=5
-    [ place W-1 C:9 backorder | place W-2 E:1 C:2 backorder | place W-3 B:1 C:300 E:2 D:5 backorder | place W-4 C:9 A:1 backorder ]
+    policy wait_within_ms=60000 allowance=C:1
+    [ place W-1 C:9 backorder | place W-2 E:1 C:2 backorder | place W-3 B:1 C:300 E:2 D:5 backorder sites=main,west pay_within=9000 | place W-4 C:9 A:1 backorder ]
     [ cancel W-1 C:1 | pay W-4 ]
-    [ place K-5 D:1 | place K-6 D:1 E:1 partial | place K-7 D:1 ]
+    [ place K-5 D:1 | place K-6 D:1 E:1 partial | place K-7 D:1 | place Z-1 D:1100 ]
     json {}
 ";
 
 /// Orders enough that one record cannot name them all.
 const SEARCHED: u32 = 260;
+/// Movements of one settled order, which leave so many entries that are out of date that they are sifted.
+const SIFTED: u32 = 1_033;
 
-/// The state, and the outcomes on the way there as a frame. At its end a search is under way, and a SKU's queue may move.
+/// The state, and the outcomes on the way there as a frame; those of movements that are all alike are left out. At its end a search is
+/// under way while another SKU is missing, who waits for a third may be let in, and the queue of settled orders is sifted.
 pub(crate) fn golden() -> (Shard, Vec<u8>) {
-    let orders: Vec<_> = (0..SEARCHED).map(|number| format!("place {number} A:1")).collect();
-    let last = [
-        &format!("[ {} ]", orders.join(" | ")),
-        "policy settled_orders_max=4",
-        "[ ship K-5 | ship K-7 | ship K-6 ]",
-        "+5ms",
-        "deliver K-6",
-        "count C-4 A:1 C:14",
-    ];
     let mut shard = Shard::new();
     shard.clock_ms = 1_790_000_000_000;
     let mut outcomes = FrameWriter::new();
-    for line in LOG.lines().chain(last).map(str::trim).filter(|line| !line.is_empty()) {
+    let mut take = |line: &str, tell: bool| {
         shard.output.clear();
         script::step(&mut shard, Format::Bincode, line, &mut Seen::default());
-        outcomes.push_elements(shard.output.bytes(), shard.output.len());
+        if tell {
+            outcomes.push_elements(shard.output.bytes(), shard.output.len());
+        }
         shard.inventory.check_books().unwrap();
+    };
+    let orders: Vec<_> = (0..SEARCHED).map(|number| format!("place {number} A:1")).collect();
+    let orders = format!("[ {} ]", orders.join(" | "));
+    let settling = [
+        &orders,
+        "policy settled_orders_max=5 skus_window_ms=5",
+        "[ ship K-5 | ship K-7 | ship K-6 ]",
+        "+5ms",
+        "deliver K-6",
+        "cancel Z-1",
+    ];
+    for line in LOG.lines().map(str::trim).filter(|line| !line.is_empty()).chain(settling) {
+        take(line, true);
     }
+    for _ in 0..SIFTED {
+        take("+1ms", false);
+        take("ship Z-1 D:1", false);
+    }
+    take("count C-4 A:1 C:14", true);
+    take("[ count C-5 D:9 | count C-6 A:1 at=0 ]", true);
     (shard, outcomes.finish())
 }
 

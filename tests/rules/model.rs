@@ -98,7 +98,7 @@ pub(crate) struct Model {
     pub(crate) settlings: u64,
     /// How many holds and waits have begun.
     pub(crate) starts: u64,
-    /// The SKUs that this record's movements touched: site and SKU.
+    /// The SKUs of which some is missing, or was, in the order in which this record's movements touched them: site and SKU.
     pub(crate) touched: Vec<(String, String)>,
     /// The orders whose units have moved, to be looked at.
     pub(crate) changed: Vec<String>,

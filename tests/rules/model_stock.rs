@@ -50,20 +50,31 @@ impl Model {
         Some(self.unreserved(site, sku)? - self.claims(site, sku, None))
     }
 
+    /// What is missing of a SKU: reserved units that are not there.
+    pub(crate) fn missing(&self, site: &str, sku: &str) -> i64 {
+        let reserved = self.reserved(site, sku);
+        let Some(stock) = self.shelf(site, sku) else { return 0 };
+        (reserved - stock.on_hand - stock.allowance.unwrap_or(0)).clamp(0, reserved)
+    }
+
+    /// Takes note of a SKU that has just changed, if some of it is missing, or was told to be.
     pub(crate) fn touch(&mut self, site: &str, sku: &str) {
+        let lines = self.orders.iter().flat_map(|order| &order.lines);
+        let mut of_it = lines.filter(|line| line.site == site && line.sku == sku);
+        let is_short = of_it.any(|line| line.told > 0) || self.missing(site, sku) > 0;
         let touched = (site.to_owned(), sku.to_owned());
-        if !self.touched.contains(&touched) {
+        if is_short && !self.touched.contains(&touched) {
             self.touched.push(touched);
         }
     }
 
     /// What is on hand changes by so much.
     pub(crate) fn change_on_hand(&mut self, site: &str, sku: &str, by: i64) {
-        self.touch(site, sku);
         let now = self.now;
         let stock = self.shelf_mut(site, sku);
         stock.on_hand += by;
         stock.changed_at = Some(now);
+        self.touch(site, sku);
     }
 
     /// Moves units of an order's line from one column to another, and off the shelf where they leave the site.
@@ -287,6 +298,7 @@ impl Model {
         self.policy.change(change);
         for figure in change.safety_stock_of.iter().flatten() {
             self.shelf_mut(site_of(figure), &figure.sku).safety_stock = figure.quantity;
+            self.touch(site_of(figure), &figure.sku);
         }
         for figure in change.allowance_of.iter().flatten() {
             self.shelf_mut(site_of(figure), &figure.sku).allowance = figure.quantity;

@@ -138,7 +138,7 @@ impl Model {
                 let mut lines = orders.iter().flat_map(|order| &order.lines);
                 lines.any(|line| line.site == stock.site && line.sku == stock.sku)
             };
-            let has_figure = stock.safety_stock.is_some() || stock.allowance.is_some();
+            let has_figure = stock.safety_stock.is_some() || stock.allowance.is_some_and(|allowance| allowance > 0);
             if stock.on_hand != 0 || has_figure || is_named(stock) {
                 stock.idle_since = None;
             } else {
@@ -147,13 +147,11 @@ impl Model {
         }
     }
 
-    /// Who has reserved what is not there, and has not been told so: of the SKUs that this record has touched.
+    /// Who has reserved what is not there, and has not been told so: SKU by SKU, as this record has touched them.
     pub(crate) fn shortfalls(&mut self) -> Vec<Decision<'static>> {
         let mut said = vec![];
         for (site, sku) in self.touched.clone() {
-            let Some(stock) = self.shelf(&site, &sku) else { continue };
-            let lost = self.reserved(&site, &sku) - stock.on_hand - stock.allowance.unwrap_or(0);
-            let mut missing = lost.max(0);
+            let mut missing = self.missing(&site, &sku);
             let mut orders: Vec<&mut Order> = self.orders.iter_mut().collect();
             orders.sort_by_key(|order| std::cmp::Reverse(order.ticket));
             for order in orders {

@@ -107,8 +107,8 @@ fn an_outage_ends_100_000_holds_in_steps() {
     // The record that comes first after the outage is answered, behind the first holds.
     let outcomes = shard.send(&[place("N-1", vec![line("A", 300)], OnShortage::Refuse)]);
     assert_eq!(outcomes.len(), BEYOND_MAX + 1);
-    let Decision::Refused { shortages, .. } = &outcomes[BEYOND_MAX].decision else { panic!("{outcomes:?}") };
-    assert_eq!(shortages[0].available, i64::from(OUTCOMES_BEYOND_OWN_MAX));
+    let Decision::Refused { reason, .. } = &outcomes[BEYOND_MAX].decision else { panic!("{outcomes:?}") };
+    assert_eq!(*reason, Reason::Busy, "what it lacks is about to be free");
     let mut announced = order_ids(&outcomes);
     // The next one finds holds that ended before it came: only ticks expire those.
     let next = shard.send(&[place("N-2", vec![line("A", 1)], OnShortage::Refuse)]);
@@ -121,18 +121,21 @@ fn an_outage_ends_100_000_holds_in_steps() {
     shard.inventory.check_books().unwrap();
 }
 
-/// A batch has the bound per record, not per message.
+/// The bound is one message's, however many commands it holds; and only a tick that is alone goes on with what is left.
 #[test]
-fn the_bound_is_per_record() {
+fn the_bound_is_per_message() {
     let mut shard = Shard::new();
     shard.send(&[policy(PolicyChange { pay_within_ms: Some(1_000), ..PolicyChange::default() })]);
     shard.send(&[receive("R-1", "A", 1_000)]);
     place_many(&mut shard, 1_000, &[("A", 1)], OnShortage::Refuse);
     shard.clock_ms += 3_600_000;
-    let ticks = [Command::Tick(weir::words::command::Tick {}), Command::Tick(weir::words::command::Tick {})];
-    let outcomes = shard.send(&ticks);
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.index == 0).count(), BEYOND_MAX);
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.index == 1).count(), BEYOND_MAX);
+    let tick = || Command::Tick(weir::words::command::Tick {});
+    let outcomes = shard.send(&[tick(), tick()]);
+    assert_eq!(outcomes.len(), BEYOND_MAX);
+    assert!(outcomes.iter().all(|outcome| outcome.index == 0));
+    assert_eq!(shard.send(&vec![tick(); 1_000]).len(), 0, "none of them is alone");
+    assert_eq!(shard.tick().len(), BEYOND_MAX);
+    assert_eq!(tick_until_done(&mut shard).len(), 1_000 - 2 * BEYOND_MAX);
 }
 
 /// A count that leaves a shortfall names the orders placed last, newest first, in steps, and only as many units as are

@@ -52,7 +52,7 @@ rules! {
         place O-1 A:1 A:1 A:1 -> refused too_many_lines
         place O-1 A:3 A:3     -> refused invalid_quantity
         place O-1 A:3 A:2     -> confirmed
-        cancel O-1 A:1 A:1 A:1 -> refused too_many_lines
+        cancel O-1 A:1 A:1 A:1 -> refused too_many_lines it is confirmed
         count C-1 A:6         -> refused invalid_quantity
     "
     a_policy_out_of_bounds_changes_nothing: "

@@ -361,7 +361,7 @@ fn the_last_message_is_known_again() {
         sequence: 1,
         stored_at_ns: crate::support::START_MS * 1_000_000,
         way: weir::words::message::Way::Any,
-        format: None,
+        format: Some(weir::words::codec::Format::Bincode),
         payload: payload.into(),
     };
     assert_eq!(shard.inventory.last_message_hash(), message.hash());

@@ -41,7 +41,11 @@ impl Inventory {
             }
             *budget = budget.saturating_sub(cost);
             for number in 0..lines.len() {
-                let stock = self.orders.view(slot).lines()[number].stock;
+                let view = self.orders.view(slot);
+                let (stock, ticket) = (view.lines()[number].stock, view.order.ticket);
+                if view.part(number).lacking > 0 {
+                    self.end_lacking(stock, ticket);
+                }
                 self.stock.name(stock, -1, self.now);
             }
             self.orders.close_first(self.now);

@@ -200,6 +200,16 @@ impl Inventory {
         }
     }
 
+    /// An order that was told that it lacks of a SKU is closed, before it was told that it does not any more.
+    pub(crate) fn end_lacking(&mut self, stock: StockIndex, ticket: Ticket) {
+        let Some(lacking) = self.shortfalls.lacking.get_mut(&stock) else { return };
+        lacking.orders.remove(&ticket);
+        if lacking.orders.is_empty() {
+            self.shortfalls.lacking.remove(&stock);
+            self.stock.set_lacked(stock, false, self.now);
+        }
+    }
+
     fn set_lacking(
         &mut self,
         stock: StockIndex,

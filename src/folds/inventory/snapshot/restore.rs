@@ -13,7 +13,7 @@ use crate::folds::inventory::tables::facts::FactKind;
 use crate::folds::inventory::tables::index::Entries;
 use crate::folds::inventory::tables::order::{Bucket, View};
 use crate::folds::inventory::tables::sides::{NO_SLOT, Parked};
-use crate::folds::inventory::tables::stock::StockIndex;
+use crate::folds::inventory::tables::stock::{StockIndex, StockTable};
 use crate::words::policy::RULES_NEWEST;
 use crate::words::timestamp::Timestamp;
 
@@ -46,6 +46,8 @@ struct State {
     parked: Vec<(u32, Parked)>,
     /// Places of stock that are not used, and have not been named as such yet.
     no_stock: PlaceSet,
+    /// How many SKUs were said to be idle.
+    idle: usize,
     /// Slots that are not used, and have not been named as such yet.
     unused: PlaceSet,
     /// Settled orders whose current entry has not come yet.
@@ -79,6 +81,7 @@ impl Restoring {
             due: PlaceSet::default(),
             parked: Vec::new(),
             no_stock: PlaceSet::default(),
+            idle: 0,
             unused: PlaceSet::default(),
             settled: PlaceSet::default(),
             facts: Default::default(),
@@ -271,8 +274,11 @@ impl State {
         match kind {
             Kind::Stock => {
                 let place = u32::try_from(places).map_err(|_| "more SKUs than there can be")?;
-                if read_place(fields, sites, stock)?.is_none() {
-                    self.no_stock.insert(place);
+                match read_place(fields, sites, stock)? {
+                    None => self.no_stock.insert(place),
+                    Some(read) => {
+                        self.idle += usize::from(StockTable::idle_since(stock.books(read)).is_some());
+                    }
                 }
             }
             Kind::StockUnused => {
@@ -332,7 +338,12 @@ impl State {
                 }
                 shortfalls.note(uneasy);
             }
-            Kind::Search => shortfalls.search = Some(read_search(fields, places, slots)?),
+            Kind::Search => {
+                let before = shortfalls.search.replace(read_search(fields, places, slots)?);
+                if before.is_some() {
+                    return Err("a search is there twice");
+                }
+            }
             Kind::Found => {
                 read_found(fields, shortfalls.search.as_mut(), &mut self.found_of, (places, slots))?;
             }
@@ -399,7 +410,7 @@ impl State {
             check(inventory.facts.restore(kind, std::mem::take(facts)), "a fact is there twice")?;
         }
         check(inventory.stock.sums_are_bounded(), "stock adds up to more than there can be")?;
-        check(inventory.stock.idle_is_right(), "a SKU is idle that is not, or is not that is")?;
+        check(inventory.stock.idle_is_right(self.idle), "a SKU is idle that is not, or is not that is")?;
         check(
             inventory.waiting.all_moved().is_none() || inventory.waiting.count() > 0,
             "all who wait are to be looked at, and nobody waits",

@@ -350,9 +350,10 @@ impl Orders {
         settled.add(entry, *settled_count, |entry| is_current(slots, sides, entry));
     }
 
-    /// Takes note that a settled order is open again.
+    /// Takes note that a settled order is open again: an entry is out of date.
     pub(crate) const fn reopen(&mut self) {
         self.settled_count -= 1;
+        self.additions += 1;
     }
 
     /// Takes out of the queue of settled orders what is out of date, and gives the order that was settled first. `budget` is what it

@@ -594,9 +594,10 @@ impl StockTable {
         books.idle_since
     }
 
-    /// Whether what is said of idle items is so: each that has nothing is, and no other.
-    pub(crate) fn idle_is_right(&self) -> bool {
-        self.iter().all(|(item, books)| {
+    /// Whether what a snapshot said of idle items is so: each that has nothing is, and no other. So many were `said` to be idle; what
+    /// named one of them has ended that.
+    pub(crate) fn idle_is_right(&self, said: usize) -> bool {
+        self.idle.len() == said && self.iter().all(|(item, books)| {
             let is_idle = item.on_hand == 0
                 && item.reserved == 0
                 && item.named == 0
