@@ -106,7 +106,7 @@ fn replay(criterion: &mut Criterion) {
         bencher.iter_batched(
             || {
                 Folding::new(
-                    Start { inventory: State::with_open(0).inventory, through: last },
+                    Start { inventory: Box::new(State::with_open(0).inventory), through: last },
                     last,
                     last.sequence,
                 )

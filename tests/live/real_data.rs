@@ -248,7 +248,7 @@ impl Shop {
         })
         .await
         .unwrap();
-        let back = Back { appends, inventory, records: self.records().await };
+        let back = Back { appends, inventory: *inventory, records: self.records().await };
         back.check(&folded, self.streams.payload_bytes_max());
         back
     }

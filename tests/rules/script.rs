@@ -462,7 +462,7 @@ fn render(outcome: &Outcome<'_>) -> String {
             say(&state.name());
         }
         Decision::Paid { state, .. } | Decision::Reviewed { state, .. } | Decision::Amended { state, .. } => {
-            say(&state.name())
+            say(&state.name());
         }
         Decision::Shipped { lines: some, state, .. }
         | Decision::Delivered { lines: some, state, .. }
