@@ -17,7 +17,7 @@ use crate::words::text::is_id;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Send a CSV (sku,quantity[,site]) as receipts or as counts; a re-run counts once
+    /// Send a CSV (`sku,quantity[,site]`) as receipts or as counts; a re-run counts once
     Load(Load),
 }
 

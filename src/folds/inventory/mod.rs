@@ -6,9 +6,9 @@
 //!
 //! # Where things are
 //!
-//! A command is a ladder of checks ([`commands`]) and then a short list of movements: so many units of an order's line, or of a SKU, from one
-//! bucket to another. One function posts them ([`posting`]), and nothing else changes who has what. What follows for others is noted there and
-//! worked off in steps ([`after`]). The [`tables`] hold who is where, and decide nothing.
+//! A command is a ladder of checks (`commands`) and then a short list of movements: so many units of an order's line, or of a SKU, from one
+//! bucket to another. One function posts them (`posting`), and nothing else changes who has what. What follows for others is noted there and
+//! worked off in steps (`after`). The `tables` hold who is where, and decide nothing.
 //!
 //! For one record, in this order:
 //!
