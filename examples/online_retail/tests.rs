@@ -2,6 +2,7 @@
 
 use super::*;
 use weir::commands::import::open;
+use weir::words::command::PlaceLine;
 
 const DAY: i64 = 86_400;
 
