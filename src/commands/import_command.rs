@@ -1,18 +1,20 @@
-//! `weir import`: a CSV of past orders through the log, and what became of it.
+//! `weir import`: past orders, or any commands, through the log, and what became of them.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::Ended;
 use super::connect::{Deployment, one_shard};
-use super::import::{Format, Options, open};
+use super::import::{Counts, Options, Plan, open, plain};
 use super::sending::{Answered, batches, send};
 use super::settings::Common;
+use super::submit::{may_be_sent, parse};
 use crate::words::command::OnShortage;
 use crate::words::outcome::{Decision, Outcome};
 
@@ -22,18 +24,9 @@ pub(super) struct Args {
     common: Common,
     /// The file; `.gz` is read as it is, `-` is standard input
     file: PathBuf,
-    /// How the file is written: weir or online-retail
-    #[arg(long, default_value = "weir", value_parser = format)]
+    /// How the file is written
+    #[arg(long, value_enum, default_value_t = Format::Orders)]
     format: Format,
-    /// How much of each SKU's demand is received before the first order, in percent (online-retail)
-    #[arg(long, value_name = "PERCENT", default_value_t = 90, value_parser = clap::value_parser!(u32).range(0..=1000))]
-    stock_share: u32,
-    /// How long after its placing an order is paid (online-retail)
-    #[arg(long, default_value = "10m", value_parser = super::fields::duration)]
-    pay_after: Duration,
-    /// How long after its placing an order is shipped (online-retail)
-    #[arg(long, default_value = "24h", value_parser = super::fields::duration)]
-    ship_after: Duration,
     /// What orders that do not say do at a shortage: refuse, partial or backorder
     #[arg(long, default_value = "refuse", value_parser = on_shortage)]
     on_shortage: OnShortage,
@@ -54,10 +47,17 @@ pub(super) struct Args {
     wait: Duration,
 }
 
-fn format(name: &str) -> Result<Format, String> {
-    let known = || Format::ALL.map(Format::name).join(" or ");
-    Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(known)
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A CSV of orders, a row a line (`order_id,sku,quantity` and more; see docs/contract.md)
+    Orders,
+    /// Any commands, one JSON object a line
+    Commands,
 }
+
+/// The most bytes of a file of commands, which is read whole.
+const COMMANDS_BYTES_MAX: u64 = 1 << 30;
 
 fn on_shortage(name: &str) -> Result<OnShortage, String> {
     match name {
@@ -85,18 +85,23 @@ impl Tally {
     }
 }
 
+/// Reads the file; `text` keeps what commands borrow from.
+fn plan<'t>(args: &Args, text: &'t mut String) -> anyhow::Result<Plan<'t>> {
+    let file = open(&args.file)?;
+    if args.format == Format::Orders {
+        return Ok(plain(file, &Options { on_shortage: args.on_shortage, site: args.site.clone() })?);
+    }
+    file.take(COMMANDS_BYTES_MAX + 1).read_to_string(text)?;
+    ensure!(text.len() as u64 <= COMMANDS_BYTES_MAX, "more than 1 GiB: import it in parts");
+    let commands = parse(text)?;
+    commands.iter().try_for_each(may_be_sent)?;
+    Ok(Plan { counts: Counts::of(&commands, commands.len() as u64), commands })
+}
+
 pub(super) async fn import(args: Args) -> anyhow::Result<Ended> {
     let config = args.common.load(|_| {})?;
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    let options = Options {
-        stock_share_permille: args.stock_share * 10,
-        pay_after_s: seconds(args.pay_after),
-        ship_after_s: seconds(args.ship_after),
-        on_shortage: args.on_shortage,
-        site: args.site.clone(),
-    };
-    let file = open(&args.file)?;
-    let plan = args.format.plan(file, &options).with_context(|| args.file.display().to_string())?;
+    let mut text = String::new();
+    let plan = plan(&args, &mut text).with_context(|| args.file.display().to_string())?;
     if !args.json {
         println!("{}", plan.counts);
     }

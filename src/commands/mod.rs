@@ -4,7 +4,6 @@
 
 mod answers;
 mod audit;
-mod bench;
 mod check;
 mod connect;
 mod dead;
@@ -67,11 +66,6 @@ enum Command {
     /// List what was no command, show it, send it again
     #[command(subcommand)]
     Dead(dead::Command),
-    /// Measure how fast Weir is on this machine, against its own ceiling, and audit what it did
-    Bench(bench::Args),
-    /// A process of `weir bench`, which starts it itself
-    #[command(subcommand, hide = true)]
-    BenchPart(bench::Part),
 }
 
 /// How a command ended that did not fail.
@@ -88,12 +82,7 @@ enum Ended {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The parts of the bench share their cores with what they measure, and do little: one thread saves its wake-ups.
-    let mut builder = match cli.command {
-        Command::BenchPart(_) => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    let runtime = match builder.enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("weir: cannot start: {error}");
@@ -114,8 +103,6 @@ pub fn main() -> ExitCode {
             Command::Audit(args) => audit::audit(args).await,
             Command::Epoch(args) => epoch::epoch(args).await,
             Command::Dead(command) => dead::dead(command).await,
-            Command::Bench(args) => bench::bench(args).await,
-            Command::BenchPart(part) => bench::part(part).await,
         }
     });
     // Nothing that still runs may hold up the exit: all that matters is in the log.

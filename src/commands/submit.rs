@@ -122,7 +122,7 @@ fn read(path: &std::path::Path) -> anyhow::Result<String> {
 }
 
 /// The commands of an input: one JSON value, or one a line.
-fn parse(input: &str) -> anyhow::Result<Vec<Command<'_>>> {
+pub(super) fn parse(input: &str) -> anyhow::Result<Vec<Command<'_>>> {
     let by_line = serde_json::from_str::<serde::de::IgnoredAny>(input).is_err();
     let parts: Vec<_> = if by_line { input.lines().enumerate().collect() } else { vec![(0, input)] };
     let mut parsed = Vec::new();

@@ -4,7 +4,6 @@
 
 mod audit;
 mod auditing;
-mod bench;
 mod chaos;
 mod cli;
 mod contract;
@@ -14,7 +13,8 @@ mod crash;
 mod dead;
 mod epoch;
 mod jetstream;
-mod nats;
+#[path = "../../examples/online_retail/mapping.rs"]
+mod online_retail;
 mod orders;
 mod poison;
 mod publishing;
@@ -27,3 +27,9 @@ mod upgrade;
 mod weir;
 mod worker;
 mod workers;
+
+/// The kit, by the names that the tests here use.
+mod nats {
+    pub(crate) use weir_kit::nats::Server;
+    pub(crate) use weir_kit::{PATIENCE, soon, until, within};
+}

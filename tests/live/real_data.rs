@@ -1,6 +1,6 @@
 //! Real orders through the real thing: the binary, a `nats-server`, and what comes back out of its streams.
 //!
-//! Ten months of a real shop's invoices are imported by `weir import` while `weir run` decides them. What comes back
+//! Ten months of a real shop's invoices, mapped by `examples/online_retail`, are imported by `weir import` while `weir run` decides them. What comes back
 //! is held against [a plain model](crate::retail_model) that reads the same file and shares no code with the engine,
 //! and against an undisturbed fold of the log. Workers are killed on the way, as hard as it goes.
 //!
@@ -15,7 +15,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use weir::commands::import::{Options, online_retail, open};
+use weir::commands::import::open;
 use weir::edges::ShardEdges;
 use weir::edges::clock::SystemClock;
 use weir::edges::jetstream::{JetStreams, Names};
@@ -34,6 +34,7 @@ use weir::words::outcome::{Decision, Outcome, Subject};
 use weir::words::policy::RULES_NEWEST;
 
 use crate::nats::Server;
+use crate::online_retail::{Options, online_retail};
 use crate::retail_model::{Model, Shelf, model};
 
 /// Names the folder with the data files.
@@ -190,8 +191,14 @@ impl Shop {
         Worker { process, admin }
     }
 
+    /// Imports the shop's year, mapped to commands.
     fn import(&mut self, file: &Path) -> Process {
-        self.weir(&["import", file.to_str().unwrap(), "--format", "online-retail", "--json", "--wait", "3m"])
+        let plan = online_retail(open(file).unwrap(), &Options::default()).unwrap();
+        let lines: Vec<_> = plan.commands.iter().map(|it| serde_json::to_string(it).unwrap()).collect();
+        let commands = self.folder.join("commands.json");
+        std::fs::write(&commands, lines.join("\n")).unwrap();
+        let file = commands.to_str().unwrap().to_owned();
+        self.weir(&["import", &file, "--format", "commands", "--json", "--wait", "3m"])
     }
 
     /// How far the outcomes are announced.

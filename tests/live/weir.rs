@@ -1,11 +1,10 @@
 //! The real `weir` binary as a child process: started with an environment of its own, its output collected, always
 //! gone when it is dropped. Also what a test needs to see whether what workers announced is what the log decides.
 
-use std::io::{Read, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
@@ -17,6 +16,8 @@ use weir::words::append::StoredAppend;
 use weir::words::codec::{decode_outcome, outcomes};
 use weir::words::identity::Identity;
 use weir::words::message::LogMessage;
+pub(crate) use weir_kit::process::Ended;
+use weir_kit::process::{Ending, Input, Process};
 
 use crate::nats::{PATIENCE, Server, soon, until, within};
 
@@ -25,50 +26,8 @@ pub(crate) const OWN: &str = env!("CARGO_BIN_EXE_weir");
 
 /// A `weir` that runs or ran.
 pub(crate) struct Weir {
-    process: Child,
-    stdout: Text,
-    stderr: Text,
+    process: Process,
     admin: Option<SocketAddr>,
-}
-
-/// What a command that ended has left.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-/// A stream of text that is collected by a thread, until its end.
-struct Text {
-    text: Arc<Mutex<String>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Text {
-    fn collect(mut source: impl Read + Send + 'static) -> Self {
-        let text = Arc::new(Mutex::new(String::new()));
-        let shared = text.clone();
-        let thread = std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = source.read(&mut bytes) {
-                shared.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
-            }
-        });
-        Self { text, thread: Some(thread) }
-    }
-
-    fn now(&self) -> String {
-        self.text.lock().unwrap().clone()
-    }
-
-    /// All of it, once the process has ended.
-    fn whole(&mut self) -> String {
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
-        self.now()
-    }
 }
 
 impl Weir {
@@ -82,19 +41,9 @@ impl Weir {
         for name in ["NATS_URL", "WEIR_CONFIG", "WEIR_PREFIX", "WEIR_ADMIN", "WEIR_NAME", "WEIR_LOG"] {
             command.env_remove(name);
         }
-        let mut process = command
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that does not read its input may be gone already.
-        let _ = process.stdin.take().unwrap().write_all(stdin.as_bytes());
-        let stdout = Text::collect(process.stdout.take().unwrap());
-        let stderr = Text::collect(process.stderr.take().unwrap());
-        Self { process, stdout, stderr, admin: None }
+        command.args(arguments).envs(environment.iter().copied());
+        let process = Process::start("weir", command, Input::Whole(stdin), Ending::Killed).unwrap();
+        Self { process, admin: None }
     }
 
     /// Runs a command to its end.
@@ -129,7 +78,7 @@ impl Weir {
         let arguments = [&["run", "--nats", url], arguments].concat();
         let mut worker = Self::spawn_as(binary, &arguments, &[("WEIR_ADMIN", "127.0.0.1:0")], "");
         let address = until("the admin server's address", async || {
-            let text = worker.stderr.now();
+            let text = worker.log();
             let (_, rest) = text.split_once("the admin server listens address=")?;
             rest.split_once(char::is_whitespace)?.0.parse().ok()
         });
@@ -146,12 +95,12 @@ impl Weir {
 
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
-        self.stderr.now()
+        self.process.log()
     }
 
     /// What it has printed so far.
     pub(crate) fn printed(&self) -> String {
-        self.stdout.now()
+        self.process.printed()
     }
 
     /// Asks its admin server: the status and the body.
@@ -188,26 +137,14 @@ impl Weir {
         assert!(status.success());
     }
 
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// Whether it still runs.
     pub(crate) fn is_running(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_none()
+        self.process.is_running()
     }
 
     /// Waits until it ends by itself.
-    pub(crate) async fn finish(mut self) -> Ended {
-        let process = &mut self.process;
-        let mut status: Option<ExitStatus> = None;
-        let waited = until("the end of the process", async || {
-            status = process.try_wait().unwrap();
-            status
-        });
-        let code = waited.await.code();
-        Ended { code, stdout: self.stdout.whole(), stderr: self.stderr.whole() }
+    pub(crate) async fn finish(self) -> Ended {
+        self.process.finish(PATIENCE).await.unwrap()
     }
 
     /// Asks it to stop and waits until it has.
@@ -220,17 +157,7 @@ impl Weir {
 
     /// Ends it without a chance to write anything down.
     pub(crate) fn kill(&mut self) {
-        let _ = self.process.kill();
-        self.process.wait().unwrap();
-    }
-}
-
-impl Drop for Weir {
-    fn drop(&mut self) {
-        self.kill();
-        if std::thread::panicking() {
-            eprintln!("the log of a weir:\n{}", self.stderr.now());
-        }
+        self.process.kill();
     }
 }
 

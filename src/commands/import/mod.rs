@@ -1,95 +1,79 @@
 //! Import: files of past orders turned into the commands that would have made them.
 //!
-//! A reader goes in, a [`Plan`] comes out: every command in the order in which it is to be sent, and counts of all
-//! that was read, made and left out. Pure: no broker, no clock, and the same file gives the same plan.
+//! A reader goes in, a [`Plan`] comes out: every command in the order in which it is to be sent, and counts of what was read.
+//! Pure: no broker, no clock, and the same file gives the same plan.
 //!
-//! Deliberately absent: sending, and time. The commands carry no `submitted_at` or `occurred_at` of the past unless
-//! the file is Weir's own ([`mod@plain`]) and names one; what is imported is the history, not its pace.
+//! Deliberately absent: sending, and the pace of the past. Any history that can be written as commands comes in as they are,
+//! one JSON object a line; `examples/online_retail` writes one.
 //!
-//! Memory is proportional to the file: the plan is held whole, since commands are put in order of time.
+//! Memory is proportional to the file: the plan is held whole.
 
-mod counts;
-pub mod online_retail;
 pub mod plain;
 mod source;
 pub(in crate::commands) mod table;
 
-pub use counts::{Counts, Unmatched};
-pub use online_retail::online_retail;
 pub use plain::plain;
 pub use source::open;
 pub use table::{FIELD_BYTES_MAX, RECORD_BYTES_MAX};
 
-use std::io::{self, Read};
+use std::fmt;
+use std::io;
 
 use crate::words::command::{Command, OnShortage};
 
-/// The formats that can be imported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// Weir's own CSV of orders: [`mod@plain`].
-    #[default]
-    Weir,
-    /// The rows of the "Online Retail" data set: [`mod@online_retail`].
-    OnlineRetail,
-}
-
-impl Format {
-    /// Every format.
-    pub const ALL: [Self; 2] = [Self::Weir, Self::OnlineRetail];
-
-    /// The name as it is given on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Weir => "weir",
-            Self::OnlineRetail => "online-retail",
-        }
-    }
-
-    /// Reads `read` in this format.
-    pub fn plan(self, read: impl Read, options: &Options) -> Result<Plan, ImportError> {
-        match self {
-            Self::Weir => plain(read, options),
-            Self::OnlineRetail => online_retail(read, options),
-        }
-    }
-}
-
 /// What an import may be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// How much of each SKU's demand is received before the first order, in thousandths. Only `online-retail`.
-    pub stock_share_permille: u32,
-    /// How long after its placing an order is paid, in seconds. Only `online-retail`.
-    pub pay_after_s: i64,
-    /// How long after its placing an order is shipped, in seconds. Only `online-retail`.
-    pub ship_after_s: i64,
-    /// What orders do at a shortage; in the format `weir`, those that do not say.
+    /// What orders do at a shortage that do not say.
     pub on_shortage: OnShortage,
-    /// The site of receipts and orders; in the format `weir`, of those that name none. Absent for the shard's default.
+    /// The site of those that name none. Absent for the shard's default.
     pub site: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            stock_share_permille: 900,
-            pay_after_s: 600,
-            ship_after_s: 86_400,
-            on_shortage: OnShortage::Refuse,
-            site: None,
-        }
-    }
 }
 
 /// What an import comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
+pub struct Plan<'t> {
     /// The commands, in the order in which they are to be sent.
-    pub commands: Vec<Command<'static>>,
-    /// What was read, made and left out.
+    pub commands: Vec<Command<'t>>,
+    /// What was read and made.
     pub counts: Counts,
+}
+
+/// What an import read and made, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows after the header, or commands.
+    pub rows: u64,
+    /// Orders placed.
+    pub orders: u64,
+    /// Their lines.
+    pub order_lines: u64,
+    /// Their units.
+    pub order_units: u64,
+}
+
+impl Counts {
+    /// Counts commands, of so many rows.
+    #[must_use]
+    pub fn of(commands: &[Command<'_>], rows: u64) -> Self {
+        let mut counts = Self { rows, ..Self::default() };
+        for command in commands {
+            if let Command::Place(place) = command {
+                counts.orders += 1;
+                counts.order_lines += place.lines.len() as u64;
+                counts.order_units +=
+                    place.lines.iter().map(|line| line.quantity.unsigned_abs()).sum::<u64>();
+            }
+        }
+        counts
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, orders, order_lines, order_units } = self;
+        write!(f, "{rows} read: {orders} orders with {order_lines} lines, {order_units} units")
+    }
 }
 
 /// Why a file cannot be imported. Lines count from 1, the header included. Every text is short, whatever the file

@@ -66,10 +66,10 @@ struct Draft {
 }
 
 /// Reads Weir's own CSV. The module's own words say how it looks.
-pub fn plain(read: impl Read, options: &Options) -> Result<Plan, ImportError> {
+pub fn plain(read: impl Read, options: &Options) -> Result<Plan<'static>, ImportError> {
     let mut table = Table::open(read)?;
     let columns = columns(&table)?;
-    let mut counts = Counts::default();
+    let mut rows = 0;
     let mut drafts: Vec<Draft> = Vec::new();
     let mut by_id: BTreeMap<String, usize> = BTreeMap::new();
     while let Some(row) = table.next()? {
@@ -90,14 +90,10 @@ pub fn plain(read: impl Read, options: &Options) -> Result<Plan, ImportError> {
         let sku = row.id(columns.sku)?.to_owned().into();
         draft.place.lines.push(Line { sku, quantity }.into());
         draft.add(&row, &columns)?;
-        counts.rows += 1;
-        counts.order_units += quantity.unsigned_abs();
+        rows += 1;
     }
-    counts.sale_rows = counts.rows;
-    counts.order_lines = counts.rows;
-    counts.orders = drafts.len() as u64;
-    let commands = drafts.into_iter().map(|draft| draft.finish(options)).collect::<Result<_, _>>()?;
-    Ok(Plan { commands, counts })
+    let commands = drafts.into_iter().map(|draft| draft.finish(options)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Plan { counts: Counts::of(&commands, rows), commands })
 }
 
 fn columns<R: Read>(table: &Table<R>) -> Result<Columns, ImportError> {

@@ -10,7 +10,6 @@
 mod append;
 mod compare;
 mod connection;
-mod feed;
 pub mod header;
 mod keys;
 mod names;
@@ -41,7 +40,6 @@ use crate::words::message::{LogMessage, Way};
 
 pub use self::compare::Difference;
 pub use self::connection::{ACK_TIMEOUT, ConnectError, Connection, Connections, Link, connect};
-pub use self::feed::{Acks, LogFeed, Stored};
 pub use self::keys::JetKeys;
 pub use self::names::{NameError, Names, PREFIX_DEFAULT, ShardNames};
 pub use self::objects::{JetObjectReader, JetObjects};
