@@ -600,15 +600,16 @@ impl StockTable {
     /// Whether what a snapshot said of idle items is so: each that has nothing is, and no other. So many were `said` to be idle; what
     /// named one of them has ended that.
     pub(crate) fn idle_is_right(&self, said: usize) -> bool {
-        self.idle.len() == said && self.iter().all(|(item, books)| {
-            let is_idle = item.on_hand == 0
-                && item.reserved == 0
-                && item.named == 0
-                && item.allowance == 0
-                && item.flags == 0
-                && books.waiting == 0;
-            is_idle == books.idle_since.is_some()
-        })
+        self.idle.len() == said
+            && self.iter().all(|(item, books)| {
+                let is_idle = item.on_hand == 0
+                    && item.reserved == 0
+                    && item.named == 0
+                    && item.allowance == 0
+                    && item.flags == 0
+                    && books.waiting == 0;
+                is_idle == books.idle_since.is_some()
+            })
     }
 
     /// Whether the sums are within all bounds.
