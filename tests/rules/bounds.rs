@@ -138,13 +138,17 @@ fn a_command_alone_is_never_too_large() {
         ..Transfer::default()
     };
     assert_eq!(reason(&mut shard, Command::Transfer(moved)), None);
-    let adjusted =
-        Adjust { adjustment_id: "J-1".into(), lines: lines(&skus, -1), ..Adjust::default() };
+    let adjusted = Adjust { adjustment_id: "J-1".into(), lines: lines(&skus, -1), ..Adjust::default() };
     assert_eq!(reason(&mut shard, Command::Adjust(adjusted)), None);
     // An order that lists all the sites that it may, and has as many lines as go with them: all of it is at the last.
     let from_sites = |order_id: &'static str, count: usize| {
         let lines = lines(&skus[..count], 1).into_iter().map(Into::into).collect();
-        Command::Place(Place { order_id: order_id.into(), lines, sites: Some(all().collect()), ..Place::default() })
+        Command::Place(Place {
+            order_id: order_id.into(),
+            lines,
+            sites: Some(all().collect()),
+            ..Place::default()
+        })
     };
     assert_eq!(reason(&mut shard, from_sites("O-2", LINES)), None);
     let outcomes = shard.outcomes();
@@ -166,9 +170,8 @@ fn whole_commands_cost_the_lines_of_their_order() {
         // So that what follows moves less than the whole of it, and names every line.
         assert_eq!(reason(&mut shard, cancel(order, Some(lines(&skus, 1)))), None);
     }
-    let deliver = |order: &String| {
-        Command::Deliver(Deliver { order_id: order.clone().into(), ..Deliver::default() })
-    };
+    let deliver =
+        |order: &String| Command::Deliver(Deliver { order_id: order.clone().into(), ..Deliver::default() });
     let back = |order: &String| {
         let (order_id, return_id) = (order.clone().into(), "X-1".into());
         Command::Return(Return { order_id, return_id, ..Return::default() })
@@ -182,12 +185,16 @@ fn whole_commands_cost_the_lines_of_their_order() {
         let answers = reasons(&mut shard, Format::Bincode, &stage);
         assert_eq!((count(&answers, None), count(&answers, TOO_LARGE)), (whole, 17 - whole));
         // Each told its lines, and the message no more than it may work on.
-        let told: usize = shard.outcomes().iter().map(|outcome| match &outcome.decision {
-            Decision::Shipped { lines, .. }
-            | Decision::Delivered { lines, .. }
-            | Decision::Returned { lines, .. } => lines.len(),
-            _ => 0,
-        }).sum();
+        let told: usize = shard
+            .outcomes()
+            .iter()
+            .map(|outcome| match &outcome.decision {
+                Decision::Shipped { lines, .. }
+                | Decision::Delivered { lines, .. }
+                | Decision::Returned { lines, .. } => lines.len(),
+                _ => 0,
+            })
+            .sum();
         assert_eq!(told, whole * LINES);
         assert_eq!(reasons(&mut shard, Format::Bincode, &stage[16..]), [None]);
     }
@@ -209,8 +216,9 @@ fn many_small_cancels_of_one_large_waiting_order() {
         let mut shard = stocked(&skus, 1);
         let wanted = place("O-1", lines(&skus, 10), OnShortage::Backorder);
         assert_eq!(reason(&mut shard, wanted), None);
-        let commands: Vec<_> =
-            (0..COMMANDS_MAX).map(|number| cancel("O-1", Some(lines(&skus[number % LINES..][..1], 1)))).collect();
+        let commands: Vec<_> = (0..COMMANDS_MAX)
+            .map(|number| cancel("O-1", Some(lines(&skus[number % LINES..][..1], 1))))
+            .collect();
         let payload = codec::encode_commands(format, &commands);
         assert!(payload.len() <= PAYLOAD_BYTES_MAX, "{}", payload.len());
         shard.feed(Some(format), payload).unwrap();
@@ -267,7 +275,9 @@ fn outcomes_for_others_come_in_steps() {
 /// 4 MiB are read, and a byte more is a dead letter; as many commands as a message may hold are, and one more is not.
 #[test]
 fn payloads_have_a_longest() {
-    for (length, expected) in [(PAYLOAD_BYTES_MAX, OutcomeKind::Received), (PAYLOAD_BYTES_MAX + 1, OutcomeKind::DeadLettered)] {
+    for (length, expected) in
+        [(PAYLOAD_BYTES_MAX, OutcomeKind::Received), (PAYLOAD_BYTES_MAX + 1, OutcomeKind::DeadLettered)]
+    {
         let mut shard = Shard::new();
         let mut payload = codec::encode_commands(Format::Json, &[receive("R-1", "A", 1)]);
         payload.resize(length, b' ');
@@ -283,7 +293,8 @@ fn payloads_have_a_longest() {
         assert!(shard.output.dead_letters.is_empty());
         shard.feed(Some(format), codec::encode_commands(format, &commands)).unwrap();
         let outcomes: Vec<Outcome<'_>> = shard.outcomes();
-        let dead: Vec<_> = outcomes.iter().filter(|it| it.decision.kind() == OutcomeKind::DeadLettered).collect();
+        let dead: Vec<_> =
+            outcomes.iter().filter(|it| it.decision.kind() == OutcomeKind::DeadLettered).collect();
         assert_eq!(dead.len(), 1, "{format:?}");
         assert_eq!(serde_json::to_value(dead[0]).unwrap()["reason"], "too_many_commands");
     }
@@ -315,7 +326,8 @@ fn an_order_keeps_so_many_ids() {
     assert_eq!(reason(&mut shard, review("V-1000")), Some(Reason::TooManyFacts));
     // Another order has its own.
     shard.send(&[place("O-2", vec![line("A", 1)], OnShortage::Refuse)]);
-    let other = Review { order_id: "O-2".into(), score: 5, review_id: Some("V-0".into()), ..Review::default() };
+    let other =
+        Review { order_id: "O-2".into(), score: 5, review_id: Some("V-0".into()), ..Review::default() };
     assert_eq!(reason(&mut shard, Command::Review(other)), None);
 }
 

@@ -150,7 +150,8 @@ const FRAMES: [(&str, &str); 1] = [("frame-v1.bin", include_str!("../golden/fram
 fn frames_are_written_and_read_as_ever() {
     let mut kinds = std::collections::BTreeSet::new();
     for (name, json) in FRAMES {
-        let commands: Vec<Command<'_>> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let commands: Vec<Command<'_>> =
+            json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         kinds.extend(commands.iter().map(Command::kind));
         let golden = file(name, &codec::encode_commands(Format::Bincode, &commands));
         let decoded = codec::commands(Some(Format::Bincode), &golden, RULES_NEWEST);

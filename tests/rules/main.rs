@@ -29,7 +29,6 @@ mod rules_shard;
 mod rules_sites;
 mod rules_stock;
 mod rules_waiting;
-mod scratch;
 mod script;
 mod snapshot;
 mod snapshot_poison;

@@ -138,7 +138,8 @@ impl Model {
                 let mut lines = orders.iter().flat_map(|order| &order.lines);
                 lines.any(|line| line.site == stock.site && line.sku == stock.sku)
             };
-            let has_figure = stock.safety_stock.is_some() || stock.allowance.is_some_and(|allowance| allowance > 0);
+            let has_figure =
+                stock.safety_stock.is_some() || stock.allowance.is_some_and(|allowance| allowance > 0);
             if stock.on_hand != 0 || has_figure || is_named(stock) {
                 stock.idle_since = None;
             } else {

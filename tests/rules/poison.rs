@@ -201,10 +201,7 @@ fn wrong_types_and_wrong_numbers() {
         assert_eq!(json(&mut shard, text), OutcomeKind::DeadLettered, "{text}");
     }
     // An optional field that is null is absent.
-    assert_eq!(
-        json(&mut shard, "{\"cancel\":{\"order_id\":\"O-1\",\"lines\":null}}"),
-        OutcomeKind::Refused
-    );
+    assert_eq!(json(&mut shard, "{\"cancel\":{\"order_id\":\"O-1\",\"lines\":null}}"), OutcomeKind::Refused);
     assert_eq!(json(&mut shard, "{\"cancel\":{\"order_id\":\"a\\u0000b\"}}"), OutcomeKind::Refused);
     assert_eq!(json(&mut shard, "{\"cancel\":{\"order_id\":\"\u{202e}\"}}"), OutcomeKind::Refused);
 }

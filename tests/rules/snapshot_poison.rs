@@ -337,10 +337,7 @@ fn what_is_wrong_is_said() {
         &chunks.with(REFUSED, |records| records[1] = 0),
         ": a refused order that was not, or a closed one that was",
     );
-    says(
-        &chunks.with(MOVED, |records| *records = vec![251, 2, 0, 2]),
-        ": a number is not at its shortest",
-    );
+    says(&chunks.with(MOVED, |records| *records = vec![251, 2, 0, 2]), ": a number is not at its shortest");
     says(&chunks.with(MOVED, |records| *records = vec![253, 2, 0]), ": a record ends too soon");
     says(&chunks.with(MOVED, |records| records[0] = 255), ": a record ends too soon");
     says(&chunks.with(MOVED, |records| records[1] = 200), ": a SKU that there is not");

@@ -22,8 +22,7 @@ pub(crate) fn bincode_of(value: &impl Serialize) -> Vec<u8> {
 
 /// A place as bincode has it, behind its tag.
 fn place_of(it: &Place<'_>) -> Vec<u8> {
-    let lines: Vec<_> =
-        it.lines.iter().map(|line| (&*line.sku, line.quantity, line.unit_price)).collect();
+    let lines: Vec<_> = it.lines.iter().map(|line| (&*line.sku, line.quantity, line.unit_price)).collect();
     let times = [it.submitted_at, it.ship_by, it.promised_by].map(|time| time.map(|time| time.millis()));
     let value = it.value.as_ref().map(|value| (value.minor, &*value.currency));
     let attributes: Vec<_> = it.attributes.0.iter().map(|(key, value)| (&**key, &**value)).collect();
@@ -36,7 +35,8 @@ fn place_of(it: &Place<'_>) -> Vec<u8> {
 
 /// A refusal as bincode has it, with its identity.
 fn refused_of(outcome: &Outcome<'_>) -> Option<Vec<u8>> {
-    let Decision::Refused { command, subject, reason, detail, shortages, order_state, repeat } = &outcome.decision
+    let Decision::Refused { command, subject, reason, detail, shortages, order_state, repeat } =
+        &outcome.decision
     else {
         return None;
     };
@@ -90,10 +90,10 @@ fn the_reference_order_to_the_byte() {
         "383434303642",
         "fb9001",
         "00", // 84406B, 200
-        "00",     // on_shortage: refuse
+        "00", // on_shortage: refuse
         "01",
         "fd",
-        "f67f640244030000", // submitted_at
+        "f67f640244030000",   // submitted_at
         "000000000000000000", // nothing else
     ];
     assert_eq!(hex, golden.concat());
