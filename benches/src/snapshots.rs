@@ -39,7 +39,7 @@ use weir::words::codec::{Format, encode_commands};
 use weir::words::identity::Identity;
 
 use crate::load::folder;
-use crate::reference::{ORDERS, State, orders};
+use crate::reference::{Kind, ORDERS, State, orders};
 use crate::steady::{Load, Moment, summary};
 use crate::{Ended, interrupted};
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bounds;
 mod cases;
 mod contract_page;
 mod golden;
@@ -19,10 +20,15 @@ mod poison;
 mod poison_memory;
 mod random;
 mod release;
+mod rules_amend;
 mod rules_facts;
+mod rules_memory;
+mod rules_money;
 mod rules_orders;
 mod rules_shard;
+mod rules_sites;
 mod rules_stock;
+mod rules_waiting;
 mod script;
 mod snapshot;
 mod snapshot_poison;
@@ -30,5 +36,14 @@ mod support;
 mod wire;
 
 /// All scripts.
-pub(crate) const ALL_RULES: [&[(&str, &str)]; 4] =
-    [rules_orders::ALL, rules_facts::ALL, rules_stock::ALL, rules_shard::ALL];
+pub(crate) const ALL_RULES: [&[(&str, &str)]; 9] = [
+    rules_orders::ALL,
+    rules_waiting::ALL,
+    rules_amend::ALL,
+    rules_money::ALL,
+    rules_facts::ALL,
+    rules_stock::ALL,
+    rules_sites::ALL,
+    rules_memory::ALL,
+    rules_shard::ALL,
+];

@@ -3,7 +3,7 @@
 use weir::folds::inventory::{Due, OUTCOMES_BEYOND_OWN_MAX};
 use weir::words::codec::{self, Format};
 use weir::words::command::{Cancel, Command, Count, OnShortage};
-use weir::words::outcome::{Decision, Outcome, Reason};
+use weir::words::outcome::{Decision, Outcome, OutcomeKind, Reason, State};
 use weir::words::policy::{PolicyChange, STOCK_MAX};
 
 use crate::support::{Shard, line, place, policy, receive};
@@ -118,6 +118,45 @@ fn an_outage_ends_100_000_holds_in_steps() {
     assert_eq!(announced, numbered(0..100_000));
     assert_eq!(shard.inventory.due(), Due::Never);
     assert_eq!(shard.inventory.stock_of("main", "A").unwrap().available, 100_000);
+    shard.inventory.check_books().unwrap();
+}
+
+/// While ended holds are still to be worked off, whoever would not be short without them is told `busy`, whatever it asks for, and
+/// nothing of it is remembered; whoever is short all the same gets a final answer.
+#[test]
+fn only_what_ended_holds_may_free_is_no_final_answer() {
+    let mut shard = Shard::new();
+    shard.send(&[policy(PolicyChange { pay_within_ms: Some(1_000), ..PolicyChange::default() })]);
+    shard.send(&[receive("R-1", "A", 600), receive("R-2", "B", 1)]);
+    place_many(&mut shard, 600, &[("A", 1)], OnShortage::Refuse);
+    shard.clock_ms += 1_000;
+    let order = |id: &'static str, lines: &[(&'static str, i64)], on_shortage| {
+        place(id, lines.iter().map(|(sku, quantity)| line(sku, *quantity)).collect(), on_shortage)
+    };
+    let orders = [
+        order("N-1", &[("A", 300)], OnShortage::Refuse),
+        order("N-2", &[("A", 300)], OnShortage::Partial),
+        order("N-3", &[("A", 300)], OnShortage::Backorder),
+        order("N-4", &[("A", 601)], OnShortage::Refuse),
+        order("N-5", &[("A", 300), ("B", 2)], OnShortage::Backorder),
+        order("N-6", &[("A", 300), ("Z", 1)], OnShortage::Refuse),
+        order("N-7", &[("A", 200)], OnShortage::Refuse),
+    ];
+    let reasons = |shard: &mut Shard| -> Vec<Option<Reason>> {
+        shard.send(&orders);
+        let answers = shard.output.entries(0, shard.output.len()).iter();
+        answers.filter(|entry| entry.kind != OutcomeKind::Expired).map(|entry| entry.reason).collect()
+    };
+    let (busy, short) = (Some(Reason::Busy), Some(Reason::InsufficientStock));
+    assert_eq!(reasons(&mut shard), [busy, busy, busy, short, None, Some(Reason::UnknownSku), None]);
+    for number in 1..=3 {
+        assert!(shard.inventory.order(&format!("N-{number}")).is_none(), "what is busy is not remembered");
+    }
+    assert_eq!(shard.inventory.order("N-4").unwrap().state, State::Refused);
+    assert_eq!(shard.inventory.order("N-5").unwrap().state, State::Waiting);
+    tick_until_done(&mut shard);
+    // N-5 claims what it is parked at; 400 of 600 are free without it.
+    assert_eq!(reasons(&mut shard)[0], None);
     shard.inventory.check_books().unwrap();
 }
 

@@ -208,4 +208,124 @@ rules! {
         deliver O-1           -> delivered delivered
         pay O-1               -> paid delivered
     "
+    a_whole_ship_takes_what_is_reserved_only: "
+        receive R-1 A:9 B:9   -> received
+        place O-1 A:2 B:2     -> confirmed
+        cancel O-1 A:1        -> cancelled A:1 confirmed
+        ship O-1              -> shipped A:1 B:2 shipped
+        ship O-1              -> refused nothing_remains it is shipped
+        deliver O-1           -> delivered A:1 B:2 delivered
+        deliver O-1           -> refused nothing_remains it is delivered
+        ship O-1              -> refused nothing_remains it is delivered
+        stock A               -> on_hand=8 reserved=0 available=8
+    "
+    a_whole_ship_of_what_waits: "
+        receive R-1 A:1 B:9   -> received
+        place O-1 A:2 B:1 backorder -> waiting for A short A:2/1
+        cancel O-1 B:1        -> cancelled B:1 waiting
+        ship O-1              -> shipped A:2 shipped was_waiting below_zero
+        ship O-1              -> refused nothing_remains it is shipped
+    "
+    a_whole_ship_of_what_was_given_up: "
+        policy pay_within_ms=10 -> policy_applied rules=1
+        receive R-1 A:9 B:9   -> received
+        place O-1 A:1 B:1     -> confirmed pay_by=10ms
+        cancel O-1 A:1        -> cancelled A:1 confirmed
+        +10ms
+        ship O-1              -> expired O-1 B:1 expired; shipped shipped was_cancelled
+        ship O-1              -> refused nothing_remains it is shipped
+    "
+    a_whole_deliver_takes_what_was_shipped_only: "
+        receive R-1 A:9       -> received
+        place O-1 A:5         -> confirmed
+        ship O-1 A:2          -> shipped A:2 confirmed
+        deliver O-1           -> delivered A:2 confirmed
+        deliver O-1           -> refused nothing_remains it is confirmed
+        stock A               -> on_hand=7 reserved=3 available=4
+    "
+    a_whole_deliver_of_what_was_only_shipped_against_the_books: "
+        receive R-1 A:1       -> received
+        place O-1 A:2 backorder -> waiting for A short A:2/1
+        deliver O-1           -> delivered delivered was_not_shipped was_waiting below_zero
+        ship O-1              -> shipped delivered out_of_order
+        ship O-1              -> refused nothing_remains it is delivered
+        receive R-2 A:3       -> received
+        place O-2 A:1         -> confirmed
+        ship O-2 A:1          -> shipped A:1 shipped
+        return O-2 X-1        -> returned returned
+        deliver O-2           -> delivered returned out_of_order
+        place O-3 A:1         -> confirmed
+        cancel O-3            -> cancelled cancelled
+        deliver O-3           -> delivered delivered was_not_shipped was_cancelled
+    "
+    a_shipped_order_of_which_some_is_reserved: "
+        receive R-1 A:9       -> received
+        place O-1 A:3         -> confirmed
+        ship O-1 A:1          -> shipped A:1 confirmed
+        return O-1 X-1        -> returned A:1 confirmed
+        return O-1 X-2        -> refused nothing_remains it is confirmed
+        stock A               -> on_hand=8 reserved=2 available=6
+        deliver O-1           -> delivered A:1 confirmed out_of_order
+        deliver O-1           -> refused nothing_remains it is confirmed
+    "
+    a_whole_return_takes_what_was_delivered_and_what_was_shipped: "
+        receive R-1 A:9 B:9   -> received
+        place O-1 A:3 B:2     -> confirmed
+        ship O-1 A:3          -> shipped A:3 confirmed
+        deliver O-1 A:1       -> delivered A:1 confirmed
+        return O-1 X-1 restock -> returned A:3 confirmed
+        return O-1 X-2 restock -> refused nothing_remains it is confirmed
+        stock A               -> on_hand=9 reserved=0 available=9
+        stock B               -> on_hand=9 reserved=2 available=7
+    "
+    a_whole_return_against_the_books: "
+        receive R-1 A:9       -> received
+        place O-1 A:1         -> confirmed
+        cancel O-1            -> cancelled cancelled
+        return O-1 X-1        -> returned returned was_not_shipped was_cancelled
+        place O-2 A:99 backorder -> waiting for A short A:99/8
+        return O-2 X-1        -> returned returned was_not_shipped was_waiting below_zero
+        ship O-2              -> shipped returned out_of_order
+        deliver O-2           -> delivered returned out_of_order
+        ship O-2              -> refused nothing_remains it is returned
+        deliver O-2           -> refused nothing_remains it is returned
+    "
+    by_lines_columns_are_taken_from_left_to_right: "
+        policy pay_within_ms=10 -> policy_applied rules=1
+        receive R-1 A:9       -> received
+        place O-1 A:6         -> confirmed pay_by=10ms
+        cancel O-1 A:1        -> cancelled A:1 confirmed
+        ship O-1 A:1          -> shipped A:1 confirmed
+        deliver O-1 A:3       -> delivered A:3 confirmed was_not_shipped
+        order O-1             -> confirmed
+        # One shipped and two reserved units were delivered; two are reserved.
+        stock A               -> on_hand=6 reserved=2 available=4
+        ship O-1 A:5          -> shipped A:5 shipped was_cancelled out_of_order
+        stock A               -> on_hand=3 reserved=0 available=3
+        ship O-1 A:1          -> refused exceeds_remaining it is shipped
+        return O-1 X-1 A:7    -> refused exceeds_remaining it is shipped
+        return O-1 X-1 A:6    -> returned A:6 returned
+        deliver O-1 A:4       -> refused exceeds_remaining it is returned
+        deliver O-1 A:3       -> delivered A:3 returned out_of_order
+    "
+    news_counts_once: "
+        receive R-1 A:9 B:9   -> received
+        place O-1 A:2 B:2     -> confirmed
+        deliver O-1 A:1       -> delivered A:1 confirmed was_not_shipped
+        ship O-1              -> shipped A:1 B:2 shipped
+        ship O-1              -> shipped A:1 shipped out_of_order
+        ship O-1              -> refused nothing_remains it is shipped
+        return O-1 X-1 B:1    -> returned B:1 shipped
+        deliver O-1           -> delivered A:1 B:1 delivered
+        deliver O-1           -> delivered B:1 delivered out_of_order
+        deliver O-1           -> refused nothing_remains it is delivered
+    "
+    returned_units_that_go_back_on_the_shelf_are_taken_first: "
+        receive R-1 A:9       -> received
+        place O-1 A:3         -> confirmed
+        ship O-1 A:1          -> shipped A:1 confirmed
+        return O-1 X-1 A:2+ A:1 -> returned A:3 returned was_not_shipped
+        stock A               -> on_hand=8 reserved=0 available=8
+        books A               -> received=9 adjusted=0 restocked=2 shipped=3 moved=0
+    "
 }

@@ -99,7 +99,7 @@ rules! {
         receive R-2 B:1       -> received
         receive R-3 A:1       -> received; confirmed O-1 released
     "
-    a_new_order_may_take_what_a_passed_over_one_wants: "
+    a_new_order_may_have_what_a_parked_one_does_not_claim: "
         receive R-1 A:1 B:5   -> received
         place O-1 A:2 B:1 backorder -> waiting for A short A:2/1
         place O-2 B:5         -> confirmed
@@ -107,9 +107,8 @@ rules! {
         cancel O-2            -> cancelled cancelled
         receive R-2 A:2       -> received; confirmed O-1 released
     "
-    /// Whether the first in a queue still has the claim is looked at when its SKU moves or is asked for, not when it
-    /// falls short of another SKU.
-    a_claim_ends_when_another_sku_is_taken_away: "
+    /// Whoever is parked at a SKU claims it, whatever becomes of the others that it wants.
+    a_claim_stays_when_another_sku_is_taken_away: "
         receive R-1 A:3 B:1   -> received
         place O-1 A:5 B:1 backorder -> waiting for A short A:5/3
         place O-2 A:2 backorder -> waiting for A short A:2/0
@@ -223,15 +222,6 @@ rules! {
         pay O-9               -> refused unknown_order
         pay_failed O-9 T-9    -> refused unknown_order
     "
-    an_attempt_id_stands_for_one_order: "
-        receive R-1 A:5       -> received
-        place O-1 A:1         -> confirmed
-        place O-2 A:1         -> confirmed
-        pay O-1 attempt=T-1   -> paid paid
-        pay O-2 attempt=T-1   -> paid paid
-        pay_failed O-2 T-2    -> payment_failed
-        pay_failed O-1 T-2    -> payment_failed
-    "
     a_waiting_order_may_be_paid: "
         policy pay_within_ms=100 -> policy_applied rules=1
         receive R-1 A:1       -> received
@@ -272,7 +262,7 @@ rules! {
         cancel O-1            -> cancelled cancelled
         due                   -> never
     "
-    a_hold_ends_before_the_record_that_comes_too_late: "
+    a_payment_that_comes_too_late_reserves_again: "
         policy pay_within_ms=1500 -> policy_applied rules=1
         receive R-1 A:3       -> received
         place O-1 A:3         -> confirmed pay_by=1500ms

@@ -19,6 +19,13 @@ rules! {
         json {\"place\":{\"order_id\":\"O-1\",\"lines\":[{\"sku\":\"A\",\"quantity\":1.5}]}} -> dead_lettered not_a_command
         json {\"tick\":{}}    ->
     "
+    /// Of a frame, what stands before the damage is decided; an array of JSON must end as one.
+    a_payload_that_cannot_be_cut: "
+        json [{\"receive\":{\"receipt_id\":\"R-1\",\"lines\":[{\"sku\":\"A\",\"quantity\":1}]}},{\"tick\" -> dead_lettered malformed_payload
+        json [{\"receive\":{\"receipt_id\":\"R-1\",\"lines\":[{\"sku\":\"A\",\"quantity\":1}]}} -> dead_lettered malformed_payload
+        stock A               -> unknown
+        hex 01 02 0a 02 03 4f 2d 31 02 00 01 02 00 09 -> refused unknown_order; dead_lettered malformed_payload
+    "
     ids_are_1_to_64_bytes_without_control_characters: "
         json {\"place\":{\"order_id\":\"\",\"lines\":[{\"sku\":\"A\",\"quantity\":1}]}} -> refused invalid_id
         json {\"place\":{\"order_id\":\"a\\nb\",\"lines\":[{\"sku\":\"A\",\"quantity\":1}]}} -> refused invalid_id
@@ -41,7 +48,9 @@ rules! {
     times_lie_between_1970_and_9998: "
         json {\"review\":{\"order_id\":\"O-1\",\"score\":1,\"occurred_at\":\"1969-01-01T00:00:00Z\"}} -> refused invalid_time
         json {\"review\":{\"order_id\":\"O-1\",\"score\":1,\"occurred_at\":\"9998-12-31T23:59:59Z\"}} -> refused unknown_order
-        # A review of O-1 in a frame, stamped one millisecond before 1970.
+        # A review of O-1 in a frame, stamped one millisecond before 1970, and one behind; and one that ends too soon.
+        hex 01 01 0a 02 03 4f 2d 31 02 00 01 01 00 -> refused invalid_time
+        hex 01 01 0a 02 03 4f 2d 31 02 00 01 02 00 -> refused unknown_order
         hex 01 01 09 02 03 4f 2d 31 02 00 01 01 -> dead_lettered not_a_command
     "
     limits_come_from_policy: "
@@ -149,17 +158,7 @@ rules! {
         deliver O-6           -> delivered delivered
         deliver O-7           -> delivered delivered
     "
-    the_newest_closed_orders_are_remembered: "
-        policy closed_orders_max=1 -> policy_applied rules=1
-        receive R-1 A:1       -> received
-        place O-1 A:2         -> refused insufficient_stock short A:2/1
-        place O-2 A:2         -> refused insufficient_stock short A:2/1
-        place O-2 A:2         -> refused insufficient_stock again first=4 now refused
-        order O-1             -> refused
-        place O-1 A:2 submitted=0 -> refused insufficient_stock again first=3 now refused
-        place O-1 A:1         -> refused id_conflict it is refused
-    "
-    ids_of_facts_are_remembered_for_a_window: "
+    ids_of_stock_facts_are_remembered_for_a_window: "
         policy facts_window_ms=100 -> policy_applied rules=1
         receive R-1 A:1       -> received
         +100ms
@@ -189,5 +188,43 @@ rules! {
         +100ms
         [ tick | tick ]       -> expired O-1 expired
         tick                  ->
+    "
+    commands_come_by_their_family: "
+        by orders
+        receive R-1 A:5       -> refused wrong_family
+        policy rules=1        -> refused wrong_family
+        policy rules=9        -> refused wrong_family
+        by stock
+        receive R-1 A:5       -> received
+        count C-1 A:5         -> counted
+        adjust J-1 A:1        -> adjusted A:5->6
+        place O-1 A:1         -> refused wrong_family
+        by orders
+        place O-1 A:2         -> confirmed
+        amend O-1 M-1 A:3     -> amended confirmed
+        cancel O-1 A:1        -> cancelled A:1 confirmed
+        review O-1 5          -> reviewed confirmed
+        pay O-1               -> refused wrong_family
+        ship O-1              -> refused wrong_family
+        tick                  -> refused wrong_family
+        by payments
+        pay_failed O-1 P-1    -> payment_failed
+        pay O-1               -> paid paid
+        review O-1 5          -> refused wrong_family
+        by fulfilment
+        ship O-1              -> shipped A:2 shipped
+        deliver O-1           -> delivered A:2 delivered
+        return O-1 X-1        -> returned A:2 returned
+        transfer X-1 from=main to=west A:1 -> refused wrong_family
+        by other
+        place O-2 A:1         -> refused wrong_family
+        tick                  -> refused wrong_family
+        by policy
+        policy pay_within_ms=5 -> policy_applied rules=1
+        policy rules=9        -> fault unknown_rules
+        [ policy rules=1 | place O-2 A:1 ] -> refused not_alone; refused wrong_family
+        by any
+        place O-2 A:1         -> confirmed pay_by=5ms
+        policy rules=9        -> fault unknown_rules
     "
 }

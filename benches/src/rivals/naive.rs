@@ -33,6 +33,7 @@ use crate::orders::{Orders, number_of};
 use crate::shop::Load;
 use weir::words::codec::{Format, commands};
 use weir::words::command::Command;
+use weir::words::policy::RULES_NEWEST;
 
 /// Where orders go, and the stream of the outcomes.
 pub(crate) const ORDERS: &str = "naive.orders";
@@ -164,7 +165,7 @@ impl Shop {
             }
             return write(format, &answers);
         }
-        for command in commands(Some(format), payload) {
+        for command in commands(Some(format), payload, RULES_NEWEST) {
             let Ok(Command::Place(place)) = command else { bail!("an order that cannot be read") };
             let lines = place.lines.iter().map(|line| (&*line.sku, line.quantity));
             let confirmed = self.decide(&place.order_id, lines);
