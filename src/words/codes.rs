@@ -1,4 +1,4 @@
-//! The codes that Weir speaks in: families, commands, states, marks, reasons, outcomes. Stable: each is written in JSON, in
+//! The codes that Weir speaks in: families, commands, states, marks, reasons. Stable: each is written in JSON, in
 //! metrics and in the docs as it stands here, and tags are append-only.
 
 use serde::{Deserialize, Serialize};
@@ -173,33 +173,6 @@ codes! {
         TooManyCommands = "too_many_commands",
         /// The payload is longer than a message may be.
         PayloadTooLarge = "payload_too_large",
-    }
-}
-
-codes! {
-    /// An outcome's name, without its content.
-    #[expect(missing_docs, reason = "each is the name of a variant of `Decision`, documented there")]
-    OutcomeKind {
-        Confirmed = "confirmed",
-        Waiting = "waiting",
-        Refused = "refused",
-        Cancelled = "cancelled",
-        Expired = "expired",
-        Paid = "paid",
-        PartPaid = "part_paid",
-        PaymentFailed = "payment_failed",
-        Shipped = "shipped",
-        Delivered = "delivered",
-        Returned = "returned",
-        Reviewed = "reviewed",
-        Received = "received",
-        Counted = "counted",
-        Shortfall = "shortfall",
-        PolicyApplied = "policy_applied",
-        DeadLettered = "dead_lettered",
-        Adjusted = "adjusted",
-        Transferred = "transferred",
-        Amended = "amended",
     }
 }
 

@@ -9,7 +9,8 @@ use super::identity::Identity;
 use super::text::Text;
 use super::timestamp::Timestamp;
 
-pub use super::codes::{Mark, OutcomeKind, Reason, State, Unreadable};
+use super::codes::codes;
+pub use super::codes::{Mark, Reason, State, Unreadable};
 
 /// What became of a record, with its identity.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
@@ -322,6 +323,33 @@ pub enum Decision<'a> {
         #[serde(flatten)]
         repeat: Option<Repeat>,
     },
+}
+
+codes! {
+    /// An outcome's name, without its content.
+    #[expect(missing_docs, reason = "each is the name of a variant of `Decision`, documented there")]
+    OutcomeKind {
+        Confirmed = "confirmed",
+        Waiting = "waiting",
+        Refused = "refused",
+        Cancelled = "cancelled",
+        Expired = "expired",
+        Paid = "paid",
+        PartPaid = "part_paid",
+        PaymentFailed = "payment_failed",
+        Shipped = "shipped",
+        Delivered = "delivered",
+        Returned = "returned",
+        Reviewed = "reviewed",
+        Received = "received",
+        Counted = "counted",
+        Shortfall = "shortfall",
+        PolicyApplied = "policy_applied",
+        DeadLettered = "dead_lettered",
+        Adjusted = "adjusted",
+        Transferred = "transferred",
+        Amended = "amended",
+    }
 }
 
 /// What of [`Decision`] is the same for many of its variants: `kind`, and the repeat of those that can be one.

@@ -312,7 +312,7 @@ impl Model {
         }
         let at = self.kept(&review.order_id)?;
         let (kind, id) = (CommandKind::Review, review.review_id.as_deref());
-        let (content, state) = (FactContent::Score(review.score), self.orders[at].state());
+        let (content, state) = (FactContent::Number(review.score), self.orders[at].state());
         let repeat = self.noted(at, kind, id, &content)?.map(|first| repeat(first.first_sequence, None));
         if repeat.is_none() {
             self.note(at, kind, id, content, false);

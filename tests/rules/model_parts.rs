@@ -69,7 +69,8 @@ pub(crate) enum FactContent {
     /// By SKU and whether it is restocked; and the command's own `restock`.
     Return(Option<BTreeMap<(String, bool), i64>>, bool),
     LinesAndValue(Option<BTreeMap<String, i64>>, Option<Amount>),
-    Score(i64),
+    /// A score, or a time.
+    Number(i64),
 }
 
 /// A fact of an order that came with an id.
