@@ -145,6 +145,9 @@ commands! {
     /// Replace an order's lines.
     #[serde(borrow)]
     Amend(Amend<'a>) = "amend", Some(Family::Orders), 1;
+    /// Give more time to pay.
+    #[serde(borrow)]
+    Extend(Extend<'a>) = "extend", Some(Family::Orders), 1;
 }
 
 /// A quantity of one SKU.
@@ -546,6 +549,20 @@ pub struct Amend<'a> {
     pub promised_by: Option<Timestamp>,
 }
 
+/// Give an order that is held unpaid more time: a request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(deny_unknown_fields)]
+pub struct Extend<'a> {
+    /// Which order.
+    #[serde(borrow)]
+    pub order_id: Text<'a>,
+    /// The shop's id of the extension: the key of idempotency.
+    #[serde(borrow)]
+    pub extension_id: Text<'a>,
+    /// How long it is held from now on, in milliseconds: from 1 to the policy's `hold_ms_max`.
+    pub pay_within_ms: i64,
+}
+
 macro_rules! contents {
     ($($Type:ident: $Subject:ident($id:ident) $(, lists $list:expr)?;)*) => {
         $(impl Content for $Type<'_> {
@@ -576,6 +593,7 @@ contents! {
     Deliver: OrderId(order_id), lists |it| length(it.lines.as_ref());
     Return: OrderId(order_id), lists |it| length(it.lines.as_ref());
     Amend: OrderId(order_id), lists |it| it.lines.len();
+    Extend: OrderId(order_id);
     Receive: ReceiptId(receipt_id), lists |it| it.lines.len();
     Count: CountId(count_id), lists |it| it.lines.len();
     Adjust: AdjustmentId(adjustment_id), lists |it| it.lines.len();

@@ -323,6 +323,21 @@ pub enum Decision<'a> {
         #[serde(flatten)]
         repeat: Option<Repeat>,
     },
+    /// The order has more time to be paid.
+    Extended {
+        /// Which order.
+        order_id: Text<'a>,
+        /// Which extension.
+        extension_id: Text<'a>,
+        /// Until when it must be paid, where that ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pay_by: Option<Timestamp>,
+        /// The order's state.
+        state: State,
+        /// Where this repeats an earlier outcome.
+        #[serde(flatten)]
+        repeat: Option<Repeat>,
+    },
 }
 
 codes! {
@@ -349,6 +364,7 @@ codes! {
         Adjusted = "adjusted",
         Transferred = "transferred",
         Amended = "amended",
+        Extended = "extended",
     }
 }
 
@@ -388,7 +404,7 @@ macro_rules! decisions {
 
 decisions! {
     repeatable: Confirmed, Waiting, Refused, Cancelled, Paid, PartPaid, PaymentFailed, Shipped, Delivered, Returned, Reviewed,
-        Received, Counted, Adjusted, Transferred, Amended;
+        Received, Counted, Adjusted, Transferred, Amended, Extended;
     once: Expired, Shortfall, PolicyApplied, DeadLettered;
 }
 

@@ -28,7 +28,7 @@ const LOG: &str = "
     +1500ms
     [ place L-1 A:1 B:1 C:1 D:70000 | place L-2 D:2 | place an-order-whose-id-is-as-long-as-one-may-be-which-is-64-bytes-too D:251 ]
     [ pay L-1 attempt=T-1 | pay_failed L-2 T-2 | ship L-1 A:1 id=S-1 | review L-1 5 id=V-1 ]
-    [ place M-1 A:1 D:1 value=EUR500 | pay M-1 attempt=T-1 amount=EUR20 | place M-2 A:2 B:1 sites=west,main pay_within=90000 | amend M-1 N-1 D:3 value=EUR400 ]
+    [ place M-1 A:1 D:1 value=EUR500 | pay M-1 attempt=T-1 amount=EUR20 | place M-2 A:2 B:1 sites=west,main pay_within=90000 | amend M-1 N-1 D:3 value=EUR400 | extend M-2 E-1 80000 ]
     [ deliver L-2 D:1 | return L-2 X-1 D:1+ ]
     [ place K-1 D:2 | place K-2 D:3 C:1 | place K-3 D:9 | place K-4 A:99 B:1 partial site=west ]
     [ ship K-1 | ship K-2 id=S-2 ]

@@ -207,6 +207,7 @@ impl Model {
             Command::Place(place) => self.place(place),
             Command::Cancel(cancel) => self.cancel(cancel),
             Command::Amend(amend) => self.amend(amend),
+            Command::Extend(extend) => self.extend(extend),
             Command::Review(review) => self.review(review),
             Command::Pay(pay) => self.pay(pay),
             Command::PayFailed(failed) => self.pay_failed(failed),

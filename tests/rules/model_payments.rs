@@ -1,6 +1,6 @@
 //! The judge's payments: `pay` and `pay_failed`.
 
-use weir::words::command::{CommandKind, Money, Pay, PayFailed};
+use weir::words::command::{CommandKind, Extend, Money, Pay, PayFailed};
 use weir::words::outcome::{Decision, Mark, Reason, State};
 
 use crate::model::{Answer, Model, text};
@@ -107,5 +107,36 @@ impl Model {
         }
         self.note(at, kind, id, FactContent::Nothing, false);
         Ok(Decision::PaymentFailed { order_id, attempt_id, repeat: None })
+    }
+
+    pub(crate) fn extend(&mut self, extend: &Extend<'_>) -> Answer {
+        let at = self.kept(&extend.order_id)?;
+        let (kind, id) = (CommandKind::Extend, Some(&*extend.extension_id));
+        let content = FactContent::Number(extend.pay_within_ms);
+        let repeat = self.noted(at, kind, id, &content)?.map(|first| repeat(first.first_sequence, None));
+        if repeat.is_none() {
+            if extend.pay_within_ms > self.policy.hold_ms_max {
+                return Err(Reason::InvalidValue.into());
+            }
+            let order = &self.orders[at];
+            match order.state() {
+                State::Cancelled => return Err(Reason::AlreadyCancelled.into()),
+                State::Expired => return Err(Reason::OrderExpired.into()),
+                _ if order.paid => return Err(Reason::AlreadyPaid.into()),
+                _ if order.pay_by.is_none() => return Err(Reason::NothingRemains.into()),
+                _ => {}
+            }
+            self.note(at, kind, id, content, false);
+            self.orders[at].pay_by = Some(self.now + extend.pay_within_ms);
+            self.start(at);
+        }
+        let order = &self.orders[at];
+        Ok(Decision::Extended {
+            order_id: text(&extend.order_id),
+            extension_id: text(&extend.extension_id),
+            pay_by: order.pay_by.map(time),
+            state: order.state(),
+            repeat,
+        })
     }
 }

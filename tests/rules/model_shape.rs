@@ -30,6 +30,10 @@ pub(crate) fn check(now: i64, command: &Command<'_>) -> Shape {
             }
             lines(it.lines.iter().map(|line| (&line.sku, line.quantity)), 1)
         }
+        Command::Extend(it) => {
+            ids(&[Some(&it.order_id), Some(&it.extension_id)])?;
+            need(it.pay_within_ms > 0, Reason::InvalidValue)
+        }
         Command::Review(it) => {
             ids(&[Some(&it.order_id), it.review_id.as_ref()])?;
             times(&[it.occurred_at])?;

@@ -11,8 +11,8 @@ use weir::folds::inventory::{Due, StockView};
 use weir::words::codec::{self, Format};
 use weir::words::codes::Family;
 use weir::words::command::{
-    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Line, Money, OnShortage, Pay, PayFailed,
-    Place, Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
+    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Extend, Line, Money, OnShortage, Pay,
+    PayFailed, Place, Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
 };
 use weir::words::message::Way;
 use weir::words::outcome::{Decision, Outcome};
@@ -137,6 +137,9 @@ fn of_orders() -> impl Strategy<Value = Owned> {
         }),
         1 => (order_id(), id("T", 6)).prop_map(|(order_id, attempt_id)| {
             Command::PayFailed(PayFailed { order_id, attempt_id, ..PayFailed::default() })
+        }),
+        2 => (order_id(), id("X", 4), 0..100_000i64).prop_map(|(order_id, extension_id, pay_within_ms)| {
+            Command::Extend(Extend { order_id, extension_id, pay_within_ms })
         }),
         3 => (order_id(), id("M", 8), lines(4), value()).prop_map(|(order_id, amendment_id, lines, value)| {
             let lines = lines.into_iter().map(Into::into).collect();

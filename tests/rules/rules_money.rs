@@ -24,6 +24,31 @@ rules! {
         pay O-1 attempt=P-4 amount=EUR40 -> refused already_paid it is paid
         pay_failed O-1 P-3    -> payment_failed
     "
+    a_hold_is_extended_from_the_record_on: "
+        policy pay_within_ms=100 hold_ms_max=1000 -> policy_applied rules=1
+        receive R-1 A:9       -> received
+        place O-1 A:1         -> confirmed pay_by=100ms
+        place O-2 A:1         -> confirmed pay_by=100ms
+        +90ms
+        extend O-1 E-1 100    -> extended confirmed
+        due                   -> 100ms
+        extend O-1 E-1 100    -> extended confirmed again first=5
+        extend O-1 E-1 200    -> refused id_conflict it is confirmed
+        extend O-1 E-2 0      -> refused invalid_value
+        extend O-1 E-2 1001   -> refused invalid_value
+        +10ms
+        tick                  -> expired O-2 expired
+        due                   -> 190ms
+        extend O-2 E-1 100    -> refused order_expired it is expired
+        extend O-9 E-1 100    -> refused unknown_order
+        pay O-1               -> paid paid
+        extend O-1 E-2 100    -> refused already_paid it is paid
+        extend O-1 E-1 100    -> extended paid again first=5
+        place O-3 A:9 backorder -> waiting A A:9/7
+        extend O-3 E-1 100    -> refused nothing_remains it is waiting
+        cancel O-3            -> cancelled cancelled
+        extend O-3 E-1 100    -> refused already_cancelled it is cancelled
+    "
     a_payment_without_amount_settles: "
         receive R-1 A:9       -> received
         place O-1 A:1 value=EUR100 -> confirmed

@@ -23,8 +23,8 @@ use weir::folds::inventory::Due;
 use weir::words::codec::{self, Format};
 use weir::words::codes::{Family, Unreadable};
 use weir::words::command::{
-    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Line, Money, OnShortage, Pay, PayFailed,
-    Place, Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
+    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Extend, Line, Money, OnShortage, Pay,
+    PayFailed, Place, Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
 };
 use weir::words::message::Way;
 use weir::words::outcome::{Adjustment, Decision, Mark, Outcome, OutcomeKind, Reason, Repeat, Shortage};
@@ -277,6 +277,11 @@ fn a_command<'a>(words: &mut Words<'a>) -> Command<'a> {
             value: words.money("value"),
             promised_by: None,
         }),
+        "extend" => Command::Extend(Extend {
+            order_id: words.next().into(),
+            extension_id: words.next().into(),
+            pay_within_ms: words.next().parse().unwrap(),
+        }),
         "review" => Command::Review(Review {
             order_id: words.next().into(),
             score: words.next().parse().unwrap(),
@@ -461,7 +466,10 @@ fn render(outcome: &Outcome<'_>) -> String {
             }
             say(&state.name());
         }
-        Decision::Paid { state, .. } | Decision::Reviewed { state, .. } | Decision::Amended { state, .. } => {
+        Decision::Paid { state, .. }
+        | Decision::Reviewed { state, .. }
+        | Decision::Amended { state, .. }
+        | Decision::Extended { state, .. } => {
             say(&state.name());
         }
         Decision::Shipped { lines: some, state, .. }

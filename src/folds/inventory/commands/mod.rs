@@ -6,6 +6,7 @@ mod amend;
 mod cancel;
 pub(super) mod content;
 mod count;
+mod extend;
 mod facts;
 mod lines;
 mod pay;
@@ -47,6 +48,7 @@ impl Inventory {
             Command::Adjust(command) => self.adjust(command, turn),
             Command::Transfer(command) => self.transfer(command, turn),
             Command::Amend(command) => self.amend(command, turn),
+            Command::Extend(command) => self.extend(command, turn),
             Command::Policy(_) if !alone => Err(Refusal::new(Reason::NotAlone)),
             Command::Policy(command) => self.apply_policy(command, turn),
             Command::Tick(_) => Ok(()),

@@ -118,11 +118,12 @@ pub(crate) enum ToldKind {
     Cancel,
     Review,
     Amendment,
+    Extension,
 }
 
 impl ToldKind {
     /// Every kind, in the order of their tags in a snapshot.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Paid,
         Self::PartPaid,
         Self::FailedAttempt,
@@ -132,6 +133,7 @@ impl ToldKind {
         Self::Cancel,
         Self::Review,
         Self::Amendment,
+        Self::Extension,
     ];
 }
 
