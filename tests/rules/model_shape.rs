@@ -80,7 +80,7 @@ pub(crate) fn check(now: i64, command: &Command<'_>) -> Shape {
             times(&[it.occurred_at])?;
             texts(&[it.site.as_ref()])?;
             lines(it.lines.iter().map(|line| (&line.sku, line.quantity)), 0)?;
-            let books = -STOCK_MAX..=STOCK_MAX;
+            let books = -QUANTITY_LIMIT_MAX..=QUANTITY_LIMIT_MAX;
             for (at, line) in it.lines.iter().enumerate() {
                 need(
                     line.expected.is_none_or(|expected| books.contains(&expected)),
