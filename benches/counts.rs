@@ -103,10 +103,10 @@ fn observe(rounds: usize) {
     let telemetry = Telemetry::new().shard("main");
     for _ in 0..rounds {
         let message = || [(1_000_000, ORDERS)].into_iter();
-        telemetry.applied(&output.commands, message(), black_box(5_000_000));
+        telemetry.applied(message(), black_box(5_000_000));
         let mut counts = Counts::default();
         counts.add(output.entries(0, output.len()));
-        telemetry.announced(&counts, message(), None, black_box(5_000_000));
+        telemetry.announced(&counts, &output.commands.map(u64::from), message(), None, black_box(5_000_000));
     }
 }
 

@@ -105,11 +105,8 @@ fn replay(criterion: &mut Criterion) {
     group.bench_function("400 messages", |bencher| {
         bencher.iter_batched(
             || {
-                Folding::new(
-                    Start { inventory: Box::new(State::with_open(0).inventory), through: last },
-                    last,
-                    last.sequence,
-                )
+                let inventory = Box::new(State::with_open(0).inventory);
+                Folding::new(Start { inventory, through: last }, last)
             },
             |mut folding| {
                 folding.step(&log, 0, |applied| !black_box(applied).messages.is_empty()).expect("a good log");
@@ -172,10 +169,12 @@ fn observe(criterion: &mut Criterion) {
     group.bench_function("a message applied, and announced", |bencher| {
         bencher.iter(|| {
             let message = || [(1_000_000, ORDERS)].into_iter();
-            telemetry.applied(&output.commands, message(), black_box(5_000_000));
+            telemetry.applied(message(), black_box(5_000_000));
             let mut counts = Counts::default();
             counts.add(output.entries(0, output.len()));
-            telemetry.announced(&counts, message(), Some(Duration::from_millis(1)), black_box(5_000_000));
+            let commands = output.commands.map(u64::from);
+            let took = Some(Duration::from_millis(1));
+            telemetry.announced(&counts, &commands, message(), took, black_box(5_000_000));
         });
     });
     group.finish();

@@ -21,6 +21,8 @@ use super::settings::Misconfigured;
 pub(super) struct Deployment {
     pub(super) connections: Connections,
     pub(super) names: Names,
+    /// For snapshots, and for who reads much at once: a worker's own, at which nothing that decides waits.
+    beside: Option<Connections>,
 }
 
 impl Deployment {
@@ -33,19 +35,26 @@ impl Deployment {
             wait_for_server: wait,
         };
         let connections = Connections::open(&connection).await?;
-        Ok(Self { connections, names })
+        let beside = Connection { name: format!("weir {role} snapshots"), ..connection };
+        let beside = if wait { Some(Connections::open(&beside).await?) } else { None };
+        Ok(Self { connections, names, beside })
     }
 
     /// The streams of a shard.
     pub(super) fn streams(&self, shard: &str) -> anyhow::Result<JetStreams> {
-        Ok(JetStreams::new(self.connections.clone(), self.names.shard(shard)?))
+        let streams = JetStreams::new(self.connections.clone(), self.names.shard(shard)?);
+        Ok(match &self.beside {
+            Some(beside) => streams.apart(beside.clone()),
+            None => streams,
+        })
     }
 
     /// The edges of all shards, by name.
     pub(super) fn edges(&self, config: &Config) -> anyhow::Result<Vec<(String, ShardEdges<InJetStream>)>> {
         let pointers = JetKeys::new(&self.connections, &self.names.pointers_bucket());
         let objects = if config.snapshots.folder.is_empty() {
-            Store::JetStream(JetObjects::new(self.connections.clone(), &self.names.snapshots_bucket()))
+            let connections = self.beside.as_ref().unwrap_or(&self.connections).clone();
+            Store::JetStream(JetObjects::new(connections, &self.names.snapshots_bucket()))
         } else {
             let folder = Path::new(&config.snapshots.folder);
             let opened = FolderObjects::open(folder);

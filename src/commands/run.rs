@@ -11,16 +11,19 @@ use tracing_subscriber::EnvFilter;
 
 use super::Ended;
 use super::connect::{Deployment, shard_names};
-use super::settings::Common;
+use super::settings::{Common, Misconfigured};
 use super::setup::make_all;
+use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
-use crate::edges::jetstream::{SetupError, verify};
+use crate::edges::jetstream::{InJetStream, SetupError, verify};
+use crate::edges::objects::Objects as _;
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::telemetry::Telemetry;
 use crate::motion::audit::AuditOptions;
 use crate::motion::leases::LeaseOptions;
 use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
+use crate::motion::snapshots::{Kept, Snapshots};
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::engine::{Drained, Engine, SharingOptions};
 use crate::words::codec::Format;
@@ -127,8 +130,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         handover: deadline / 2,
     };
     let shards = deployment.edges(&config)?;
+    if !config.snapshots.folder.is_empty() {
+        refuse_another_folder(&shards, &config.snapshots.folder).await?;
+    }
     let engine = Engine::share(shards, &SystemClock::shared(), &options, &telemetry, sharing);
     shown.set_statuses(engine.statuses());
+    shown.set_health(engine.health());
 
     signals.next().await;
     tracing::info!(deadline_ms = config.worker.drain_deadline_ms, "draining");
@@ -156,6 +163,28 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
+/// Refuses a folder that holds none of the snapshots of a shard that has some: another worker keeps them in another folder, and neither
+/// could go on from what the other keeps.
+async fn refuse_another_folder(
+    shards: &[(String, ShardEdges<InJetStream>)],
+    folder: &str,
+) -> anyhow::Result<()> {
+    for (shard, edges) in shards {
+        let kept = Snapshots::new(shard, edges).kept().await?;
+        let there = edges.objects.list().await?;
+        let is_there = |kept: &Kept| there.iter().any(|object| object.name == kept.name);
+        if !kept.is_empty() && !kept.iter().any(is_there) {
+            let text = format!(
+                "snapshots.folder: {folder} holds none of the {} snapshots of shard {shard}: they are in another folder, or in the \
+                 broker. All workers of a deployment keep them in one place",
+                kept.len()
+            );
+            return Err(Misconfigured(text).into());
+        }
+    }
+    Ok(())
+}
+
 /// Waits until the streams are there and as they must be.
 async fn prepare(deployment: &Deployment, config: &Config, make: bool) -> anyhow::Result<()> {
     let mut complained = false;
@@ -180,7 +209,10 @@ async fn prepare(deployment: &Deployment, config: &Config, make: bool) -> anyhow
         let unavailable = matches!(error.downcast_ref(), Some(SetupError::Unavailable(_)))
             || matches!(error.downcast_ref(), Some(ReadError::Unavailable(_)))
             // Of the first policy. If it was stored all the same, the next attempt finds it there.
-            || matches!(error.downcast_ref(), Some(AppendError::TimedOut | AppendError::Unavailable(_)));
+            || matches!(
+                error.downcast_ref(),
+                Some(AppendError::TimedOut | AppendError::Missing(_) | AppendError::Unavailable(_))
+            );
         if !unavailable {
             return Err(error);
         }

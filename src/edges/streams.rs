@@ -13,6 +13,7 @@
 //! - A message has the same timestamp, format and payload whether it was read or fetched by its sequence.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -59,6 +60,9 @@ pub enum AppendError {
     /// The message is larger than the broker takes. It was not stored.
     #[error("the message is larger than the broker takes")]
     TooLarge,
+    /// The stream does not exist. It was not stored.
+    #[error("stream {0} does not exist, or no server that holds it answers: run `weir setup`")]
+    Missing(String),
     /// No answer came in time. It may have been stored.
     #[error("no acknowledgement came in time")]
     TimedOut,
@@ -70,17 +74,28 @@ pub enum AppendError {
 /// The streams of one shard. Clones share the connection.
 pub trait Streams: Clone + Send + Sync + 'static {
     /// Reads the log onwards.
-    type LogReader: Reader<LogMessage>;
+    type LogReader: LogReader;
     /// Reads the outcomes onwards.
     type OutcomeReader: Reader<StoredAppend>;
     /// Reads the headlines of the outcomes onwards.
     type HeadlineReader: Reader<Headline>;
+
+    /// The same streams, over connections at which nothing that decides waits: for whoever reads much of them at once.
+    #[must_use]
+    fn beside(&self) -> Self {
+        self.clone()
+    }
 
     /// The largest payload, in bytes, that an append may have, headers included.
     fn payload_bytes_max(&self) -> usize;
 
     /// The log's state.
     fn log_state(&self) -> impl Future<Output = Result<StreamState, ReadError>> + Send;
+
+    /// The broker's own time, in nanoseconds since 1970; none where it does not say.
+    fn now_ns(&self) -> impl Future<Output = Result<Option<i64>, ReadError>> + Send {
+        async { Ok(None) }
+    }
 
     /// The log message at `sequence`; none where the stream holds none.
     fn log_message(
@@ -107,14 +122,38 @@ pub trait Streams: Clone + Send + Sync + 'static {
     /// The outcome stream's state.
     fn outcomes_state(&self) -> impl Future<Output = Result<StreamState, ReadError>> + Send;
 
-    /// The last append of the outcome stream; none where it holds none.
+    /// When the oldest append that the outcome stream holds was stored, in nanoseconds since 1970; none where it holds none, or does not
+    /// say.
+    fn outcomes_since_ns(&self) -> impl Future<Output = Result<Option<i64>, ReadError>> + Send {
+        async { Ok(None) }
+    }
+
+    /// The last append of the outcome stream; none where it holds none. What somebody else put there, and is no append, is passed
+    /// over.
     fn last_outcomes(&self) -> impl Future<Output = Result<Option<StoredAppend>, ReadError>> + Send;
+
+    /// The end of the outcome stream: the sequence of its last message and its last append, which may stand before that, both as they
+    /// were at one moment. Whoever appends behind that sequence appends behind all that it knows of: a newer sequence beside an
+    /// older append would let outcomes pass the fence that are announced already.
+    fn outcomes_end(&self) -> impl Future<Output = Result<(u64, Option<StoredAppend>), ReadError>> + Send {
+        async {
+            let state = self.outcomes_state().await?;
+            match self.last_outcomes().await? {
+                Some(last) => Ok((last.sequence, Some(last))),
+                None if state.first_sequence > state.last_sequence => Ok((state.last_sequence, None)),
+                None => {
+                    Err(ReadError::Unavailable("the outcome stream holds appends, and gives none".to_owned()))
+                }
+            }
+        }
+    }
 
     /// Opens the outcomes at `from` (a sequence of the outcome stream, from 1).
     fn read_outcomes(&self, from: u64)
     -> impl Future<Output = Result<Self::OutcomeReader, ReadError>> + Send;
 
-    /// The same for whoever only wants to know how far they are: without the outcomes themselves.
+    /// The same for whoever only wants to know how far they are: without the outcomes themselves. What is no append is passed over,
+    /// and counted.
     fn read_headlines(
         &self,
         from: u64,
@@ -133,6 +172,46 @@ pub trait Streams: Clone + Send + Sync + 'static {
     /// The shard's dead letters from `from` on (a sequence of their stream, which other shards share), oldest first: about
     /// as many as [`Reader::next`] gives at once, and none where there are no more.
     fn dead_letters(&self, from: u64) -> impl Future<Output = Result<Vec<StoredLetter>, ReadError>> + Send;
+}
+
+/// What a sender said beside a payload, as it was stored: only headers whose names begin with `Weir-`, in any case, at most
+/// [`HEADERS_MAX`] of them. Clones share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Option<Arc<[(String, String)]>>);
+
+impl Headers {
+    /// From names and values; what is too much is left out.
+    #[must_use]
+    pub fn new(headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        let headers: Arc<[_]> = headers.into_iter().take(HEADERS_MAX).collect();
+        Self((!headers.is_empty()).then_some(headers))
+    }
+
+    /// The first value of a name, whose case does not matter.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// All of them, in the order in which they were sent as far as the broker's client keeps it.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().flat_map(|all| all.iter()).map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// A message of the log with what its sender said beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// The message.
+    pub message: LogMessage,
+    /// Its headers.
+    pub headers: Headers,
+}
+
+impl From<LogMessage> for StoredMessage {
+    fn from(message: LogMessage) -> Self {
+        Self { message, headers: Headers::default() }
+    }
 }
 
 /// A log that can be closed, while a new epoch of it is begun: everybody else's appends are refused meanwhile.
@@ -162,6 +241,17 @@ pub trait Reader<T>: Send + 'static {
     /// an error the reader is of no further use: open another from where this one got to.
     fn next(&mut self) -> impl Future<Output = Result<Vec<T>, ReadError>> + Send;
 }
+
+/// Reads a log onwards.
+pub trait LogReader: Reader<LogMessage> {
+    /// As [`Reader::next`], with the messages' headers where the stream keeps them.
+    fn next_stored(&mut self) -> impl Future<Output = Result<Vec<StoredMessage>, ReadError>> + Send {
+        async { Ok(self.next().await?.into_iter().map(StoredMessage::from).collect()) }
+    }
+}
+
+/// The most headers of a message that are kept.
+pub const HEADERS_MAX: usize = 1_024;
 
 /// The most messages that [`Reader::next`] gives at once.
 pub const READ_MESSAGES_MAX: usize = 256;

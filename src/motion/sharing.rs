@@ -3,21 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::live::assigned::Assigned;
 use super::live::status::Status;
 use super::rules::leases::{LeaseOptions, Leases, Role, WorkerRecord, Write};
+use super::rules::life::Standing;
 use crate::edges::clock::SharedClock;
 use crate::edges::keys::Keys;
 use crate::edges::streams::{AppendError, ReadError};
 
 /// How many beats there are in a lease: a worker must miss several before anybody takes it for dead.
 const BEATS_PER_LEASE: u32 = 6;
+/// How many records are being written at once.
+const WRITES_AT_ONCE: usize = 64;
 /// The pause between two beats while a worker gives its shards away, or is about to get one.
 const PAUSE_HANDING_OVER: Duration = Duration::from_millis(50);
 
 /// A shard, as it is shared out.
+#[derive(Clone)]
 pub struct Shared {
     /// What the worker says of it.
     pub status: Arc<Status>,
@@ -109,10 +114,13 @@ impl<K: Keys> Sharing<K> {
         let entries = self.within(self.keys.all()).await.ok_or_else(too_late)??;
         let writes = self.leases.look(asked, self.clock.monotonic(), &entries, self.report());
         self.assign();
-        for write in writes {
+        // Side by side: a hundred shards one after the other would take a whole lease.
+        for writes in writes.chunks(WRITES_AT_ONCE) {
             let asked = self.clock.monotonic();
-            let ended = self.write(&write).await;
-            self.leases.wrote(&write, asked, ended.ok());
+            let written = join_all(writes.iter().map(|write| self.write(write))).await;
+            for (write, ended) in writes.iter().zip(written) {
+                self.leases.wrote(write, asked, ended.ok());
+            }
         }
         self.assign();
         Ok(())
@@ -122,15 +130,16 @@ impl<K: Keys> Sharing<K> {
     fn report(&self) -> WorkerRecord {
         let mut report = WorkerRecord::default();
         for Shared { status, .. } in &self.shards {
-            let role = self.leases.role(&status.shard);
-            if role != Role::Away {
+            if self.leases.role(&status.shard) != Role::Away {
                 report.applied.insert(status.shard.clone(), status.applied());
             }
-            if status.progress().fault.is_some() {
-                report.unfit.insert(status.shard.clone());
-            } else if role == Role::Standby && status.is_ready() {
-                report.ready.insert(status.shard.clone());
-            }
+            let standings = match status.standing() {
+                Standing::Ready => &mut report.ready,
+                Standing::Stuck => &mut report.stuck,
+                Standing::Unfit => &mut report.unfit,
+                Standing::Busy => continue,
+            };
+            standings.insert(status.shard.clone());
         }
         report
     }

@@ -16,8 +16,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::edges::telemetry::Telemetry;
-use crate::motion::leases::Role;
 use crate::motion::status::Status;
+use crate::process::engine::Health;
 
 /// What the admin server shows.
 #[derive(Default)]
@@ -25,6 +25,7 @@ pub struct Shown {
     telemetry: Arc<Telemetry>,
     statuses: Mutex<Vec<Arc<Status>>>,
     draining: AtomicBool,
+    health: Mutex<Arc<Health>>,
 }
 
 impl Shown {
@@ -32,6 +33,17 @@ impl Shown {
     #[must_use]
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
         Self { telemetry, ..Self::default() }
+    }
+
+    /// Says from now on whether the worker has what it needs.
+    pub fn set_health(&self, health: Arc<Health>) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+
+    /// What the worker lacks, in words: it is best started again; none where it has all that it needs.
+    #[must_use]
+    pub fn unwell(&self) -> Option<String> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).unwell()
     }
 
     /// Shows these shards from now on.
@@ -75,7 +87,7 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 pub async fn serve(listener: TcpListener, shown: Arc<Shown>, cancelled: CancellationToken) {
     let router = Router::new()
         .route("/metrics", get(metrics))
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .with_state(shown);
@@ -90,6 +102,13 @@ async fn metrics(State(shown): State<Arc<Shown>>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
+async fn livez(State(shown): State<Arc<Shown>>) -> Response {
+    match shown.unwell() {
+        None => "ok\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
 async fn readyz(State(shown): State<Arc<Shown>>) -> Response {
     match shown.unready() {
         None => "ready\n".into_response(),
@@ -97,13 +116,14 @@ async fn readyz(State(shown): State<Arc<Shown>>) -> Response {
     }
 }
 
-/// `?digests` adds the digests of each state, by a walk over it that stops the shard meanwhile.
+/// `?digests` adds the digests of each state at its log's end, from a fold beside the one that decides; not where that takes longer than
+/// a minute.
 async fn status(State(shown): State<Arc<Shown>>, Query(query): Query<BTreeMap<String, String>>) -> Response {
     let mut shards = Vec::new();
     for status in shown.statuses() {
         let mut view = view(&status);
         if query.contains_key("digests")
-            && let Some(inspection) = status.inspect().await
+            && let Some(inspection) = status.inspect_beside().await
         {
             view["inspected"] = json!({
                 "chain": inspection.chain.to_string(),
@@ -123,7 +143,8 @@ fn view(status: &Status) -> Value {
     let totals = progress.totals;
     json!({
         "shard": status.shard,
-        "role": status.role().map(Role::name),
+        "role": status.role(),
+        "life": status.life().name(),
         "ready": status.is_ready(),
         "fault": progress.fault.as_ref().map(ToString::to_string),
         "applied": progress.applied.sequence,

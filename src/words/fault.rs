@@ -64,10 +64,10 @@ pub enum Fault {
         /// The last sequence of the log.
         last: u64,
     },
-    /// A live record's timestamp lies too far ahead of the worker's clock.
+    /// A record's timestamp lies too far ahead of both the worker's clock and the broker's own.
     #[error(
-        "clock: the record at sequence {sequence} is stamped {ahead_ms} ms ahead of this worker's clock. Mend the \
-         clock that is wrong (the broker's or this machine's), then restart the worker"
+        "clock: the record at sequence {sequence} is stamped {ahead_ms} ms ahead of this worker's clock and the \
+         broker's own. The shard goes on by itself once the time has come; see that the broker's clock stays right"
     )]
     Clock {
         /// Which record.

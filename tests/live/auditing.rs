@@ -84,9 +84,9 @@ impl World {
 
     /// The snapshot up to `sequence`, stored, and its pointer.
     async fn snapshot(&self, sequence: u64) -> Kept {
-        let mut folding = Folding::new(Start::empty(), Identity::START, u64::MAX);
+        let mut folding = Folding::new(Start::empty(), Identity::START);
         let until = self.log.partition_point(|message| message.sequence <= sequence);
-        folding.step(&self.log[..until], 0, |_| true).unwrap();
+        folding.step(&self.log[..until], i64::MAX, |_| true).unwrap();
         let (chunks, written) = mpsc::channel(8);
         let inventory = folding.inventory();
         let digests = inventory.write_snapshot(|chunk| chunks.try_send(chunk)).unwrap();
@@ -117,14 +117,14 @@ impl World {
 
 /// What one leader announces of a log, message by message.
 fn announce(log: &[LogMessage], format: Format) -> Vec<Append> {
-    let mut folding = Folding::new(Start::empty(), Identity::START, u64::MAX);
+    let mut folding = Folding::new(Start::empty(), Identity::START);
     let mut publishing =
         Publishing::new("test".to_owned(), format, payload_bytes_max(format), &Position::default());
     publishing.lead(true);
     let mut appends = Vec::new();
     for message in log {
         folding
-            .step(std::slice::from_ref(message), 0, |applied| {
+            .step(std::slice::from_ref(message), i64::MAX, |applied| {
                 publishing.applied(applied).unwrap();
                 true
             })

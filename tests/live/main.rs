@@ -22,6 +22,7 @@ mod real_data;
 mod restore;
 mod retail_model;
 mod storms;
+mod supervised;
 mod tidy;
 mod upgrade;
 mod weir;

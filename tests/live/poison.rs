@@ -30,6 +30,28 @@ fn publish(server: &Server, header: &[u8], payload: &[u8]) {
     panic!("the server has closed the connection");
 }
 
+/// Publishes so many of the same to the log, and waits until the server has taken them all.
+pub(crate) fn publish_many(server: &Server, header: &[u8], payload: &[u8], count: usize) {
+    let mut connection = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    let (head, total) = (header.len(), header.len() + payload.len());
+    connection
+        .write_all(b"CONNECT {\"verbose\":false,\"headers\":true,\"echo\":true}\r\nSUB reply 1\r\n")
+        .unwrap();
+    let line = format!("HPUB weir.log.main reply {head} {total}\r\n");
+    let one = [line.as_bytes(), header, payload, b"\r\n"].concat();
+    connection.write_all(&one.repeat(count)).unwrap();
+    let mut taken = 0;
+    for line in BufReader::new(connection).lines() {
+        let line = line.unwrap();
+        assert!(!line.starts_with("-ERR"), "{line}");
+        taken += usize::from(line.starts_with('{') && line.contains("\"seq\""));
+        if taken == count {
+            return;
+        }
+    }
+    panic!("the server has closed the connection");
+}
+
 async fn survives(header: &[u8], format: Option<Format>) {
     let fixture = jetstream(256 << 20).await;
     let server = fixture.server.as_ref().unwrap();

@@ -46,7 +46,7 @@ fn release(orders: u64) -> Vec<LogMessage> {
 
 fn folded(folding: &mut Folding, messages: &[LogMessage]) -> Vec<Applied> {
     let mut batches = Vec::new();
-    let ended = folding.step(messages, 0, |applied| {
+    let ended = folding.step(messages, i64::MAX, |applied| {
         batches.push(applied);
         true
     });
@@ -56,7 +56,7 @@ fn folded(folding: &mut Folding, messages: &[LogMessage]) -> Vec<Applied> {
 
 /// The outcomes of one fold, as JSON, and which records are dead letters.
 fn reference(log: &[LogMessage]) -> (Vec<Value>, Vec<(u64, u32)>) {
-    let mut folding = Folding::new(Start::empty(), Identity::START, u64::MAX);
+    let mut folding = Folding::new(Start::empty(), Identity::START);
     let batches = folded(&mut folding, log);
     let mut all = Vec::new();
     let mut letters = Vec::new();
@@ -123,7 +123,7 @@ impl Writer {
         let position = outbox.position();
         let mut publishing = Publishing::new("test".to_owned(), format, payload_bytes_max, &position);
         publishing.lead(true);
-        Self { folding: Folding::new(Start::empty(), position.through, u64::MAX), publishing, read: 0 }
+        Self { folding: Folding::new(Start::empty(), position.through), publishing, read: 0 }
     }
 
     fn fold(&mut self, log: &[LogMessage], count: usize) -> Vec<Applied> {
@@ -526,7 +526,7 @@ proptest! {
         prop_assert_eq!(outbox.outcomes(payload_bytes_max), expected);
         let chain = outbox.appends.last().map(|stored| stored.append.header.chain);
         if let Some(chain) = chain {
-            let mut folding = Folding::new(Start::empty(), Identity::START, u64::MAX);
+            let mut folding = Folding::new(Start::empty(), Identity::START);
             let covered = usize::try_from(chain.sequence).unwrap();
             folded(&mut folding, &log[..covered]);
             prop_assert_eq!(folding.inventory().chain(), chain);

@@ -136,8 +136,8 @@ async fn a_worker_waits_for_its_server() {
     drop(calls);
     let log = worker.log();
     assert_eq!(count(&log, "NATS cannot be reached; trying on"), 1, "{log}");
-    // Once for each of the two connections.
-    assert_eq!(count(&log, "the NATS connection failed"), 2, "{log}");
+    // Once for each of the four connections: two for the shards, two for snapshots.
+    assert_eq!(count(&log, "the NATS connection failed"), 4, "{log}");
     assert!(worker.is_running());
     server.restart().await;
     worker.until_readyz(200).await;

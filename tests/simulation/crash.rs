@@ -19,6 +19,7 @@ const SETTING: Setting = Setting {
     format: Format::Json,
     deaths: false,
     cut_offs: false,
+    panics: false,
 };
 const MESSAGES_MAX: usize = 12;
 

@@ -41,6 +41,7 @@ impl Damaged {
             format: Format::Bincode,
             deaths: false,
             cut_offs: false,
+            panics: false,
         };
         let world = World::new(seed, 1, MemoryLimits::default(), Faults { delay_ms: 5, ..Faults::default() });
         world.tell(&format_args!("{setting:?}"));

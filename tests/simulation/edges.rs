@@ -12,7 +12,7 @@ use weir::edges::Edges;
 use weir::edges::keys::{Entry, Keys};
 use weir::edges::memory::{MemoryHeadlines, MemoryObjectReader, MemoryReader};
 use weir::edges::objects::{ObjectInfo, ObjectReader, Objects};
-use weir::edges::streams::{AppendError, ClosableLog, ReadError, Reader, StreamState, Streams};
+use weir::edges::streams::{AppendError, ClosableLog, LogReader, ReadError, Reader, StreamState, Streams};
 use weir::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use weir::words::codec::Format;
 use weir::words::message::{LogMessage, Way};
@@ -95,7 +95,7 @@ impl SimStreams {
 }
 
 impl Streams for SimStreams {
-    type LogReader = SimReader<LogReader, LogMessage>;
+    type LogReader = SimReader<SimLog, LogMessage>;
     type OutcomeReader = SimReader<MemoryReader<StoredAppend>, StoredAppend>;
     type HeadlineReader = SimReader<MemoryHeadlines, Headline>;
 
@@ -104,18 +104,24 @@ impl Streams for SimStreams {
     }
 
     async fn log_state(&self) -> Result<StreamState, ReadError> {
-        read(&self.life, async { self.truth().streams().log_state().await }).await
+        let state = read(&self.life, async { self.truth().streams().log_state().await }).await?;
+        Ok(self.truth().past(&self.life.world).map_or(state, |past| past.log))
+    }
+
+    async fn now_ns(&self) -> Result<Option<i64>, ReadError> {
+        read(&self.life, async { self.truth().streams().now_ns().await }).await
     }
 
     async fn log_message(&self, sequence: u64) -> Result<Option<LogMessage>, ReadError> {
         let hole = self.truth().hole.load(Relaxed);
         let message = read(&self.life, async { self.truth().streams().log_message(sequence).await }).await?;
-        Ok(message.filter(|message| message.sequence != hole))
+        let last = self.truth().past(&self.life.world).map_or(u64::MAX, |past| past.log.last_sequence);
+        Ok(message.filter(|message| message.sequence != hole && message.sequence <= last))
     }
 
     async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
         let inner = read(&self.life, async { self.truth().streams().read_log(from).await }).await?;
-        Ok(self.reader(LogReader { inner, hole: self.truth().hole.load(Relaxed) }))
+        Ok(self.reader(SimLog { inner, hole: self.truth().hole.load(Relaxed) }))
     }
 
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
@@ -130,11 +136,13 @@ impl Streams for SimStreams {
     }
 
     async fn outcomes_state(&self) -> Result<StreamState, ReadError> {
-        read(&self.life, async { self.truth().streams().outcomes_state().await }).await
+        let state = read(&self.life, async { self.truth().streams().outcomes_state().await }).await?;
+        Ok(self.truth().past(&self.life.world).map_or(state, |past| past.outcomes))
     }
 
     async fn last_outcomes(&self) -> Result<Option<StoredAppend>, ReadError> {
-        read(&self.life, async { self.truth().streams().last_outcomes().await }).await
+        let last = read(&self.life, async { self.truth().streams().last_outcomes().await }).await?;
+        Ok(self.truth().past(&self.life.world).map_or(last, |past| past.last))
     }
 
     async fn read_outcomes(&self, from: u64) -> Result<Self::OutcomeReader, ReadError> {
@@ -196,12 +204,12 @@ impl ClosableLog for SimStreams {
 }
 
 /// Reads what there is of a log.
-pub(crate) struct LogReader {
+pub(crate) struct SimLog {
     inner: MemoryReader<LogMessage>,
     hole: u64,
 }
 
-impl Reader<LogMessage> for LogReader {
+impl Reader<LogMessage> for SimLog {
     async fn next(&mut self) -> Result<Vec<LogMessage>, ReadError> {
         loop {
             let mut messages = self.inner.next().await?;
@@ -230,6 +238,10 @@ impl<R: Reader<T>, T: Clone + Send + Sync + 'static> Reader<T> for SimReader<R, 
         self.life.travel().await;
         let world = self.life.world.clone();
         let faults = world.faults;
+        assert!(!self.life.reader_panics.swap(false, Relaxed), "as the test says");
+        if self.life.readers_cut.load(Relaxed) {
+            std::future::pending::<()>().await;
+        }
         if world.happens(faults.readers_stall) {
             world.tell(&format_args!("{}: a reader stalls", self.life.name));
             self.stalled = true;
@@ -245,6 +257,10 @@ impl<R: Reader<T>, T: Clone + Send + Sync + 'static> Reader<T> for SimReader<R, 
             return Ok(self.recent.iter().cloned().collect());
         }
         let taken = self.inner.next().await?;
+        // What had begun to wait before it was cut off gets nothing either.
+        if self.life.readers_cut.load(Relaxed) {
+            std::future::pending::<()>().await;
+        }
         self.recent.extend(taken.iter().cloned());
         while self.recent.len() > 8 {
             self.recent.pop_front();
@@ -252,6 +268,8 @@ impl<R: Reader<T>, T: Clone + Send + Sync + 'static> Reader<T> for SimReader<R, 
         Ok(taken)
     }
 }
+
+impl LogReader for SimReader<SimLog, LogMessage> {}
 
 /// A table.
 #[derive(Clone)]
@@ -261,6 +279,9 @@ pub(crate) struct SimKeys {
 
 impl Keys for SimKeys {
     async fn get(&self, key: &str) -> Result<Option<Entry>, ReadError> {
+        while self.life.pointers_hang.load(Relaxed) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         read(&self.life, self.life.world.keys.get(key)).await
     }
 
@@ -294,6 +315,9 @@ impl Objects for SimObjects {
         let forwarding = async {
             while let Some(chunk) = chunks.recv().await {
                 self.life.travel().await;
+                while self.life.objects_hang.load(Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
                 if forward.send(chunk).await.is_err() {
                     return;
                 }

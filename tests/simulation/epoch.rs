@@ -97,6 +97,7 @@ async fn rewrite(seed: u64) {
         format: [Format::Json, Format::Bincode][rng.usize(..2)],
         deaths: false,
         cut_offs: false,
+        panics: false,
     };
     let calm = Faults { delay_ms: 5, ..Faults::default() };
     let faults = Faults { readers_stall: 0, ..if rng.bool() { calm } else { Faults::random(&mut rng) } };

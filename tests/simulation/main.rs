@@ -15,6 +15,7 @@ mod damaged;
 mod edges;
 mod epoch;
 mod seeds;
+mod still;
 mod workers;
 mod workload;
 mod world;

@@ -15,6 +15,7 @@ use weir::words::codec::Format;
 
 use crate::check;
 use crate::damaged;
+use crate::still;
 use crate::workers::{Setting, client, worker};
 use crate::workload::messages;
 use crate::world::{Faults, World};
@@ -42,11 +43,13 @@ pub(crate) fn in_virtual_time<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
-/// Mostly, workers and their ways fail and the broker keeps its word; of sixteen seeds, there are three where it does not.
+/// Mostly, workers and their ways fail and the broker keeps its word; of sixteen seeds, there are three where it does not. In
+/// one of sixteen a leader gets no further, though nothing but its readers fails.
 async fn simulate(seed: u64) -> Outcome {
     match seed % 16 {
         5 => damaged::holed(seed).await,
         6 => damaged::rewritten(seed).await,
+        8 => still::stands_still(seed).await,
         kind => decided(seed, kind == 7).await,
     }
 }
@@ -61,12 +64,13 @@ async fn decided(seed: u64, losing: bool) -> Outcome {
         format: if rng.bool() { Format::Json } else { Format::Bincode },
         deaths: rng.u32(..8) > 0,
         cut_offs: rng.u32(..4) > 0,
+        panics: rng.bool(),
     };
     let mut faults = Faults::random(&mut rng);
     if losing {
         // What is on its way for long could land where the stream has grown back to, which the fence does not see.
         setting.cut_offs = false;
-        (faults.writes_late, faults.slow) = (0, 0);
+        (faults.writes_late, faults.slow, faults.stale) = (0, 0, 0);
     }
     let limits = MemoryLimits {
         // Some logs are so small that they are full until they are trimmed.
@@ -84,6 +88,7 @@ async fn decided(seed: u64, losing: bool) -> Outcome {
         .map(|shard| tokio::spawn(client(world.clone(), shard, messages(&mut rng, MESSAGES_MAX))))
         .collect();
     let clock = tokio::spawn(turn_the_brokers_clock(world.clone()));
+    let servers = tokio::spawn(cut_off_servers(world.clone()));
     let losing = losing.then(|| tokio::spawn(lose_outcomes(world.clone())));
     let told = async {
         for client in clients {
@@ -98,6 +103,7 @@ async fn decided(seed: u64, losing: bool) -> Outcome {
     world.calm_down();
     world.tell(&format_args!("calm"));
     clock.abort();
+    servers.abort();
     if let Some(losing) = losing {
         losing.abort();
     }
@@ -155,6 +161,21 @@ async fn turn_the_brokers_clock(world: Arc<World>) {
         };
         tokio::time::sleep(Duration::from_millis(pause)).await;
         world.broker_clock.set_offset_ms(offset);
+    }
+}
+
+/// Now and then a server that led a shard's streams is cut off from the others, and answers from the past for as long as these take
+/// to elect another.
+async fn cut_off_servers(world: Arc<World>) {
+    loop {
+        let (pause, answers_for) = {
+            let mut rng = world.rng();
+            (rng.u64(2_000..20_000), rng.u64(500..9_000))
+        };
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        for truth in &world.shards {
+            truth.cut_off_a_server(world.start.elapsed(), Duration::from_millis(answers_for)).await;
+        }
     }
 }
 

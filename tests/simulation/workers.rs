@@ -29,6 +29,8 @@ pub(crate) struct Setting {
     pub(crate) deaths: bool,
     /// They are cut off for a while.
     pub(crate) cut_offs: bool,
+    /// Their stages panic now and then.
+    pub(crate) panics: bool,
 }
 
 /// The edges of a shard, for one life.
@@ -74,6 +76,10 @@ pub(crate) async fn worker(
             (crash_at, drain_after)
         };
         let life = Life::new(&world, format!("w{number}-{life_number}"), clock.clone(), crash_at);
+        if setting.panics {
+            let mut rng = world.rng();
+            life.panic_at((0..rng.u32(..4)).map(|_| rng.u64(1..2_000)));
+        }
         world.tell(&format_args!("{} begins", life.name));
         let engine = start(&life, &setting);
         let statuses = engine.statuses().to_vec();

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use weir::edges::clock::{Clock, SharedClock};
 use weir::edges::memory::{MemoryKeys, MemoryLimits, MemoryObjects, MemoryStreams};
-use weir::edges::streams::{ClosableLog as _, Reader as _, Streams as _};
+use weir::edges::streams::{ClosableLog as _, Reader as _, StreamState, Streams as _};
 use weir::words::append::StoredAppend;
 use weir::words::codec::Format;
 use weir::words::message::{LogMessage, Way};
@@ -56,6 +56,8 @@ pub(crate) struct Faults {
     pub(crate) readers_break: u32,
     pub(crate) readers_stall: u32,
     pub(crate) readers_repeat: u32,
+    /// How often an answer is from the past, while a server that was cut off may give any.
+    pub(crate) stale: u32,
     /// The longest usual delay of a call, in milliseconds.
     pub(crate) delay_ms: u64,
     /// How often a call takes seconds.
@@ -74,6 +76,7 @@ impl Faults {
             readers_break: rate(30),
             readers_stall: rate(10),
             readers_repeat: rate(60),
+            stale: rate(900),
             delay_ms: u64::from(rate(40)),
             slow: rate(10),
         }
@@ -99,6 +102,16 @@ impl Clock for Stamp {
     }
 }
 
+/// What a server that was cut off from the others takes its streams for.
+#[derive(Clone)]
+pub(crate) struct Past {
+    /// Until when it answers.
+    until: Duration,
+    pub(crate) log: StreamState,
+    pub(crate) outcomes: StreamState,
+    pub(crate) last: Option<StoredAppend>,
+}
+
 /// The true streams of a shard.
 pub(crate) struct Truth {
     clock: Arc<SimClock>,
@@ -107,6 +120,8 @@ pub(crate) struct Truth {
     history: Mutex<Vec<LogMessage>>,
     /// Counts how often the streams were put in another's place: readers of the former break.
     pub(crate) generation: AtomicU64,
+    /// What a server that was cut off answers.
+    past: Mutex<Option<Past>>,
     /// The sequence of a message of the log that was lost though it was acknowledged; 0 for none.
     pub(crate) hole: AtomicU64,
 }
@@ -118,6 +133,24 @@ impl Truth {
 
     pub(crate) fn history(&self) -> Vec<LogMessage> {
         self.history.lock().unwrap().clone()
+    }
+
+    /// Cuts a server off from the others: it answers for so long from what it knows now.
+    pub(crate) async fn cut_off_a_server(&self, now: Duration, answers_for: Duration) {
+        let streams = self.streams();
+        let past = Past {
+            until: now + answers_for,
+            log: streams.log_state().await.unwrap(),
+            outcomes: streams.outcomes_state().await.unwrap(),
+            last: streams.last_outcomes().await.unwrap(),
+        };
+        *self.past.lock().unwrap() = Some(past);
+    }
+
+    /// What an answer is given from, if it is one of the past.
+    pub(crate) fn past(&self, world: &World) -> Option<Past> {
+        let past = self.past.lock().unwrap().clone()?;
+        (world.start.elapsed() < past.until && world.happens(world.faults.stale)).then_some(past)
     }
 
     /// Stores a message, whoever sends it.
@@ -210,6 +243,7 @@ impl World {
             streams: Mutex::new(MemoryStreams::new(broker_clock.clone(), limits)),
             history: Mutex::default(),
             generation: AtomicU64::new(0),
+            past: Mutex::default(),
             hole: AtomicU64::new(0),
         };
         Arc::new(Self {
@@ -270,6 +304,16 @@ pub(crate) struct Life {
     pub(crate) died: Notify,
     /// Cut off from everything until then.
     cut_off: Mutex<Duration>,
+    /// Its readers give nothing, and nothing else fails.
+    pub(crate) readers_cut: AtomicBool,
+    /// Its snapshots cannot be listed.
+    pub(crate) pointers_hang: AtomicBool,
+    /// Its snapshots are not stored.
+    pub(crate) objects_hang: AtomicBool,
+    /// The steps at which whatever takes them panics.
+    panics_at: Mutex<BTreeSet<u64>>,
+    /// The next call of a reader panics.
+    pub(crate) reader_panics: AtomicBool,
 }
 
 impl Life {
@@ -283,6 +327,11 @@ impl Life {
             crash_at,
             died: Notify::new(),
             cut_off: Mutex::default(),
+            readers_cut: AtomicBool::new(false),
+            pointers_hang: AtomicBool::new(false),
+            objects_hang: AtomicBool::new(false),
+            panics_at: Mutex::default(),
+            reader_panics: AtomicBool::new(false),
         })
     }
 
@@ -293,6 +342,11 @@ impl Life {
     pub(crate) fn die(&self) {
         self.alive.store(false, Relaxed);
         self.died.notify_one();
+    }
+
+    /// Has what takes these steps panic.
+    pub(crate) fn panic_at(&self, steps: impl IntoIterator<Item = u64>) {
+        self.panics_at.lock().unwrap().extend(steps);
     }
 
     pub(crate) fn cut_off(&self, duration: Duration) {
@@ -309,6 +363,8 @@ impl Life {
         if !self.alive.load(Relaxed) {
             std::future::pending::<()>().await;
         }
+        let panics = self.panics_at.lock().unwrap().remove(&step);
+        assert!(!panics || self.world.is_calm(), "as the seed says");
     }
 
     /// The way to the other side.

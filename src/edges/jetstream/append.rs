@@ -60,7 +60,7 @@ pub(super) async fn append(
 }
 
 async fn failed(link: &Link, error: AppendError) -> AppendError {
-    if matches!(error, AppendError::TimedOut | AppendError::Unavailable(_)) {
+    if matches!(error, AppendError::TimedOut | AppendError::Missing(_) | AppendError::Unavailable(_)) {
         link.renew_if_dead().await;
     }
     error
@@ -73,9 +73,7 @@ fn refused(stream: &str, error: &PublishError, sent: bool) -> AppendError {
         PublishErrorKind::MaxPayloadExceeded => AppendError::TooLarge,
         // A broken pipe is the client's end between sending and the answer.
         PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => AppendError::TimedOut,
-        PublishErrorKind::StreamNotFound => AppendError::Unavailable(format!(
-            "stream {stream} does not exist, or no server that holds it answers"
-        )),
+        PublishErrorKind::StreamNotFound => AppendError::Missing(stream.to_owned()),
         PublishErrorKind::WrongLastMessageId | PublishErrorKind::MaxAckPending => {
             AppendError::Unavailable(error.to_string())
         }

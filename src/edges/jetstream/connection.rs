@@ -103,6 +103,12 @@ impl Link {
         Ok(Self { options: Arc::new(options), context: Arc::new(Mutex::new(context)), losses })
     }
 
+    /// Makes another connection to the same servers, whose name ends in `purpose`. It waits for a server that cannot be reached.
+    pub async fn another(&self, purpose: &str) -> Result<Self, ConnectError> {
+        let name = format!("{} {purpose}", self.options.name);
+        Self::open(Connection { name, wait_for_server: true, ..Connection::clone(&self.options) }).await
+    }
+
     /// Counts the times when deliveries may have been lost on their way: the connection broke, or a subscription was
     /// full. The client reconnects and subscribes again by itself, and the server goes on with what comes next.
     #[must_use]

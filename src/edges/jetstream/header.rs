@@ -9,11 +9,13 @@ use std::str::FromStr;
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 
-use crate::edges::streams::ReadError;
+use crate::edges::streams::{Headers, ReadError, StoredMessage};
 use crate::words::append::{Append, AppendHeader, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::{LogMessage, Way};
 
+/// How names of headers begin that are Weir's own.
+const OURS: &str = "Weir-";
 /// How a payload is written.
 pub const CONTENT_TYPE: &str = "Content-Type";
 /// An append's `from`.
@@ -78,6 +80,17 @@ impl Incoming {
         let format = self.format();
         let Self { sequence, stored_at_ns, way, payload, .. } = self;
         Ok(LogMessage { sequence, stored_at_ns, way, format, payload })
+    }
+
+    /// The same, with the headers that are Weir's.
+    pub(super) fn into_stored(self) -> Result<StoredMessage, ReadError> {
+        let ours = |name: &str| name.get(..OURS.len()).is_some_and(|start| start.eq_ignore_ascii_case(OURS));
+        let headers = self.headers.iter().flat_map(|headers| headers.iter());
+        let headers = headers.filter(|(name, _)| ours(name.as_ref())).flat_map(|(name, values)| {
+            values.iter().map(move |value| (name.to_string(), value.as_str().to_owned()))
+        });
+        let headers = Headers::new(headers);
+        Ok(StoredMessage { message: self.into_log_message()?, headers })
     }
 
     fn parsed<T: FromStr>(&self, name: &str) -> Option<T> {

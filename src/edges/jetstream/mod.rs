@@ -19,9 +19,11 @@ mod request;
 mod setup;
 mod span;
 
+use std::sync::Arc;
+
 use async_nats::HeaderValue;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 
 use self::append::append;
 use self::header::Incoming;
@@ -46,18 +48,40 @@ pub use self::objects::{JetObjectReader, JetObjects};
 pub use self::reader::JetReader;
 pub use self::setup::{Done, SetupError, setup, streams, verify};
 
+/// How many messages at the end of an outcome stream are passed over that are no appends.
+const FOREIGN_MAX: u64 = 1_024;
+
 /// The streams of one shard in JetStream. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct JetStreams {
     connections: Connections,
-    names: std::sync::Arc<ShardNames>,
+    names: Arc<ShardNames>,
+    /// The connection that the log is read over, once it is; none where that is the one that all share.
+    own: Option<Arc<OnceCell<Link>>>,
+    /// The connections for who reads much at once; none where those are the same.
+    beside: Option<Connections>,
 }
 
 impl JetStreams {
     /// The streams of a shard. They are not looked at yet.
     #[must_use]
     pub fn new(connections: Connections, names: ShardNames) -> Self {
-        Self { connections, names: std::sync::Arc::new(names) }
+        Self { connections, names: Arc::new(names), own: None, beside: None }
+    }
+
+    /// The same streams, whose log is read over a connection of its own (what breaks that holds up no other shard), and, by whoever
+    /// [reads much at once](Streams::beside), over `beside`.
+    #[must_use]
+    pub fn apart(self, beside: Connections) -> Self {
+        Self { own: Some(Arc::default()), beside: Some(beside), ..self }
+    }
+
+    /// The connection that the log is read over.
+    async fn consuming(&self) -> Result<Link, ReadError> {
+        let Some(own) = &self.own else { return Ok(self.connections.consuming.clone()) };
+        let open = async || self.connections.consuming.another(&self.names.shard).await;
+        let link = own.get_or_try_init(open).await;
+        link.cloned().map_err(|error| ReadError::Unavailable(error.to_string()))
     }
 
     /// The names of the shard's streams and subjects.
@@ -70,11 +94,10 @@ impl JetStreams {
         &self,
         from: u64,
         convert: fn(Incoming) -> Result<T, ReadError>,
-        headers_only: bool,
+        headlines: bool,
     ) -> Result<JetReader<T>, ReadError> {
         let Connections { publishing, consuming } = &self.connections;
-        let wanted =
-            Wanted { stream: &self.names.outcomes_stream, subject: None, from, convert, headers_only };
+        let wanted = Wanted { stream: &self.names.outcomes_stream, subject: None, from, convert, headlines };
         JetReader::open(publishing, consuming, wanted).await
     }
 }
@@ -83,6 +106,11 @@ impl Streams for JetStreams {
     type LogReader = JetReader<LogMessage>;
     type OutcomeReader = JetReader<StoredAppend>;
     type HeadlineReader = JetReader<Headline>;
+
+    fn beside(&self) -> Self {
+        let connections = self.beside.as_ref().unwrap_or(&self.connections).clone();
+        Self { connections, own: None, ..self.clone() }
+    }
 
     /// What the server last said; NATS's default of 1 MiB before it has said anything.
     fn payload_bytes_max(&self) -> usize {
@@ -94,6 +122,12 @@ impl Streams for JetStreams {
         Ok(request::info(&context, &self.names.log_stream).await?.state())
     }
 
+    async fn now_ns(&self) -> Result<Option<i64>, ReadError> {
+        let context = self.connections.publishing.context();
+        let at = request::info(&context, &self.names.log_stream).await?.at();
+        Ok(at.map(|at| at.millis().saturating_mul(1_000_000)))
+    }
+
     async fn log_message(&self, sequence: u64) -> Result<Option<LogMessage>, ReadError> {
         let context = self.connections.publishing.context();
         let message = request::message(&context, &self.names.log_stream, Which::At(sequence)).await?;
@@ -101,15 +135,15 @@ impl Streams for JetStreams {
     }
 
     async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
-        let Connections { publishing, consuming } = &self.connections;
         let wanted = Wanted {
             stream: &self.names.log_stream,
             subject: None,
             from,
             convert: Incoming::into_log_message,
-            headers_only: false,
+            headlines: false,
         };
-        JetReader::open(publishing, consuming, wanted).await
+        let consuming = self.consuming().await?;
+        JetReader::open(&self.connections.publishing, &consuming, wanted).await
     }
 
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
@@ -127,11 +161,45 @@ impl Streams for JetStreams {
         Ok(request::info(&context, &self.names.outcomes_stream).await?.state())
     }
 
+    async fn outcomes_since_ns(&self) -> Result<Option<i64>, ReadError> {
+        let context = self.connections.publishing.context();
+        let first = request::info(&context, &self.names.outcomes_stream).await?.first_at();
+        Ok(first.map(|first| first.millis().saturating_mul(1_000_000)))
+    }
+
     async fn last_outcomes(&self) -> Result<Option<StoredAppend>, ReadError> {
+        Ok(self.outcomes_end().await?.1)
+    }
+
+    async fn outcomes_end(&self) -> Result<(u64, Option<StoredAppend>), ReadError> {
         let context = self.connections.publishing.context();
         let ShardNames { outcomes_stream, outcomes_subject, .. } = &*self.names;
-        let message = request::message(&context, outcomes_stream, Which::Last(outcomes_subject)).await?;
-        message.map(Incoming::into_append).transpose()
+        let last = request::message(&context, outcomes_stream, Which::Last(outcomes_subject)).await?;
+        let Some(mut message) = last else {
+            return Ok((self.outcomes_state().await?.last_sequence, None));
+        };
+        let end = message.sequence;
+        let mut at = end;
+        loop {
+            let found = match message.into_append() {
+                Ok(append) => return Ok((end, Some(append))),
+                Err(found) => found,
+            };
+            self::reader::passed_over(outcomes_stream, &found);
+            loop {
+                if end - at >= FOREIGN_MAX {
+                    return Err(found);
+                }
+                at -= 1;
+                if at == 0 {
+                    return Ok((end, None));
+                }
+                if let Some(before) = request::message(&context, outcomes_stream, Which::At(at)).await? {
+                    message = before;
+                    break;
+                }
+            }
+        }
     }
 
     async fn read_outcomes(&self, from: u64) -> Result<Self::OutcomeReader, ReadError> {

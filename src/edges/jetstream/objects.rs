@@ -142,6 +142,8 @@ impl JetObjects {
         let mut pieces = Pieces::new(chunks);
         while let Some(piece) = pieces.next().await {
             digest.update(&piece);
+            // What else the runtime carries must go on.
+            tokio::task::yield_now().await;
             info.size += piece.len() as u64;
             info.chunks += 1;
             under_way
@@ -286,6 +288,8 @@ impl ObjectReader for JetObjectReader {
                     if let Some(digest) = &mut self.digest {
                         digest.update(&piece);
                     }
+                    // What else the runtime carries must go on.
+                    tokio::task::yield_now().await;
                     return Ok(Some(piece));
                 }
             }

@@ -12,11 +12,14 @@
 //! format, and the reader goes on behind it. The same holds for a header that looks like one of the server's own
 //! status lines.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::pull::{self, MessagesError};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::stream::ConsumerErrorKind;
+use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 
@@ -24,7 +27,8 @@ use super::connection::Link;
 use super::header::Incoming;
 use super::names;
 use super::request::{self, Which};
-use crate::edges::streams::{READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader};
+use crate::edges::streams::{LogReader, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StoredMessage};
+use crate::words::message::LogMessage;
 
 /// How many messages a pull asks for. The client asks again when half of them have come, so at most one and a half
 /// times as many are on their way: far below the 65,536 that its subscription holds.
@@ -39,6 +43,13 @@ const PULL_EXPIRES: Duration = Duration::from_secs(30);
 /// How long the server keeps a consumer that nobody pulls from.
 const INACTIVE_MAX: Duration = Duration::from_mins(1);
 
+/// How many messages are fetched one by one at once, behind one whose header cannot be read.
+const FETCHED_AT_ONCE: u64 = 32;
+/// So many in a row whose headers can be read end that.
+const READABLE_MIN: u64 = 32;
+/// No more are fetched so when a reader is opened.
+const FETCHED_MAX: usize = 4_096;
+
 /// How a message becomes what the caller wants.
 type Convert<T> = fn(Incoming) -> Result<T, ReadError>;
 
@@ -51,8 +62,8 @@ pub(super) struct Wanted<'a, T> {
     /// From this sequence on.
     pub(super) from: u64,
     pub(super) convert: Convert<T>,
-    /// Whether the payloads may be left out. The first message's never is.
-    pub(super) headers_only: bool,
+    /// Whether the payloads may be left out (the first message's never is), and what cannot be converted is passed over.
+    pub(super) headlines: bool,
 }
 
 /// Reads a stream of JetStream onwards.
@@ -61,24 +72,25 @@ pub struct JetReader<T> {
     deliveries: pull::Stream,
     /// Changes when deliveries may have been lost.
     losses: watch::Receiver<u64>,
-    /// The message that was fetched when the reader was opened.
-    first: Option<Incoming>,
+    /// The messages that were fetched when the reader was opened.
+    first: VecDeque<Incoming>,
     /// Messages before this sequence are not wanted.
     from: u64,
     /// How many deliveries there have been.
     delivered: u64,
     /// Found when there was something to give first.
     failed: Option<ReadError>,
+    /// The stream's name, where what cannot be converted is passed over.
+    passes_over: Option<String>,
 }
 
 impl<T> JetReader<T> {
     /// Opens what is wanted. `requests` serves the fetch, `link` the consumer.
     pub(super) async fn open(requests: &Link, link: &Link, wanted: Wanted<'_, T>) -> Result<Self, ReadError> {
-        let Wanted { stream, subject, from, convert, headers_only } = wanted;
+        let Wanted { stream, subject, from, convert, headlines } = wanted;
         link.renew_if_dead().await;
-        let first =
-            request::message(&requests.context(), stream, Which::From(from, subject.unwrap_or(">"))).await?;
-        let from = first.as_ref().map_or(from, |first| first.sequence + 1).max(1);
+        let first = begin(&requests.context(), stream, from, subject).await?;
+        let from = first.back().map_or(from, |last| last.sequence + 1).max(1);
 
         let losses = link.losses();
         let context = link.context();
@@ -92,7 +104,7 @@ impl<T> JetReader<T> {
             inactive_threshold: INACTIVE_MAX,
             num_replicas: 1,
             memory_storage: true,
-            headers_only,
+            headers_only: headlines,
             filter_subject: subject.unwrap_or_default().to_owned(),
             ..pull::Config::default()
         };
@@ -110,7 +122,8 @@ impl<T> JetReader<T> {
             .messages()
             .await
             .map_err(|error| ReadError::Unavailable(error.to_string()))?;
-        Ok(Self { convert, deliveries, losses, first, from, delivered: 0, failed: None })
+        let passes_over = headlines.then(|| stream.to_owned());
+        Ok(Self { convert, deliveries, losses, first, from, delivered: 0, failed: None, passes_over })
     }
 
     /// Checks a delivery; none where it is not wanted.
@@ -147,7 +160,7 @@ impl<T> JetReader<T> {
 
     /// Waits for the first message.
     async fn wait(&mut self) -> Result<Incoming, ReadError> {
-        if let Some(first) = self.first.take() {
+        if let Some(first) = self.first.pop_front() {
             return Ok(first);
         }
         loop {
@@ -167,6 +180,9 @@ impl<T> JetReader<T> {
 
     /// Takes a message if one is there.
     fn ready(&mut self) -> Result<Option<Incoming>, ReadError> {
+        if let Some(first) = self.first.pop_front() {
+            return Ok(Some(first));
+        }
         loop {
             // Outside tokio's budget, which would end after about a hundred messages what only looks whether more
             // are there; the wait for the first one stays inside it.
@@ -182,29 +198,70 @@ impl<T> JetReader<T> {
     }
 }
 
+/// Counts and tells that somebody else put something into an outcome stream, and that it is passed over.
+pub(super) fn passed_over(stream: &str, error: &ReadError) {
+    metrics::counter!("weir_foreign_messages_total", "stream" => stream.to_owned()).increment(1);
+    tracing::warn!(stream, %error, "a message that is no append is passed over");
+}
+
+/// Fetches the message at `from`, or behind it. Where its header cannot be read, those behind it may be no better: each would break the
+/// connection that delivers it. They are fetched too, up to some that can be read in a row.
+async fn begin(
+    context: &Context,
+    stream: &str,
+    from: u64,
+    subject: Option<&str>,
+) -> Result<VecDeque<Incoming>, ReadError> {
+    let which = Which::From(from, subject.unwrap_or(">"));
+    let mut fetched = VecDeque::from_iter(request::message(context, stream, which).await?);
+    // Of one subject among others only Weir's own are read.
+    let Some(first) = fetched.back().filter(|_| subject.is_none()) else { return Ok(fetched) };
+    let mut readable = if first.headers.is_some() { READABLE_MIN } else { 0 };
+    let mut at = first.sequence + 1;
+    while readable < READABLE_MIN && fetched.len() < FETCHED_MAX {
+        let due =
+            (at..at + FETCHED_AT_ONCE).map(|sequence| request::message(context, stream, Which::At(sequence)));
+        for message in join_all(due).await {
+            // None at the end, where others may come meanwhile.
+            let Some(message) = message? else { return Ok(fetched) };
+            readable = if message.headers.is_some() { readable + 1 } else { 0 };
+            fetched.push_back(message);
+        }
+        at += FETCHED_AT_ONCE;
+    }
+    Ok(fetched)
+}
+
 type Delivery = Option<Result<async_nats::jetstream::Message, MessagesError>>;
 
-impl<T: Send + 'static> Reader<T> for JetReader<T> {
-    async fn next(&mut self) -> Result<Vec<T>, ReadError> {
+impl<T> JetReader<T> {
+    /// Waits for the first message, then takes what is ready.
+    async fn take<U>(&mut self, convert: Convert<U>) -> Result<Vec<U>, ReadError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
         let mut taken = Vec::new();
         let mut bytes = 0;
-        // Nothing below this line waits, so that a caller who gives up waiting has lost nothing.
+        // Nothing below this line waits once something is taken, so that a caller who gives up waiting has lost nothing.
         let mut next = self.wait().await.map(Some);
         loop {
             let item = match next {
                 Ok(Some(incoming)) => {
                     bytes += incoming.payload.len();
-                    (self.convert)(incoming)
+                    convert(incoming)
+                }
+                Ok(None) if taken.is_empty() => {
+                    // All of it was passed over.
+                    next = self.wait().await.map(Some);
+                    continue;
                 }
                 Ok(None) => return Ok(taken),
                 Err(error) => Err(error),
             };
-            match item {
-                Ok(item) => taken.push(item),
-                Err(error) => {
+            match (item, &self.passes_over) {
+                (Ok(item), _) => taken.push(item),
+                (Err(error @ ReadError::Unreadable(_)), Some(stream)) => passed_over(stream, &error),
+                (Err(error), _) => {
                     self.failed = Some(error.clone());
                     return if taken.is_empty() { Err(error) } else { Ok(taken) };
                 }
@@ -214,5 +271,17 @@ impl<T: Send + 'static> Reader<T> for JetReader<T> {
             }
             next = self.ready();
         }
+    }
+}
+
+impl<T: Send + 'static> Reader<T> for JetReader<T> {
+    async fn next(&mut self) -> Result<Vec<T>, ReadError> {
+        self.take(self.convert).await
+    }
+}
+
+impl LogReader for JetReader<LogMessage> {
+    async fn next_stored(&mut self) -> Result<Vec<StoredMessage>, ReadError> {
+        self.take(Incoming::into_stored).await
     }
 }

@@ -68,6 +68,7 @@ struct State {
     bytes: u64,
     first_seq: u64,
     last_seq: u64,
+    first_ts: Option<String>,
 }
 
 impl StreamInfo {
@@ -76,8 +77,13 @@ impl StreamInfo {
         self.ts.as_deref()?.parse().ok()
     }
 
+    /// When the first message that the stream holds was stored; none where it holds none.
+    pub(super) fn first_at(&self) -> Option<Timestamp> {
+        (self.state.messages > 0).then(|| self.state.first_ts.as_deref()?.parse().ok())?
+    }
+
     pub(super) fn state(&self) -> StreamState {
-        let State { messages, bytes, first_seq, last_seq } = self.state;
+        let State { messages, bytes, first_seq, last_seq, .. } = self.state;
         StreamState {
             first_sequence: if messages == 0 { last_seq + 1 } else { first_seq },
             last_sequence: last_seq,

@@ -80,7 +80,7 @@ impl<T: Send + 'static> Span<T> {
                     subject: Some(subject),
                     from: self.through + 1,
                     convert: self.convert,
-                    headers_only: false,
+                    headlines: false,
                 };
                 none.insert(Box::pin(JetReader::open(publishing, consuming, wanted)).await?)
             }

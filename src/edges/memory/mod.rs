@@ -17,7 +17,8 @@ use tokio::sync::Notify;
 use super::{Edges, ShardEdges};
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::{
-    AppendError, ClosableLog, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState, Streams,
+    AppendError, ClosableLog, LogReader, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState,
+    Streams,
 };
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
@@ -241,6 +242,10 @@ impl Streams for MemoryStreams {
         Ok(self.shared.state().log.state)
     }
 
+    async fn now_ns(&self) -> Result<Option<i64>, ReadError> {
+        Ok(Some(self.shared.clock.wall_ns()))
+    }
+
     async fn log_message(&self, sequence: u64) -> Result<Option<LogMessage>, ReadError> {
         let state = self.shared.state();
         Ok(state.log.from(sequence).next().filter(|message| message.sequence == sequence).cloned())
@@ -366,6 +371,8 @@ impl<T: Stored> Reader<T> for MemoryReader<T> {
         }
     }
 }
+
+impl LogReader for MemoryReader<LogMessage> {}
 
 /// Reads the headlines of outcomes in memory onwards.
 pub struct MemoryHeadlines(MemoryReader<StoredAppend>);

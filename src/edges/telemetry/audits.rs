@@ -1,8 +1,8 @@
 //! What the audits of a shard came to.
 
-use metrics::{Counter, Gauge};
+use metrics::Counter;
 
-use super::Telemetry;
+use super::{Once, Telemetry};
 
 /// Counts the audits of one shard.
 pub struct Audits {
@@ -10,7 +10,7 @@ pub struct Audits {
     disagrees: Counter,
     failed: Counter,
     disagreements: Counter,
-    last_success: Gauge,
+    last_success: Once,
 }
 
 impl Audits {
@@ -35,7 +35,7 @@ impl Audits {
             disagrees: ended("disagrees"),
             failed: ended("failed"),
             disagreements: telemetry.counter("weir_audit_disagreements_total", &own),
-            last_success: telemetry.gauge("weir_audit_last_success_timestamp_seconds", &own),
+            last_success: Once::new(telemetry, "weir_audit_last_success_timestamp_seconds", &own),
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::context::{Shard, Stop, weights};
 use super::fold::Folded;
+use super::ports::Seen;
 use super::reading::STALL;
 use super::ticking::Next;
 use crate::edges::Edges;
@@ -17,12 +19,15 @@ use crate::edges::streams::{AppendError, ReadError, Reader as _, Streams as _};
 use crate::motion::past::recovery::ask;
 use crate::motion::rules::folding::Applied;
 use crate::motion::rules::publishing::{Action, Announced, Position, Publishing};
+use crate::motion::store::last::CONFIRM_AFTER;
 use crate::motion::store::onward::RETRY_PAUSE;
 use crate::words::append::{DeadLetter, Headline};
 use crate::words::fault::Fault;
 
 /// No more is taken while what waits to be announced takes this many bytes.
 const BYTES_QUEUED_MAX: usize = 32 << 20;
+/// A shard that could not store for so long is not ready.
+const HELD_UP_AFTER: Duration = Duration::from_secs(5);
 /// How many positions of others wait to be looked at.
 const HEADLINES_QUEUED_MAX: usize = 16;
 /// An append that fails again is not logged again before this has passed; the metrics count each.
@@ -39,7 +44,7 @@ impl<E: Edges> Shard<E> {
     ) -> Result<(), Stop> {
         let mut fault = None;
         let mut open = true;
-        let mut complained_at = None;
+        let mut troubles = Troubles::default();
         let mut assignment = self.assigned.get();
         // What others announce, while this worker follows.
         let (seen, mut announced) = mpsc::channel(HEADLINES_QUEUED_MAX);
@@ -48,6 +53,8 @@ impl<E: Edges> Shard<E> {
         loop {
             let leads = self.leads();
             publishing.lead(leads);
+            // A server that was moved to may take less.
+            publishing.set_payload_bytes_max(self.edges.streams.payload_bytes_max());
             if leads {
                 following = None;
             } else if following.is_none() {
@@ -58,6 +65,7 @@ impl<E: Edges> Shard<E> {
             if under_way.is_none() {
                 under_way = self.start(publishing.next());
             }
+            self.idle.store(leads && under_way.is_none(), Relaxed);
             if under_way.is_none() && !open {
                 return fault.map_or(Ok(()), |fault| Err(Stop::Fault(fault)));
             }
@@ -65,7 +73,7 @@ impl<E: Edges> Shard<E> {
                 biased;
                 finished = async { under_way.as_mut().expect("guarded").await }, if under_way.is_some() => {
                     under_way = None;
-                    self.finished(&mut publishing, finished, &mut complained_at)?;
+                    self.finished(&mut publishing, finished, &mut troubles).await?;
                 }
                 () = async { following.as_mut().expect("guarded").await }, if following.is_some() => {}
                 () = self.outcomes_lost.notified() => {
@@ -77,13 +85,14 @@ impl<E: Edges> Shard<E> {
                 }
                 Some(position) = announced.recv() => {
                     publishing.read(&position)?;
-                    self.note_announced(&publishing);
+                    self.note_announced(&publishing, false);
                 }
                 folded = folded.recv(), if open && publishing.queued_bytes() < BYTES_QUEUED_MAX => match folded {
                     Some(Ok(applied)) => {
+                        self.measure(&applied, leads);
                         self.note(&applied, &next, log_last);
                         publishing.applied(applied)?;
-                        self.note_announced(&publishing);
+                        self.note_announced(&publishing, false);
                     }
                     Some(Err(found)) => {
                         // What was applied before it is still announced. A gap may turn out to be none.
@@ -116,7 +125,22 @@ impl<E: Edges> Shard<E> {
         });
     }
 
-    fn note_announced(&self, publishing: &Publishing) {
+    /// Tells of a batch's way so far.
+    fn measure(&self, applied: &Applied, leads: bool) {
+        if !applied.live {
+            self.telemetry.replayed(applied.messages.len());
+        } else if leads {
+            self.telemetry.applied(weights(&applied.messages), applied.applied_at_ns);
+        } else {
+            self.telemetry.followed(applied.messages.len());
+        }
+    }
+
+    fn note_announced(&self, publishing: &Publishing, own: bool) {
+        let through = publishing.through();
+        if through != self.status.progress_through() {
+            self.telemetry.observers_lost(self.status.ports().give(&Seen::Announced { through, own }));
+        }
         self.status.update(|progress| {
             progress.through = publishing.through();
             progress.announced = publishing.chain();
@@ -136,17 +160,20 @@ impl<E: Edges> Shard<E> {
 
     async fn follow_on(&self, from: &mut u64, seen: &mpsc::Sender<Position>) -> Result<(), ReadError> {
         let mut reader = self.edges.streams.read_headlines(*from).await?;
+        let mut due = None;
         loop {
             let Ok(read) = tokio::time::timeout(STALL, reader.next()).await else {
-                // Nothing announced is no stall.
-                if self.status.progress().outcomes.last_sequence >= *from {
+                // Nothing announced is no stall, and what came a moment ago may be on its way.
+                if due.is_some_and(|due| due >= *from) {
                     self.telemetry.stalled();
                     return Err(ReadError::Unavailable(
                         "the reader fell silent while outcomes were announced".to_owned(),
                     ));
                 }
+                due = Some(self.status.progress().outcomes.last_sequence);
                 continue;
             };
+            due = None;
             let headlines = read?;
             let Some(Headline { sequence, header, .. }) = headlines.into_iter().next_back() else { continue };
             *from = sequence + 1;
@@ -158,7 +185,29 @@ impl<E: Edges> Shard<E> {
 
     fn announced(&self, announced: &Announced, took: Option<Duration>) {
         let messages = weights(&announced.messages);
-        self.telemetry.announced(&announced.outcomes, messages, took, self.clock.wall_ns());
+        let Announced { outcomes, commands, .. } = announced;
+        self.telemetry.announced(outcomes, commands, messages, took, self.clock.wall_ns());
+    }
+
+    /// Says that something was not stored: once, then again after a while; and, once that goes on, to whoever asks whether the
+    /// shard is ready.
+    fn complain_of(&self, what: &str, error: &AppendError, troubles: &mut Troubles) {
+        let now = self.clock.monotonic();
+        if troubles.complained_at.is_none_or(|at| now.saturating_sub(at) >= COMPLAINT_INTERVAL) {
+            troubles.complained_at = Some(now);
+            tracing::warn!(shard = self.status.shard, %error, "{what}");
+        }
+        let since = *troubles.since.get_or_insert(now);
+        let named = matches!(error, AppendError::Missing(_));
+        if named || now.saturating_sub(since) >= HELD_UP_AFTER {
+            self.status.held_up(Some(format!("nothing can be announced: {error}")));
+        }
+    }
+
+    fn well(&self, troubles: &mut Troubles) {
+        if troubles.since.take().is_some() {
+            self.status.held_up(None);
+        }
     }
 
     fn start(&self, action: Action) -> Option<Pin<Box<dyn Future<Output = Finished> + Send>>> {
@@ -182,7 +231,10 @@ impl<E: Edges> Shard<E> {
                 // After a conflict or a time-out the stream itself tells how to go on.
                 if matches!(
                     stored,
-                    Err(AppendError::Full | AppendError::TooLarge | AppendError::Unavailable(_))
+                    Err(AppendError::Full
+                        | AppendError::TooLarge
+                        | AppendError::Missing(_)
+                        | AppendError::Unavailable(_))
                 ) {
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
@@ -198,41 +250,49 @@ impl<E: Edges> Shard<E> {
         })
     }
 
-    fn finished(
+    async fn finished(
         &self,
         publishing: &mut Publishing,
         finished: Finished,
-        complained_at: &mut Option<Duration>,
+        troubles: &mut Troubles,
     ) -> Result<(), Stop> {
-        let mut complain = |what: &str, error: &AppendError| {
-            let now = self.clock.monotonic();
-            if complained_at.is_none_or(|at| now.saturating_sub(at) >= COMPLAINT_INTERVAL) {
-                *complained_at = Some(now);
-                tracing::warn!(shard = self.status.shard, %error, "{what}");
-            }
-        };
         match finished {
             Finished::DeadLetters(failed) => {
-                if let Some((_, error)) = failed.first() {
-                    complain("dead letters were not stored; trying on", error);
+                match failed.first() {
+                    Some((_, error)) => {
+                        self.complain_of("dead letters were not stored; trying on", error, troubles);
+                    }
+                    None => self.well(troubles),
                 }
                 publishing.letters_ended(failed.into_iter().map(|(letter, _)| letter).collect());
             }
             Finished::Append(Ok(sequence), took) => {
+                self.well(troubles);
                 let announced = publishing.stored(sequence)?;
                 self.announced(&announced, Some(took));
             }
             Finished::Append(Err(error), _) => {
-                complain("outcomes were not acknowledged; reading where they ended", &error);
+                self.complain_of(
+                    "outcomes were not acknowledged; reading where they ended",
+                    &error,
+                    troubles,
+                );
                 self.telemetry.append_failed(&error);
                 publishing.failed(&error);
             }
             Finished::Read(Ok(position)) if publishing.has_lost(&position) => {
-                return Err(Stop::Recover(
-                    "the broker lost announced outcomes; recovering to announce them again",
-                ));
+                // A server that was cut off a moment ago answers from the past.
+                let now = self.clock.monotonic();
+                if now.saturating_sub(*troubles.lost_since.get_or_insert(now)) >= CONFIRM_AFTER {
+                    return Err(Stop::Recover(
+                        "the broker lost announced outcomes; recovering to announce them again",
+                    ));
+                }
+                publishing.doubt();
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
             Finished::Read(Ok(position)) => {
+                troubles.lost_since = None;
                 let announced = publishing.read(&position)?;
                 if announced.outcomes.all > 0 {
                     self.announced(&announced, None);
@@ -242,9 +302,20 @@ impl<E: Edges> Shard<E> {
                 tracing::debug!(shard = self.status.shard, %error, "the outcome stream cannot be read");
             }
         }
-        self.note_announced(publishing);
+        self.note_announced(publishing, true);
         Ok(())
     }
+}
+
+/// What went wrong while announcing.
+#[derive(Default)]
+struct Troubles {
+    /// When it was last logged that something was not stored.
+    complained_at: Option<Duration>,
+    /// Since when nothing could be stored.
+    since: Option<Duration>,
+    /// Since when the outcome stream seems to have lost what was announced.
+    lost_since: Option<Duration>,
 }
 
 /// How an action ended.

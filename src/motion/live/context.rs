@@ -1,5 +1,6 @@
 //! What the stages of one shard share.
 
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
@@ -45,6 +46,10 @@ pub(super) struct Shard<E: Edges> {
     pub(super) seen: Arc<Mutex<Last>>,
     /// Told when the outcome stream ends before what was seen of it: whoever has nothing to announce would not find out.
     pub(super) outcomes_lost: Arc<Notify>,
+    /// How far the broker's clock is ahead of this worker's, in nanoseconds, as far as is known.
+    pub(super) ahead_ns: Arc<AtomicI64>,
+    /// Whether nothing is on its way to the outcome stream.
+    pub(super) idle: Arc<AtomicBool>,
     /// Ends the reading; what was read is worked off.
     pub(super) drain: CancellationToken,
 }
@@ -57,13 +62,12 @@ impl<E: Edges> Shard<E> {
 
     /// Says that the shard stands still, and why.
     pub(super) fn halted(&self, fault: &Fault) {
-        if self.status.progress().fault.is_none() {
+        if self.status.halted(fault) {
             tracing::error!(
                 shard = self.status.shard,
                 fault = fault.name(),
                 "the shard stands still: {fault}"
             );
-            self.status.update(|progress| progress.fault = Some(fault.clone()));
         }
         // Again at the end, when nobody polls any more.
         self.telemetry.fault(fault);

@@ -1,41 +1,44 @@
 //! The fold's own place: a thread that applies what it is given, with bounded channels on both sides.
 //!
-//! A simulation has one thread for everything and runs it as a task instead; what it does is the same.
+//! It hands on what it has applied in slices: after some 64 KiB or 256 µs, and at once where nothing is on its way to the outcome
+//! stream. Between two slices it answers questions. A simulation has one thread for everything and runs it as a task instead; what it
+//! does is the same.
 
-use std::thread::JoinHandle;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use super::input::{Input, Question};
+use super::ports::{Ports, Seen};
 use crate::edges::clock::SharedClock;
-use crate::folds::inventory::{Broken, Digests, Totals};
-use crate::motion::rules::folding::{Applied, Folding};
+use crate::edges::streams::StoredMessage;
+use crate::folds::inventory::{Broken, Digests, Inventory, Totals};
+use crate::motion::rules::folding::{Applied, Folding, Sliced, Slicing};
 use crate::motion::rules::kept::Written;
 use crate::words::append::Chain;
 use crate::words::fault::Fault;
-use crate::words::message::LogMessage;
 
 pub use crate::motion::rules::kept::FoldOn;
 
-/// Batches between two stages. A batch is what a reader gives at once.
-const BATCHES_QUEUED_MAX: usize = 8;
+/// What is queued between two stages: a read, or a slice of one.
+const QUEUED_MAX: usize = 8;
+/// A slice ends with the message that takes it beyond this many bytes in memory: what an append's bytes take a while to write.
+const SLICE_BYTES: usize = 64 << 10;
+/// A slice ends with the message that takes it beyond this long: a small part of an append's round trip.
+const SLICE_TIME: Duration = Duration::from_micros(256);
+/// No further question is looked at before the next slice once they took this long together.
+const QUESTIONS_TIME: Duration = Duration::from_micros(256);
+/// What a simulation's fold writes at once, in bytes: so small a state fills the channel as a large one does.
+const TASK_CHUNK_BYTES: usize = 256;
 
 /// The pause between two steps of giving memory back. The kernel lets one thread at a time change what a process has mapped, and
 /// another that wants to, if only to allocate, comes between two steps alone.
 const DROPS_PAUSE: Duration = Duration::from_micros(50);
-
-/// What reaches the fold.
-#[derive(Debug)]
-pub(super) enum Input {
-    Messages(Vec<LogMessage>),
-    Inspect(oneshot::Sender<Inspection>),
-    /// Write the state as it is now; it stands still meanwhile.
-    Snapshot {
-        chunks: mpsc::Sender<Bytes>,
-        written: oneshot::Sender<Written>,
-    },
-}
 
 /// The state in numbers, as it is between two batches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +53,19 @@ pub struct Inspection {
     pub books: Result<(), Broken>,
 }
 
+impl Inspection {
+    pub(super) fn of(inventory: &Inventory) -> Self {
+        Self {
+            chain: inventory.chain(),
+            digests: inventory.digests(),
+            totals: inventory.totals(),
+            books: inventory.check_books(),
+        }
+    }
+}
+
 /// What leaves the fold.
-pub(super) type Folded = Result<Applied, Fault>;
+pub(super) type Folded = Result<Arc<Applied>, Fault>;
 
 /// A fold at work. It ends when its input is closed, after a fault, or when nobody takes its output.
 pub(super) struct Fold {
@@ -62,7 +76,7 @@ pub(super) struct Fold {
 
 /// Tells when a fold has ended.
 pub(super) enum Ended {
-    Thread(JoinHandle<()>),
+    Thread(oneshot::Receiver<()>),
     Task(tokio::task::JoinHandle<()>),
 }
 
@@ -70,137 +84,197 @@ impl Ended {
     /// Waits for its end; false where it panicked outside what it applied.
     pub(super) async fn well(self) -> bool {
         match self {
-            Self::Thread(thread) => {
-                matches!(tokio::task::spawn_blocking(move || thread.join()).await, Ok(Ok(())))
-            }
+            Self::Thread(ended) => ended.await.is_ok(),
             Self::Task(task) => task.await.is_ok(),
         }
     }
 }
 
-/// Starts a fold. `measure` sees each batch right after it was applied.
+/// Who reads beside the publisher.
+pub(super) struct Readers {
+    /// Observers and askers; none for a fold beside another.
+    pub(super) ports: Option<Arc<Ports>>,
+    /// Whether nothing is on its way to the outcome stream, so that a slice is worth handing on however small it is.
+    pub(super) idle: Arc<AtomicBool>,
+}
+
+impl Readers {
+    /// Nobody, and no hurry.
+    pub(super) fn none() -> Self {
+        Self { ports: None, idle: Arc::default() }
+    }
+}
+
+/// Starts a fold. `lost` is told how many batches observers lost.
 pub(super) fn start(
     on: FoldOn,
     name: &str,
     mut folding: Folding,
     clock: SharedClock,
-    measure: impl Fn(&Applied) + Send + 'static,
+    readers: Readers,
+    lost: impl Fn(u64) + Send + 'static,
 ) -> Fold {
-    let (input, mut inputs) = mpsc::channel(BATCHES_QUEUED_MAX);
-    let (outputs, output) = mpsc::channel(BATCHES_QUEUED_MAX);
+    let (input, inputs) = mpsc::channel(QUEUED_MAX);
+    let (outputs, output) = mpsc::channel(QUEUED_MAX);
+    let questions = readers.ports.as_ref().map(|ports| ports.open(input.downgrade()));
+    let Readers { ports, idle } = readers;
+    let ends = Ends { on, inputs, outputs, questions, ports, idle, clock, lost: Box::new(lost) };
     let ended = match on {
         FoldOn::Thread | FoldOn::Beside => {
+            let (well, ended) = oneshot::channel();
             let fold = move || {
-                while let Some(next) = inputs.blocking_recv() {
-                    let go_on = match next {
-                        Input::Messages(messages) => {
-                            let give = |folded| outputs.blocking_send(folded).is_ok();
-                            apply(&mut folding, &messages, &clock, &measure, give)
-                        }
-                        Input::Inspect(reply) => inspect(&folding, reply),
-                        Input::Snapshot { chunks, written } => {
-                            let write = |chunk| chunks.blocking_send(chunk);
-                            snapshot(&folding, write, written)
-                        }
-                    };
-                    if !go_on {
-                        break;
-                    }
+                let ran = catch_unwind(AssertUnwindSafe(|| pollster::block_on(ends.run(&mut folding))));
+                match ran {
+                    Ok(()) => drop(well.send(())),
+                    // Its end shows by that.
+                    Err(_) => drop(well),
                 }
-                if on == FoldOn::Beside {
-                    folding.into_inventory().drop_in_steps(|| std::thread::sleep(DROPS_PAUSE));
-                }
+                // Nobody waits for this, and it holds nobody up.
+                folding.into_inventory().drop_in_steps(|| std::thread::sleep(DROPS_PAUSE));
             };
             let thread = std::thread::Builder::new().name(format!("fold-{name}")).spawn(fold);
-            Ended::Thread(thread.expect("the operating system gives a thread"))
+            drop(thread.expect("the operating system gives a thread"));
+            Ended::Thread(ended)
         }
-        FoldOn::Task => Ended::Task(tokio::spawn(async move {
-            while let Some(next) = inputs.recv().await {
-                let go_on = match next {
-                    Input::Messages(messages) => {
-                        let mut all = Vec::new();
-                        let go_on = apply(&mut folding, &messages, &clock, &measure, |folded| {
-                            all.push(folded);
-                            true
-                        });
-                        let mut taken = true;
-                        for folded in all {
-                            taken = taken && outputs.send(folded).await.is_ok();
-                        }
-                        go_on && taken
-                    }
-                    Input::Inspect(reply) => inspect(&folding, reply),
-                    Input::Snapshot { chunks, written } => {
-                        let mut all = Vec::new();
-                        let go_on = snapshot(
-                            &folding,
-                            |chunk| {
-                                all.push(chunk);
-                                Ok::<_, ()>(())
-                            },
-                            written,
-                        );
-                        for chunk in all {
-                            // Whoever asked may have gone.
-                            let _ = chunks.send(chunk).await;
-                        }
-                        go_on
-                    }
-                };
-                if !go_on {
-                    return;
-                }
-            }
-        })),
+        FoldOn::Task => Ended::Task(tokio::spawn(async move { ends.run(&mut folding).await })),
     };
     Fold { input, output, ended }
 }
 
-/// Applies messages and gives what came of them, a fault at the end; false where the fold is over by it.
-fn apply(
-    folding: &mut Folding,
-    messages: &[LogMessage],
-    clock: &SharedClock,
-    measure: impl Fn(&Applied),
-    mut give: impl FnMut(Folded) -> bool,
-) -> bool {
-    let mut open = true;
-    let ended = folding.step(messages, clock.wall_ns(), |applied| {
-        measure(&applied);
-        open = give(Ok(applied));
-        open
-    });
-    match ended {
-        Ok(()) => open,
-        Err(fault) => {
-            // The receiver may have gone with a fault of its own.
-            give(Err(fault));
-            false
+/// A fold's ends.
+struct Ends {
+    on: FoldOn,
+    inputs: mpsc::Receiver<Input>,
+    outputs: mpsc::Sender<Folded>,
+    questions: Option<mpsc::Receiver<Question>>,
+    ports: Option<Arc<Ports>>,
+    idle: Arc<AtomicBool>,
+    clock: SharedClock,
+    lost: Box<dyn Fn(u64) + Send>,
+}
+
+impl Ends {
+    async fn run(mut self, folding: &mut Folding) {
+        while let Some(next) = self.inputs.recv().await {
+            self.answer(folding);
+            let go_on = match next {
+                Input::Messages(messages) => self.fold(folding, messages).await,
+                Input::Look => true,
+                Input::Snapshot { chunks, written } => {
+                    snapshot(self.on, folding, chunks, written).await;
+                    true
+                }
+            };
+            if !go_on {
+                return;
+            }
+        }
+    }
+
+    /// Applies what was read, slice by slice; false where the fold is over by it.
+    async fn fold(&mut self, folding: &mut Folding, messages: Vec<StoredMessage>) -> bool {
+        let messages = Arc::new(messages);
+        let mut from = 0;
+        while from < messages.len() {
+            let slice = Slice { began: self.clock.monotonic(), clock: &self.clock, idle: &self.idle };
+            let Sliced { applied, next, fault } =
+                folding.slice(&messages, from, self.clock.wall_ns(), &slice);
+            from = next;
+            if let Some(mut applied) = applied {
+                applied.applied_at_ns = self.clock.wall_ns();
+                let applied = Arc::new(applied);
+                if let Some(ports) = &self.ports {
+                    let lost = ports.give(&Seen::Applied(applied.clone()));
+                    if lost > 0 {
+                        (self.lost)(lost);
+                    }
+                }
+                self.idle.store(false, Relaxed);
+                if self.outputs.send(Ok(applied)).await.is_err() {
+                    return false;
+                }
+            }
+            if let Some(fault) = fault {
+                // The receiver may have gone with a fault of its own.
+                let _ = self.outputs.send(Err(fault)).await;
+                return false;
+            }
+            self.answer(folding);
+        }
+        true
+    }
+
+    /// Answers questions, as many as there is time for.
+    fn answer(&mut self, folding: &Folding) {
+        let Some(questions) = &mut self.questions else { return };
+        let began = self.clock.monotonic();
+        while let Ok(question) = questions.try_recv() {
+            question(folding.inventory());
+            if self.clock.monotonic().saturating_sub(began) >= QUESTIONS_TIME {
+                return;
+            }
         }
     }
 }
 
-fn inspect(folding: &Folding, reply: oneshot::Sender<Inspection>) -> bool {
-    let inventory = folding.inventory();
-    // Whoever asked may have gone.
-    let _ = reply.send(Inspection {
-        chain: inventory.chain(),
-        digests: inventory.digests(),
-        totals: inventory.totals(),
-        books: inventory.check_books(),
-    });
-    true
-}
-
-fn snapshot<E>(
+/// Writes the state, as long as somebody takes it.
+async fn snapshot(
+    on: FoldOn,
     folding: &Folding,
-    write: impl FnMut(Bytes) -> Result<(), E>,
+    chunks: mpsc::Sender<Bytes>,
     written: oneshot::Sender<Written>,
-) -> bool {
+) {
     let inventory = folding.inventory();
-    let head = inventory.snapshot_head();
-    if let Ok(digests) = inventory.write_snapshot(write) {
+    let digests = match on {
+        FoldOn::Thread | FoldOn::Beside => inventory.write_snapshot(|chunk| chunks.blocking_send(chunk)).ok(),
+        FoldOn::Task => {
+            let mut all = Vec::new();
+            let digests = inventory.write_snapshot(|chunk| {
+                all.push(chunk);
+                Ok::<_, std::convert::Infallible>(())
+            });
+            for mut chunk in all {
+                while !chunk.is_empty() {
+                    let piece = chunk.split_to(chunk.len().min(TASK_CHUNK_BYTES));
+                    if chunks.send(piece).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            digests.ok()
+        }
+    };
+    if let Some(digests) = digests {
+        let head = inventory.snapshot_head();
         let _ = written.send(Written { head, through: folding.through(), digests });
     }
-    true
+}
+
+/// Ends a slice by size, by time, or at once where whoever announces has nothing to do.
+struct Slice<'c> {
+    began: Duration,
+    clock: &'c SharedClock,
+    idle: &'c AtomicBool,
+}
+
+impl Slicing for Slice<'_> {
+    fn ends(&self, bytes: usize) -> bool {
+        bytes > SLICE_BYTES
+            || self.idle.load(Relaxed)
+            || self.clock.monotonic().saturating_sub(self.began) >= SLICE_TIME
+    }
+}
+
+/// Has a fold write its state.
+pub(super) fn write(
+    fold: &mpsc::Sender<Input>,
+    chunks: mpsc::Sender<Bytes>,
+) -> impl Future<Output = Option<Written>> + Send + 'static {
+    let fold = fold.clone();
+    async move {
+        let (written, done) = oneshot::channel();
+        fold.send(Input::Snapshot { chunks, written }).await.ok()?;
+        drop(fold);
+        done.await.ok()
+    }
 }

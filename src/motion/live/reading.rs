@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::context::Shard;
-use super::fold::Input;
+use super::input::Input;
 use crate::edges::Edges;
-use crate::edges::streams::{ReadError, Reader as _, Streams as _};
+use crate::edges::streams::{LogReader as _, ReadError, Streams as _};
 use crate::motion::store::last::Last;
 use crate::motion::store::onward::RETRY_PAUSE;
 use crate::words::fault::Fault;
@@ -41,7 +41,7 @@ impl<E: Edges> Shard<E> {
         last: &mut Last,
         complained: &mut bool,
     ) -> Result<Option<Fault>, ReadError> {
-        if let Some(fault) = last.verify(&self.edges.streams).await? {
+        if let Some(fault) = last.confirm(&self.edges.streams).await? {
             return Ok(Some(fault));
         }
         let from = last.sequence + 1;
@@ -50,25 +50,30 @@ impl<E: Edges> Shard<E> {
         if std::mem::take(complained) {
             tracing::info!(shard = self.status.shard, from, "reading the log again");
         }
+        // The log's end, as it was when the reader had been silent for a while.
+        let mut due = None;
         loop {
-            let Ok(read) = tokio::time::timeout(STALL, reader.next()).await else {
+            let Ok(read) = tokio::time::timeout(STALL, reader.next_stored()).await else {
                 // A quiet log is no stall; one that was rewritten behind an open reader is found here, too.
-                if let Some(fault) = last.verify(&self.edges.streams).await? {
+                if let Some(fault) = last.confirm(&self.edges.streams).await? {
                     return Ok(Some(fault));
                 }
-                if self.edges.streams.log_state().await?.last_sequence > last.sequence {
+                // What came a moment ago may be on its way: it is missed where it has not come by the next look.
+                if due.is_some_and(|due| due > last.sequence) {
                     self.telemetry.stalled();
                     return Err(ReadError::Unavailable(
                         "the reader fell silent while the log went on".to_owned(),
                     ));
                 }
+                due = Some(self.edges.streams.log_state().await?.last_sequence);
                 continue;
             };
+            due = None;
             let mut messages = read?;
             // A reader that was opened anew may repeat.
-            messages.retain(|message| message.sequence > last.sequence);
+            messages.retain(|stored| stored.message.sequence > last.sequence);
             let Some(newest) = messages.last() else { continue };
-            *last = Last::of(newest);
+            *last = Last::of(&newest.message);
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = *last;
             if input.send(Input::Messages(messages)).await.is_err() {
                 // The fold has ended: publishing knows why.

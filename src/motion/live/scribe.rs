@@ -7,17 +7,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::context::Shard;
-use super::fold::{self, Input};
+use super::fold::{self, Readers, write};
+use super::input::Input;
 pub use super::options::SnapshotOptions;
 use crate::edges::Edges;
-use crate::edges::streams::{AppendError, ReadError, StreamState, Streams as _};
+use crate::edges::streams::{AppendError, ReadError, StoredMessage, StreamState, Streams as _};
 use crate::motion::past::recovery::ask;
 use crate::motion::rules::folding::{Folding, Start};
-use crate::motion::rules::kept::{Kept, Written};
+use crate::motion::rules::kept::Kept;
 use crate::motion::rules::leases::Role;
 use crate::motion::store::last::Last;
 use crate::motion::store::onward::Onward;
@@ -27,6 +27,8 @@ use crate::words::identity::Identity;
 
 /// How often it looks whether a snapshot is due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How many looks are remembered.
+const LOOKS_MAX: usize = 1_024;
 /// How long what a snapshot holds may take to be announced before the snapshot is given up.
 const ANNOUNCED_WITHIN: Duration = Duration::from_mins(1);
 /// How many snapshots must be kept at least: the two newest, and the one that the log was trimmed behind last. Where the broker
@@ -45,7 +47,18 @@ pub(super) struct Distance {
 impl Distance {
     /// Takes note of how far the fold is, and gives how many records it is past the newest snapshot.
     fn note(&mut self, sequence: u64, records: u64) -> u64 {
-        self.seen.push_back((sequence, records));
+        // A shard that stands still tells nothing new.
+        if self.seen.back().is_none_or(|(last, _)| *last != sequence) {
+            self.seen.push_back((sequence, records));
+        }
+        if self.seen.len() > LOOKS_MAX {
+            // Half of them tell nearly as well: what is counted too much is two looks' worth then.
+            let mut keep = false;
+            self.seen.retain(|_| {
+                keep = !keep;
+                keep
+            });
+        }
         // The last one at or before the snapshot stays: what it counts too much is a look's worth.
         while self.seen.get(1).is_some_and(|(next, _)| *next <= self.newest) {
             self.seen.pop_front();
@@ -65,7 +78,9 @@ impl<E: Edges> Shard<E> {
             tokio::time::sleep(LOOK_INTERVAL).await;
             let progress = self.status.progress();
             let records = distance.note(progress.applied.sequence, progress.records);
-            if !self.is_due(records, distance.newest, progress.log) || !self.assigned.get().scribe {
+            // The log does not go on from it any more: somebody has purged it. Only here is still the state.
+            let torn = progress.log.first_sequence > distance.newest + 1;
+            if !(torn || self.is_due(records, distance.newest, progress.log)) || !self.assigned.get().scribe {
                 continue;
             }
             // Another may have taken one.
@@ -83,10 +98,10 @@ impl<E: Edges> Shard<E> {
                 }
             }
             attempts += 1;
-            match self.take(&snapshots, &fold, attempts).await {
+            match self.take(&snapshots, &fold, attempts, torn).await {
                 Ok(Some(kept)) => {
                     distance.newest = kept.sequence;
-                    self.telemetry.snapshot_taken(kept.sequence, kept.bytes);
+                    self.telemetry.snapshot_taken(kept.sequence, kept.bytes, self.clock.wall_ns());
                     tracing::info!(
                         shard = self.status.shard,
                         snapshot = kept.name,
@@ -123,14 +138,32 @@ impl<E: Edges> Shard<E> {
         snapshots: &Snapshots<E>,
         fold: &mpsc::WeakSender<Input>,
         attempt: u64,
+        torn: bool,
     ) -> Result<Option<Kept>, AppendError> {
         let standby = matches!(self.assigned.get().role, Role::Standby);
+        if torn {
+            tracing::error!(
+                shard = self.status.shard,
+                "the log was purged beyond the newest snapshot: taking one at once, as a restart would find no way on"
+            );
+        }
+        // A second fold would not get there either. The first one stands still meanwhile.
+        let own = standby || torn;
         let progress = self.status.progress();
-        let target = if standby { progress.applied } else { progress.announced };
+        let target = if own { progress.applied } else { progress.announced };
         let name = snapshots.name(target.sequence, &self.options.writer, attempt);
-        let kept = if standby {
+        let kept = if own {
             let Some(fold) = fold.upgrade() else { return Ok(None) };
-            snapshots.store(name, async |chunks| write(&fold, chunks).await).await?
+            let stored = snapshots.store(name, async |chunks| write(&fold, chunks).await);
+            // Who is to lead cannot wait for a snapshot: it is given up, and the fold goes on.
+            tokio::select! {
+                biased;
+                stored = stored => stored?,
+                _ = self.assigned.until(|assignment| standby && assignment.role != Role::Standby) => {
+                    tracing::info!(shard = self.status.shard, "a snapshot is given up: the shard is to be led");
+                    None
+                }
+            }
         } else {
             let beside = self.fold_beside(snapshots, target).await;
             let Some(beside) = beside.map_err(|error| AppendError::Unavailable(error.to_string()))? else {
@@ -151,6 +184,10 @@ impl<E: Edges> Shard<E> {
             return Err(AppendError::Unavailable("what it holds is announced no more".to_owned()));
         }
         let all = snapshots.point(&kept, self.options.snapshots.keep.max(KEEP_LEAST)).await?;
+        if !all.contains(&kept) {
+            // Another's is newer: this one came too late, and nothing points to it.
+            return Ok(None);
+        }
         if let [_, second, ..] = all.as_slice()
             && self.is_announced(second).await?
         {
@@ -184,14 +221,15 @@ impl<E: Edges> Shard<E> {
             return Ok(None);
         }
         let over = |what: String| ReadError::Unreadable(format!("the fold beside: {what}"));
-        if let Some(fault) = last.verify(&self.edges.streams).await? {
+        let streams = self.edges.streams.beside();
+        if let Some(fault) = last.verify(&streams).await? {
             return Err(over(fault.to_string()));
         }
         let mut chain = start.inventory.chain();
-        let folding = Folding::new(start, Identity { sequence: u64::MAX, ..Identity::START }, u64::MAX);
+        let folding = Folding::new(start, Identity { sequence: u64::MAX, ..Identity::START });
         let name = format!("{}-beside", self.status.shard);
-        let mut beside = fold::start(on, &name, folding, self.clock.clone(), |_| {});
-        let mut log = Onward::new(last.sequence + 1, |from| self.edges.streams.read_log(from));
+        let mut beside = fold::start(on, &name, folding, self.clock.clone(), Readers::none(), |_| {});
+        let mut log = Onward::new(last.sequence + 1, |from| streams.read_log(from));
         let reading = async {
             let mut read = last.sequence;
             while read < target {
@@ -199,6 +237,7 @@ impl<E: Edges> Shard<E> {
                 messages.retain(|message| message.sequence <= target);
                 let Some(newest) = messages.last() else { continue };
                 read = newest.sequence;
+                let messages = messages.into_iter().map(StoredMessage::from).collect();
                 let given = beside.input.send(Input::Messages(messages)).await;
                 given.map_err(|_| over("it has ended".to_owned()))?;
             }
@@ -219,11 +258,4 @@ impl<E: Edges> Shard<E> {
         tokio::try_join!(reading, dropping)?;
         Ok(Some(beside))
     }
-}
-
-/// Has a fold write its state.
-pub(super) async fn write(fold: &mpsc::Sender<Input>, chunks: mpsc::Sender<Bytes>) -> Option<Written> {
-    let (written, done) = oneshot::channel();
-    fold.send(Input::Snapshot { chunks, written }).await.ok()?;
-    done.await.ok()
 }

@@ -1,17 +1,33 @@
-//! What a shard says of itself, read by the admin server and by whoever watches.
+//! What a shard says of itself: its [life](crate::motion::rules::life) and how far it is. Read by the admin server, by sharing, and
+//! by whoever watches.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::Notify;
 
-use super::fold::{Input, Inspection};
+use super::fold::Inspection;
+use super::ports::Ports;
+use crate::edges::clock::SharedClock;
 use crate::edges::streams::StreamState;
 use crate::folds::inventory::Totals;
 use crate::motion::rules::leases::Role;
+use crate::motion::rules::life::{Answer, End, Life, Living, Phase, Standing};
 use crate::words::append::Chain;
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
+
+pub use crate::motion::rules::life::LAG_SECONDS_MAX;
+
+/// Folds a log beside.
+pub(super) type Inspector =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Inspection>> + Send>> + Send + Sync>;
+
+/// How long a walk over the whole state may take, or a fold beside up to it.
+const INSPECTS_WITHIN: Duration = Duration::from_mins(1);
 
 /// How far a shard is.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +48,10 @@ pub struct Progress {
     pub outcomes: StreamState,
     /// Age of the oldest message that is not applied, in seconds; 0 where there is none.
     pub lag_seconds: f64,
+    /// When that was known, on the monotonic clock; none before the streams have answered.
+    pub polled_at: Option<Duration>,
+    /// When something was last applied or announced, in nanoseconds since 1970; 0 before.
+    pub moved_at_ns: i64,
     /// Sums over the state.
     pub totals: Totals,
     /// Why the shard stands still, if it does.
@@ -46,50 +66,93 @@ impl Progress {
     }
 }
 
+#[derive(Debug, Default)]
+struct Known {
+    living: Living,
+    progress: Progress,
+    /// Whether it was said what this worker is to the shard.
+    assigned: bool,
+}
+
 /// One shard's status; shared.
-#[derive(Debug)]
 pub struct Status {
     /// The shard's name.
     pub shard: String,
-    progress: Mutex<Progress>,
+    clock: SharedClock,
+    known: Mutex<Known>,
     applied: AtomicU64,
-    caught_up: AtomicBool,
-    connected: AtomicBool,
     changed: Notify,
-    inspector: Mutex<Option<mpsc::WeakSender<Input>>>,
-    role: Mutex<Option<Role>>,
+    ports: Arc<Ports>,
+    inspector: Mutex<Option<Inspector>>,
 }
 
-/// A shard counts as caught up while its lag is below this many seconds.
-pub const LAG_SECONDS_MAX: f64 = 5.0;
+impl std::fmt::Debug for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Status")
+            .field("shard", &self.shard)
+            .field("known", &self.known)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Status {
     /// The status of a shard that has done nothing yet.
     #[must_use]
-    pub fn new(shard: &str) -> Self {
+    pub fn new(shard: &str, clock: SharedClock) -> Self {
         Self {
             shard: shard.to_owned(),
-            progress: Mutex::default(),
+            clock,
+            known: Mutex::default(),
             applied: AtomicU64::new(0),
-            caught_up: AtomicBool::new(false),
-            connected: AtomicBool::new(false),
             changed: Notify::new(),
+            ports: Arc::default(),
             inspector: Mutex::default(),
-            role: Mutex::default(),
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells its life something, and says so where it is another by that.
+    fn tell<T>(&self, what: impl FnOnce(&mut Living, Duration) -> T) -> T {
+        let now = self.clock.monotonic();
+        let mut known = self.known();
+        let before = known.living.life().name();
+        let told = what(&mut known.living, now);
+        let after = known.living.life().name();
+        drop(known);
+        if before != after {
+            tracing::info!(shard = self.shard, from = before, to = after, "life");
+            self.changed.notify_waiters();
+        }
+        told
     }
 
     /// A copy of how far it is.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let known = self.known();
+        Progress { fault: known.living.fault().cloned(), ..known.progress.clone() }
+    }
+
+    pub(super) fn progress_through(&self) -> Identity {
+        self.known().progress.through
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut Progress)) {
-        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut progress);
-        self.applied.store(progress.applied.sequence, Relaxed);
-        drop(progress);
+        let (now, wall_ns) = (self.clock.monotonic(), self.clock.wall_ns());
+        let mut known = self.known();
+        let Known { living, progress, .. } = &mut *known;
+        let before = (progress.applied.sequence, progress.announced.sequence);
+        change(progress);
+        let after = (progress.applied.sequence, progress.announced.sequence);
+        if before != after {
+            progress.moved_at_ns = wall_ns;
+        }
+        living.moved(after.0, after.1, now);
+        self.applied.store(after.0, Relaxed);
+        drop(known);
         self.changed.notify_waiters();
     }
 
@@ -99,73 +162,110 @@ impl Status {
         self.applied.load(Relaxed)
     }
 
+    /// The streams answered, and this is what they are like.
+    pub(super) fn polled(&self, log: StreamState, outcomes: StreamState, lag_seconds: f64) {
+        let polled_at = Some(self.clock.monotonic());
+        let mut known = self.known();
+        known.progress =
+            Progress { log, outcomes, lag_seconds, polled_at, ..std::mem::take(&mut known.progress) };
+        drop(known);
+        self.tell(|living, now| living.polled(log.last_sequence, lag_seconds, now));
+    }
+
     pub(super) fn set_connected(&self, connected: bool) {
-        self.connected.store(connected, Relaxed);
+        self.tell(|living, _| if connected { living.answered() } else { living.unanswered() });
+    }
+
+    pub(super) fn recovering(&self, phase: Phase) {
+        self.tell(|living, now| living.recovering(phase, now));
+    }
+
+    pub(super) fn ended(&self, end: End) -> Answer {
+        self.tell(|living, now| living.ended(end, now))
+    }
+
+    /// Says whether it did not stand still before.
+    pub(super) fn halted(&self, fault: &Fault) -> bool {
+        self.tell(|living, now| living.halted(fault.clone(), now))
+    }
+
+    /// Outcomes cannot be announced, for this reason; none once they can.
+    pub(super) fn held_up(&self, why: Option<String>) {
+        self.tell(|living, _| living.held_up(why));
     }
 
     /// The shard is no longer this worker's: what is known of it says nothing any more.
     pub(super) fn leave(&self) {
-        *self.inspector.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.caught_up.store(false, Relaxed);
-        self.update(|progress| *progress = Progress::default());
-    }
-
-    pub(super) fn set_caught_up(&self, caught_up: bool) {
-        self.caught_up.store(caught_up, Relaxed);
+        self.ports.close();
+        self.tell(|living, _| living.left());
+        self.known().progress = Progress::default();
+        self.applied.store(0, Relaxed);
+        self.changed.notify_waiters();
     }
 
     pub(in crate::motion) fn assigned(&self, role: Role) {
-        *self.role.lock().unwrap_or_else(PoisonError::into_inner) = Some(role);
+        self.known().assigned = true;
+        self.tell(|living, now| living.assigned(role, now));
     }
 
-    /// What this worker does for it; none before that is known.
+    /// What this worker does for it, by the name that stands in metrics; none before that is known. A lease that has run out is none.
     #[must_use]
-    pub fn role(&self) -> Option<Role> {
-        *self.role.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn role(&self) -> Option<&'static str> {
+        let known = self.known();
+        known.assigned.then(|| known.living.role_name(self.clock.monotonic()))
     }
 
-    /// Whether it has its streams, is done with all but the newest of its log, and does not stand still. A shard that is not this
-    /// worker's keeps nobody waiting.
+    /// What it is.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        self.known().living.life().clone()
+    }
+
+    /// What other workers are told of it.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.known().living.standing(self.clock.monotonic())
+    }
+
+    /// Whether it has its streams, is done with all but the newest of its log, and gets on. A shard that is not this worker's keeps
+    /// nobody waiting.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.role() == Some(Role::Away)
-            || self.connected.load(Relaxed) && self.caught_up.load(Relaxed) && self.progress().fault.is_none()
+        self.unready().is_none()
     }
 
     /// Why it is not ready, in words.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
-        if let Some(fault) = self.progress().fault {
-            return Some(format!("shard {}: {fault}", self.shard));
-        }
-        if self.role() == Some(Role::Away) {
-            return None;
-        }
-        if !self.connected.load(Relaxed) {
-            return Some(format!("shard {}: NATS cannot be reached", self.shard));
-        }
-        if !self.caught_up.load(Relaxed) {
-            let progress = self.progress();
-            return Some(format!(
-                "shard {}: catching up, {} messages behind",
-                self.shard,
-                progress.lag_messages()
-            ));
-        }
-        None
+        let known = self.known();
+        let why = if known.assigned {
+            known.living.unready(self.clock.monotonic())
+        } else {
+            Some("NATS cannot be reached".to_owned())
+        };
+        why.map(|why| format!("shard {}: {why}", self.shard))
     }
 
-    pub(super) fn set_inspector(&self, inspector: mpsc::WeakSender<Input>) {
+    /// Where others read of the shard's fold, and ask it.
+    #[must_use]
+    pub fn ports(&self) -> &Arc<Ports> {
+        &self.ports
+    }
+
+    /// The state in numbers, by a walk over it that stops the fold meanwhile: for a test, or a demo. None where no fold runs.
+    pub async fn inspect(&self) -> Option<Inspection> {
+        self.ports.ask(INSPECTS_WITHIN, Inspection::of).await.ok()
+    }
+
+    pub(super) fn set_inspector(&self, inspector: Inspector) {
         *self.inspector.lock().unwrap_or_else(PoisonError::into_inner) = Some(inspector);
     }
 
-    /// The state in numbers, by a walk over it that stops the fold meanwhile; none where no fold runs.
-    pub async fn inspect(&self) -> Option<Inspection> {
-        let inspector = self.inspector.lock().unwrap_or_else(PoisonError::into_inner).clone()?.upgrade()?;
-        let (reply, inspection) = oneshot::channel();
-        inspector.send(Input::Inspect(reply)).await.ok()?;
-        drop(inspector);
-        inspection.await.ok()
+    /// The state at the log's end in numbers, by a fold of its own beside the one that decides, from the newest snapshot on. None where
+    /// that cannot be had in time, or another such fold takes its time.
+    pub async fn inspect_beside(&self) -> Option<Inspection> {
+        let inspector = self.inspector.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        tokio::time::timeout(INSPECTS_WITHIN, inspector()).await.ok()?
     }
 
     /// Waits until `until` holds.

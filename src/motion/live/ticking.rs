@@ -47,7 +47,7 @@ impl Next {
 }
 
 /// Appends a tick whenever `next` says so and this worker leads, for ever. A tick is not followed by another before it was applied.
-pub(super) async fn tick<E: Edges>(shard: &Shard<E>, mut next: watch::Receiver<Next>) {
+pub(super) async fn tick<E: Edges>(shard: Shard<E>, mut next: watch::Receiver<Next>) {
     let payload = Bytes::from(encode_commands(Format::Bincode, &[Command::Tick(Tick {})]));
     let (clock, status) = (&shard.clock, &shard.status);
     let (mut ticked_for, mut pause) = (Due::Never, PAUSE);

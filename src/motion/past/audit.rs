@@ -111,9 +111,11 @@ pub async fn audit<E: Edges>(
     let streams = &edges.streams;
     // The outcomes first: the log is never behind them, then.
     let outcomes = streams.outcomes_state().await?;
-    let (last, announced) = match streams.last_outcomes().await {
-        Ok(Some(last)) => (last.sequence, Some(last.append.header.through)),
-        Ok(None) => (0, Some(Identity::START)),
+    let (last, announced) = match streams.outcomes_end().await {
+        Ok((end, Some(last))) => (end, Some(last.append.header.through)),
+        Ok((_, None)) if outcomes.first_sequence > outcomes.last_sequence => (0, Some(Identity::START)),
+        // What somebody else put there will be come across.
+        Ok((end, None)) => (end, Some(Identity::START)),
         // It will be come across.
         Err(ReadError::Unreadable(_)) => (outcomes.last_sequence, None),
         Err(error) => return Err(error.into()),

@@ -165,7 +165,7 @@ pub enum EpochError {
 
 /// Whether something may succeed later.
 const fn may_pass(error: &AppendError) -> bool {
-    matches!(error, AppendError::TimedOut | AppendError::Unavailable(_))
+    matches!(error, AppendError::TimedOut | AppendError::Missing(_) | AppendError::Unavailable(_))
 }
 
 /// Tries what may be done twice until it is done.

@@ -12,6 +12,7 @@ use crate::motion::store::last::Last;
 use crate::motion::store::mark;
 use crate::motion::store::snapshots::{Snapshots, Unfit};
 use crate::words::fault::Fault;
+use crate::words::identity::Identity;
 
 /// No broker may take less in one message: the largest outcomes would not fit. NATS's default.
 const PAYLOAD_BYTES_LEAST: usize = 1 << 20;
@@ -65,9 +66,24 @@ pub(in crate::motion) async fn recover<E: Edges>(
     let kept = snapshots.kept().await?;
     // The newest state that is not ahead of what was announced; that before the first message where there is none.
     let is_usable = |kept: &&Kept| kept.through().is_some_and(|through| through <= announced);
-    let usable = kept.iter().filter(is_usable).collect();
-    let found = snapshots.first(usable, None, fold_on, pass_over).await?;
-    let start = found.map_or_else(Start::empty, |(_, start)| start);
+    let is_lost = announced == Identity::START && log.first_sequence > 1;
+    let start = if is_lost {
+        // All of the outcomes are gone, and not all of the log is there to announce them again. A pointer moved to a snapshot only
+        // when all that it holds had been announced.
+        let found = snapshots.first(kept.iter().collect(), Some(streams), fold_on, pass_over).await?;
+        let start = found.map_or_else(Start::empty, |(_, start)| start);
+        (position.through, position.chain) = (start.through, start.inventory.chain());
+        tracing::error!(
+            shard,
+            through = %position.through,
+            "the outcome stream is empty, and the log was trimmed: outcomes up to here are not announced again"
+        );
+        start
+    } else {
+        let usable = kept.iter().filter(is_usable).collect();
+        let found = snapshots.first(usable, None, fold_on, pass_over).await?;
+        found.map_or_else(Start::empty, |(_, start)| start)
+    };
     let state = start.inventory.chain();
     let due = state.sequence + 1;
     if log.first_sequence > due {
@@ -88,8 +104,7 @@ pub(in crate::motion) async fn recover<E: Edges>(
 
 /// How far the outcomes and the log are.
 pub(in crate::motion) async fn ask<S: Streams>(streams: &S) -> Result<(Position, StreamState), ReadError> {
-    let outcomes = streams.outcomes_state().await?;
-    let last = streams.last_outcomes().await?;
+    let (end, last) = streams.outcomes_end().await?;
     let log = streams.log_state().await?;
-    Ok((Position::of(outcomes.last_sequence, last.as_ref()), log))
+    Ok((Position::of(end, last.as_ref()), log))
 }

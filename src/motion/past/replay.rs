@@ -78,7 +78,7 @@ pub(super) async fn onward<S: Streams, E: From<ReadError> + From<Fault>>(
     mut each: impl FnMut(&Applied),
 ) -> Result<Start, E> {
     let mut messages = Onward::new(start.inventory.chain().sequence + 1, |from| streams.read_log(from));
-    let mut folding = Folding::new(start, Identity::START, last);
+    let mut folding = Folding::new(start, Identity::START);
     while folding.inventory().chain().sequence < last {
         let mut read = messages.next(|message: &LogMessage| message.sequence).await?;
         let expected = folding.inventory().chain().sequence + 1;

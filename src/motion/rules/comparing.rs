@@ -6,9 +6,8 @@
 use std::collections::VecDeque;
 
 use super::findings::{Disagreement, Findings};
-use super::folding::{Folding, Start};
+use super::folding::{Folding, Reused, Start};
 use super::kept::Kept;
-use crate::folds::inventory::Output;
 use crate::words::append::{Append, AppendHeader, Chain, StoredAppend};
 use crate::words::codec::{decode_outcome, encode_outcome, outcomes, write_json_outcome};
 use crate::words::fault::Fault;
@@ -48,7 +47,7 @@ pub(in crate::motion) struct Comparing {
 
 /// What a batch of messages gave.
 struct Own {
-    output: Output,
+    output: Reused,
     /// The first that was not compared.
     next: usize,
 }
@@ -88,7 +87,7 @@ impl Comparing {
         let findings =
             Findings { start: name, from, to: from, compared_from: through, through, ..Findings::default() };
         let mut comparing = Self {
-            folding: Folding::new(start, Identity::START, log_last),
+            folding: Folding::new(start, Identity::START),
             log_last,
             own: VecDeque::new(),
             chains: VecDeque::from([from]),

@@ -1,10 +1,15 @@
 //! Folding: messages in, applied batches out. Sans-IO; it runs on a thread of its own and never waits for anything but its
 //! input.
 
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::folds::inventory::{Due, Inventory, Output, Totals};
+use super::life::said;
+use crate::edges::streams::StoredMessage;
+use crate::folds::inventory::{Due, Entry, Inventory, Output, Totals};
 use crate::words::append::Chain;
+use crate::words::command::CommandKind;
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
 use crate::words::message::LogMessage;
@@ -16,13 +21,21 @@ pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60 * 1000;
 /// A batch ends with the message that takes it beyond this many bytes in memory.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// What came of a batch of messages.
+/// How many emptied outputs are kept to be filled again.
+const OUTPUTS_KEPT_MAX: usize = 16;
+
+/// What came of a batch of messages. It never changes, and is shared by all that read it.
 #[derive(Debug)]
 pub struct Applied {
     /// The outcomes of all messages.
-    pub output: Output,
+    pub output: Reused,
     /// The messages, in order.
     pub messages: Vec<AppliedMessage>,
+    /// The messages as they were stored: those of this batch and others that were read with them. Empty where a log is folded
+    /// without anybody else who reads.
+    pub stored: Arc<Vec<StoredMessage>>,
+    /// How many commands were applied: kind and count, message by message, as [`AppliedMessage::commands_end`] says.
+    pub commands: Vec<(CommandKind, u32)>,
     /// How many records they had.
     pub records: u64,
     /// Whether they are new to the world: beyond what had been announced when this worker took over.
@@ -35,6 +48,8 @@ pub struct Applied {
     pub totals: Totals,
     /// What the batch takes in memory, roughly, in bytes.
     pub bytes: usize,
+    /// When it was applied, in nanoseconds since 1970 by the worker's clock; 0 where nobody measures.
+    pub applied_at_ns: i64,
 }
 
 /// One message of an [`Applied`].
@@ -46,10 +61,78 @@ pub struct AppliedMessage {
     pub stored_at_ns: i64,
     /// The rules version in force after it.
     pub rules: u32,
+    /// Its place in [`Applied::stored`].
+    pub place: usize,
     /// How many outcomes it has.
     pub outcomes: usize,
     /// How many of the batch's outcomes come before its end.
     pub outcomes_end: usize,
+    /// How many of the batch's counts of commands come before its end.
+    pub commands_end: usize,
+}
+
+impl Applied {
+    /// The messages of the batch with what their senders said, in order, each with its outcomes.
+    pub fn told(&self) -> impl Iterator<Item = (&StoredMessage, &[Entry])> {
+        self.messages.iter().filter_map(|message| {
+            let entries = self.output.entries(message.outcomes_end - message.outcomes, message.outcomes_end);
+            Some((self.stored.get(message.place)?, entries))
+        })
+    }
+}
+
+/// An output whose memory goes back to the fold that filled it, once nobody reads it any more.
+#[derive(Debug, Default)]
+pub struct Reused {
+    output: Output,
+    emptied: Weak<Mutex<Vec<Output>>>,
+}
+
+impl Deref for Reused {
+    type Target = Output;
+
+    fn deref(&self) -> &Output {
+        &self.output
+    }
+}
+
+impl Drop for Reused {
+    fn drop(&mut self) {
+        let Some(emptied) = self.emptied.upgrade() else { return };
+        let mut output = std::mem::take(&mut self.output);
+        output.clear();
+        let mut emptied = emptied.lock().unwrap_or_else(PoisonError::into_inner);
+        if emptied.len() < OUTPUTS_KEPT_MAX {
+            emptied.push(output);
+        }
+    }
+}
+
+/// When a batch ends before what was read does.
+pub trait Slicing {
+    /// Whether the batch is handed on after this message; it takes so many bytes by now.
+    fn ends(&self, bytes: usize) -> bool;
+}
+
+/// Batches that are bounded only by what they take in memory: for whoever is in no hurry.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole;
+
+impl Slicing for Whole {
+    fn ends(&self, bytes: usize) -> bool {
+        bytes > BATCH_BYTES
+    }
+}
+
+/// What came of a part of what was read.
+#[derive(Debug)]
+pub struct Sliced {
+    /// What was applied; none where all of it had been before.
+    pub applied: Option<Applied>,
+    /// The place of the first message that was not seen to.
+    pub next: usize,
+    /// Why the fold is over, if it is.
+    pub fault: Option<Fault>,
 }
 
 /// A state to fold on from.
@@ -75,21 +158,19 @@ pub struct Folding {
     inventory: Box<Inventory>,
     /// The last message that had been announced (in part) when this worker took over.
     announced: u64,
-    /// The last message that the log held then: what follows is live, and checked against the clock.
-    recovered: u64,
     /// The last outcome of the state's past.
     through: Identity,
-    /// How many outcomes the last batch had, and how many bytes they took: the next one need not grow step by step.
-    room: (usize, usize),
+    /// Outputs that were read to the end, to be filled again.
+    emptied: Arc<Mutex<Vec<Output>>>,
 }
 
 impl Folding {
-    /// A fold that starts from a state, for a shard whose outcomes are announced through `announced` and whose log ends at
-    /// `log_last`.
+    /// A fold that starts from a state, for a shard whose outcomes are announced through `announced`. What follows is checked
+    /// against the clock before it is applied, whether it was in the log already or comes now.
     #[must_use]
-    pub fn new(start: Start, announced: Identity, log_last: u64) -> Self {
+    pub fn new(start: Start, announced: Identity) -> Self {
         let Start { inventory, through } = start;
-        Self { inventory, announced: announced.sequence, recovered: log_last, through, room: (0, 0) }
+        Self { inventory, announced: announced.sequence, through, emptied: Arc::default() }
     }
 
     /// The last outcome of the state's past; [`Identity::START`] where there was none.
@@ -110,7 +191,7 @@ impl Folding {
         self.inventory
     }
 
-    /// Applies messages, in order, at `wall_ns` (nanoseconds since 1970 by the worker's clock), and gives what came of them
+    /// Applies messages, in order, at `wall_ns` (nanoseconds since 1970, by the later of the worker's clock and the broker's), and gives what came of them
     /// to `each`, in batches of bounded size, until it returns false.
     ///
     /// Messages that were applied before are passed over: delivery may repeat. On a fault, what came before it has been
@@ -121,67 +202,115 @@ impl Folding {
         wall_ns: i64,
         mut each: impl FnMut(Applied) -> bool,
     ) -> Result<(), Fault> {
-        let (replayed, live) = messages.split_at(messages.partition_point(|m| m.sequence <= self.announced));
-        for (mut messages, live) in [(replayed, false), (live, true)] {
-            while !messages.is_empty() {
-                let (applied, done, fault) = self.apply(messages, live, wall_ns);
-                let go_on = applied.messages.is_empty() || each(applied);
-                fault.map_or(Ok(()), Err)?;
-                if !go_on {
-                    return Ok(());
-                }
-                messages = &messages[done..];
+        let mut from = 0;
+        while from < messages.len() {
+            let Sliced { applied, next, fault } =
+                self.apply(&messages[from..], |message| message, wall_ns, &Whole);
+            let go_on = applied.is_none_or(&mut each);
+            fault.map_or(Ok(()), Err)?;
+            if !go_on {
+                return Ok(());
             }
+            from += next;
         }
         Ok(())
     }
 
-    /// Applies messages until the batch is full, and says how many it has seen to.
-    fn apply(
+    /// Applies some of what was read, from the message at `from` on, as far as `slicing` says; see [`Self::step`].
+    pub fn slice(
         &mut self,
-        messages: &[LogMessage],
-        live: bool,
+        messages: &Arc<Vec<StoredMessage>>,
+        from: usize,
         wall_ns: i64,
-    ) -> (Applied, usize, Option<Fault>) {
-        let mut output = Output::with_capacity(self.room.0, self.room.1);
-        let mut applied = Vec::new();
-        let mut fault = None;
-        let mut done = 0;
-        for message in messages {
-            if output.footprint() > BATCH_BYTES {
+        slicing: &impl Slicing,
+    ) -> Sliced {
+        let mut sliced = self.apply(&messages[from..], |stored| &stored.message, wall_ns, slicing);
+        sliced.next += from;
+        if let Some(applied) = &mut sliced.applied {
+            applied.stored = messages.clone();
+            for message in &mut applied.messages {
+                message.place += from;
+            }
+            let payloads = messages[from..sliced.next].iter().map(|stored| stored.message.payload.len());
+            applied.bytes += payloads.sum::<usize>();
+        }
+        sliced
+    }
+
+    /// Applies messages until the batch ends, and says how many it has seen to.
+    fn apply<M>(
+        &mut self,
+        messages: &[M],
+        message_of: impl Fn(&M) -> &LogMessage,
+        wall_ns: i64,
+        slicing: &impl Slicing,
+    ) -> Sliced {
+        let emptied = self.emptied.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut output =
+            Reused { output: emptied.unwrap_or_default(), emptied: Arc::downgrade(&self.emptied) };
+        let mut applied: Vec<AppliedMessage> = Vec::new();
+        let mut commands = Vec::new();
+        let (mut fault, mut done, mut live) = (None, 0, None);
+        for message in messages.iter().map(message_of) {
+            // What was announced is not told again with what was not.
+            let is_live = message.sequence > self.announced;
+            if *live.get_or_insert(is_live) != is_live {
                 break;
             }
+            let place = done;
             done += 1;
             if message.sequence <= self.inventory.chain().sequence {
                 continue;
             }
-            let outcomes_start = output.len();
-            if let Err(found) = self.apply_one(message, wall_ns, &mut output) {
+            let (outcomes_start, counted) = (output.len(), output.commands);
+            if let Err(found) = self.apply_one(message, wall_ns, &mut output.output) {
                 fault = Some(found);
                 break;
+            }
+            for ((kind, now), before) in CommandKind::ALL.into_iter().zip(output.commands).zip(counted) {
+                if now > before {
+                    commands.push((kind, now - before));
+                }
             }
             applied.push(AppliedMessage {
                 chain: self.inventory.chain(),
                 stored_at_ns: message.stored_at_ns,
                 rules: self.inventory.policy().rules,
+                place,
                 outcomes: output.len() - outcomes_start,
                 outcomes_end: output.len(),
+                commands_end: commands.len(),
             });
+            if slicing.ends(output.footprint()) {
+                break;
+            }
         }
         // A message that failed half-way (only a panic does) may have left outcomes that must not be seen.
-        output.truncate(applied.last().map_or(0, |message| message.outcomes_end));
-        self.room = (output.len(), output.bytes().len());
+        output.output.truncate(applied.last().map_or(0, |message| message.outcomes_end));
         self.through = output.last().unwrap_or(self.through);
-        let (due, now, totals) = (self.inventory.due(), self.inventory.now(), self.inventory.totals());
-        let commands: u64 = output.commands.iter().copied().map(u64::from).sum();
-        let records = commands + output.dead_letters.len() as u64;
-        let bytes = output.footprint() + applied.len() * size_of::<AppliedMessage>();
-        (Applied { output, messages: applied, records, live, due, now, totals, bytes }, done, fault)
+        if applied.is_empty() {
+            return Sliced { applied: None, next: done, fault };
+        }
+        let counted: u64 = output.commands.iter().copied().map(u64::from).sum();
+        let applied = Applied {
+            records: counted + output.dead_letters.len() as u64,
+            bytes: output.footprint() + applied.len() * size_of::<AppliedMessage>(),
+            output,
+            messages: applied,
+            stored: Arc::default(),
+            commands,
+            live: live.unwrap_or_default(),
+            due: self.inventory.due(),
+            now: self.inventory.now(),
+            totals: self.inventory.totals(),
+            applied_at_ns: 0,
+        };
+        Sliced { applied: Some(applied), next: done, fault }
     }
 
     fn apply_one(&mut self, message: &LogMessage, wall_ns: i64, output: &mut Output) -> Result<(), Fault> {
         let ahead_ms = message.stored_at_ns.saturating_sub(wall_ns) / 1_000_000;
-        if message.sequence > self.recovered && ahead_ms > CLOCK_AHEAD_MS_MAX {
+        if message.sequence > self.announced && ahead_ms > CLOCK_AHEAD_MS_MAX {
             return Err(Fault::Clock { sequence: message.sequence, ahead_ms });
         }
         let inventory = &mut self.inventory;
@@ -192,16 +321,8 @@ impl Folding {
             assert!(&message.payload[..] != tests::PANICS, "as the test says");
             applied
         };
-        catch_unwind(AssertUnwindSafe(apply)).unwrap_or_else(|panic| {
-            let text = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(Fault::Panic {
-                sequence: message.sequence,
-                message: text.unwrap_or("without a message").to_owned(),
-            })
-        })
+        catch_unwind(AssertUnwindSafe(apply))
+            .unwrap_or_else(|panic| Err(Fault::Panic { sequence: message.sequence, message: said(&*panic) }))
     }
 }
 
@@ -234,7 +355,7 @@ mod tests {
 
     #[test]
     fn splits_at_what_was_announced_and_passes_over_repeats() {
-        let mut folding = Folding::new(Start::empty(), Identity { sequence: 2, index: 0, place: 0 }, 3);
+        let mut folding = Folding::new(Start::empty(), Identity { sequence: 2, index: 0, place: 0 });
         let messages: Vec<_> = (1..=3).map(|sequence| message(sequence, 0)).collect();
         let (batches, ended) = step(&mut folding, &messages);
         assert_eq!(ended, Ok(()));
@@ -246,7 +367,7 @@ mod tests {
 
     #[test]
     fn batches_are_bounded_by_what_they_take_in_memory() {
-        let mut folding = Folding::new(Start::empty(), Identity::START, 0);
+        let mut folding = Folding::new(Start::empty(), Identity::START);
         let garbage = Bytes::from(format!("[{}0]", "0,".repeat(9_999)));
         let messages: Vec<_> = (1..=50)
             .map(|sequence| LogMessage { payload: garbage.clone(), ..message(sequence, 0) })
@@ -263,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_panic_halts_and_what_came_before_it_is_given() {
-        let mut folding = Folding::new(Start::empty(), Identity::START, 0);
+        let mut folding = Folding::new(Start::empty(), Identity::START);
         let poison = LogMessage { payload: PANICS.into(), ..message(2, 0) };
         let (batches, ended) = step(&mut folding, &[message(1, 0), poison, message(3, 0)]);
         let given: Vec<_> = batches.iter().flat_map(|batch| &batch.messages).collect();
@@ -278,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_gap_halts() {
-        let mut folding = Folding::new(Start::empty(), Identity::START, 0);
+        let mut folding = Folding::new(Start::empty(), Identity::START);
         let (batches, ended) = step(&mut folding, &[message(1, 0), message(3, 0)]);
         assert_eq!(batches[0].messages.len(), 1);
         assert_eq!(ended, Err(Fault::Gap { expected: 2, found: 3 }));
@@ -287,8 +408,9 @@ mod tests {
     #[test]
     fn a_live_record_from_the_future_halts_before_it_is_applied() {
         let far = (CLOCK_AHEAD_MS_MAX + 1) * 1_000_000;
-        let mut folding = Folding::new(Start::empty(), Identity::START, 1);
-        assert_eq!(step(&mut folding, &[message(1, far)]).1, Ok(()), "what is recovered is not live");
+        let announced = Identity { sequence: 1, ..Identity::START };
+        let mut folding = Folding::new(Start::empty(), announced);
+        assert_eq!(step(&mut folding, &[message(1, far)]).1, Ok(()), "what was announced is past");
         let (_, ended) = step(&mut folding, &[message(2, far)]);
         assert_eq!(ended, Err(Fault::Clock { sequence: 2, ahead_ms: CLOCK_AHEAD_MS_MAX + 1 }));
         assert_eq!(folding.inventory().chain().sequence, 1);

@@ -14,6 +14,8 @@
 //! - **Fair share**: shards divided by live workers, rounded up. Who leads more names a worker that leads least as the next one;
 //!   that one stands by until it has caught up, and only then the lease is written over to it. The former leader goes on
 //!   publishing until the new one has taken the lease: the fence sorts out the overlap, and there is no gap.
+//! - **Progress**: who leads a shard and gets no further with it writes its lease over to a standby that has caught up; where there is
+//!   none, it keeps it.
 //! - **Drain**: the same, for all shards at once.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +86,9 @@ pub struct WorkerRecord {
     /// The shards that it cannot lead: they stand still at it.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unfit: BTreeSet<String>,
+    /// The shards that it leads and gets no further with.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub stuck: BTreeSet<String>,
     /// Whether it gives its shards away.
     pub draining: bool,
 }
@@ -459,6 +464,8 @@ impl Leases {
             }
             let another_ready =
                 table.workers.keys().any(|name| *name != self.me && table.is_ready(name, shard));
+            // Who gets no further leaves it to one who would.
+            let mine = mine && !(another_ready && own.stuck.contains(shard));
             if mine || own.ready.contains(shard) || (!another_ready && led < table.share()) {
                 led += usize::from(!mine);
                 let claimed = self.choose(table, shard, &ShardRecord { next: None, ..record.clone() });
@@ -485,6 +492,9 @@ impl Leases {
                 continue;
             }
             let mut next = record.next.clone().filter(|next| table.would_take(next, shard));
+            if own.stuck.contains(shard) {
+                next = self.ready_standby(table, shard).or(next);
+            }
             if next.is_none() && surplus > 0 {
                 next = self.next_leader(table, shard);
                 surplus -= usize::from(next.is_some());
@@ -517,6 +527,15 @@ impl Leases {
         let led = table.led_by(&self.me);
         let least = table.willing().map(|name| table.led_by(name)).min().unwrap_or(0);
         usize::from(!giving && led > least + 1)
+    }
+
+    /// Another worker that could lead a shard from memory: the one that leads least.
+    fn ready_standby(&self, table: &Table, shard: &str) -> Option<String> {
+        table
+            .willing()
+            .filter(|name| *name != self.me && table.would_take(name, shard) && table.is_ready(name, shard))
+            .min_by_key(|name| (table.led_by(name), *name))
+            .map(str::to_owned)
     }
 
     /// Who should lead a shard in this worker's place: one that leads least, best one that has caught up.

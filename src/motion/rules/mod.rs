@@ -5,4 +5,5 @@ pub mod findings;
 pub mod folding;
 pub mod kept;
 pub mod leases;
+pub mod life;
 pub mod publishing;

@@ -9,6 +9,7 @@
 //! is left in its queue when it is to lead is what it has to announce: it takes over from memory.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -16,8 +17,8 @@ use super::folding::{Applied, AppliedMessage};
 use crate::edges::streams::AppendError;
 use crate::folds::inventory::{Counts, Output};
 use crate::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
-use crate::words::codec::{Format, FrameWriter, JsonOutcomes};
-use crate::words::command::COMMANDS_MAX;
+use crate::words::codec::{Format, FrameWriter, JsonOutcomes, decode_outcome};
+use crate::words::command::{COMMANDS_MAX, CommandKind};
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
 
@@ -55,6 +56,8 @@ pub struct Announced {
     pub outcomes: Counts,
     /// The messages that are wholly announced now.
     pub messages: Vec<AppliedMessage>,
+    /// How many commands they had, by [`CommandKind`].
+    pub commands: [u64; CommandKind::ALL.len()],
 }
 
 /// One shard's publishing.
@@ -72,11 +75,15 @@ pub struct Publishing {
     /// Whether it must be read again before an append.
     stream_moved: bool,
     /// Applied, and not wholly announced.
-    queue: VecDeque<Applied>,
+    queue: VecDeque<Arc<Applied>>,
     /// How many outcomes of the queue's front are announced.
     front_outcomes: usize,
     /// How many messages of the queue's front are wholly announced.
     front_messages: usize,
+    /// How many dead letters of the queue's front have gone out.
+    front_letters: usize,
+    /// Those of them that were not stored.
+    letters_again: Vec<DeadLetter>,
     /// What was asked for and has not ended.
     under_way: Option<UnderWay>,
     /// The `through` of an append that timed out and may have landed.
@@ -107,6 +114,8 @@ impl Publishing {
             queue: VecDeque::new(),
             front_outcomes: 0,
             front_messages: 0,
+            front_letters: 0,
+            letters_again: Vec::new(),
             under_way: None,
             timed_out: None,
             queued_bytes: 0,
@@ -117,6 +126,11 @@ impl Publishing {
     /// From now on publishes, or only follows.
     pub const fn lead(&mut self, leading: bool) {
         self.leading = leading;
+    }
+
+    /// The largest payload that the broker takes, in bytes, headers included: another server may take less.
+    pub const fn set_payload_bytes_max(&mut self, payload_bytes_max: usize) {
+        self.payload_bytes_max = payload_bytes_max;
     }
 
     /// The outcome stream may not be what it was: it is read again before anything else.
@@ -158,7 +172,8 @@ impl Publishing {
     ///
     /// # Errors
     /// [`Fault::DigestMismatch`] where this worker's chain is not the announced one.
-    pub fn applied(&mut self, applied: Applied) -> Result<(), Fault> {
+    pub fn applied(&mut self, applied: impl Into<Arc<Applied>>) -> Result<(), Fault> {
+        let applied = applied.into();
         self.queued_bytes += applied.bytes;
         self.queue.push_back(applied);
         self.skip(None)
@@ -179,10 +194,13 @@ impl Publishing {
         if self.stream_moved {
             return Action::ReadLast;
         }
-        let Some(front) = self.queue.front_mut() else { return Action::Idle };
-        if !front.output.dead_letters.is_empty() {
-            let count = front.output.dead_letters.len().min(LETTERS_PER_ACTION_MAX);
-            let mut letters: Vec<_> = front.output.dead_letters.drain(..count).collect();
+        let Some(front) = self.queue.front() else { return Action::Idle };
+        let mut letters = std::mem::take(&mut self.letters_again);
+        let rest = &front.output.dead_letters[self.front_letters..];
+        if !letters.is_empty() || !rest.is_empty() {
+            let rest = &rest[..rest.len().min(LETTERS_PER_ACTION_MAX.saturating_sub(letters.len()))];
+            letters.extend_from_slice(rest);
+            self.front_letters += rest.len();
             // Letters whose outcomes were announced went out before them.
             let through = self.through;
             letters.retain(|letter| {
@@ -202,8 +220,9 @@ impl Publishing {
     /// The dead letters under way were stored, but for these, as far as is known: they will be tried again.
     pub fn letters_ended(&mut self, failed: Vec<DeadLetter>) {
         self.under_way = None;
-        if let Some(front) = self.queue.front_mut() {
-            front.output.dead_letters.splice(..0, failed);
+        // What was announced meanwhile by another went out before that.
+        if !self.queue.is_empty() {
+            self.letters_again = failed;
         }
     }
 
@@ -297,6 +316,11 @@ impl Publishing {
                 }
                 if let Some(announced) = announced.as_deref_mut() {
                     announced.messages.push(*message);
+                    let before = self.front_messages.checked_sub(1);
+                    let start = before.map_or(0, |before| front.messages[before].commands_end);
+                    for (kind, count) in &front.commands[start..message.commands_end] {
+                        announced.commands[*kind as usize] += u64::from(*count);
+                    }
                 }
                 self.front_messages += 1;
             }
@@ -305,7 +329,8 @@ impl Publishing {
             }
             self.queued_bytes -= front.bytes;
             self.queue.pop_front();
-            (self.front_outcomes, self.front_messages) = (0, 0);
+            (self.front_outcomes, self.front_messages, self.front_letters) = (0, 0, 0);
+            self.letters_again.clear();
         }
         Ok(())
     }
@@ -361,11 +386,11 @@ pub struct Position {
 }
 
 impl Position {
-    /// From the stream's last sequence and its last append.
+    /// From the stream's last sequence and its last append, as they were at one moment.
     #[must_use]
     pub fn of(stream_last: u64, last: Option<&StoredAppend>) -> Self {
         last.map_or(Self { stream_last, ..Self::default() }, |last| Self {
-            stream_last: stream_last.max(last.sequence),
+            stream_last,
             through: last.append.header.through,
             chain: last.append.header.chain,
         })

@@ -1,9 +1,15 @@
 //! The last message that was read of a log, and whether the log still holds it.
 
+use std::time::Duration;
+
 use crate::edges::streams::{ReadError, Streams};
 use crate::folds::inventory::Inventory;
 use crate::words::fault::Fault;
 use crate::words::message::LogMessage;
+
+/// What a stream says of itself is taken for true once it was said twice, so long apart: longer than the election of a stream's leader
+/// takes (4 to 9 seconds), while the one before, which was cut off, may answer from the past.
+pub const CONFIRM_AFTER: Duration = Duration::from_secs(10);
 
 /// The last message that was read, or restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +44,14 @@ impl Last {
         }
         let stored = streams.log_message(self.sequence).await?;
         Ok(stored.is_some_and(|message| message.hash() == self.hash))
+    }
+
+    /// What is wrong with the log, [asked twice](CONFIRM_AFTER), for whoever goes on behind this message.
+    pub async fn confirm<S: Streams>(self, streams: &S) -> Result<Option<Fault>, ReadError> {
+        let Some(fault) = self.verify(streams).await? else { return Ok(None) };
+        tracing::warn!(%fault, "the log is not what was read of it; asking again");
+        tokio::time::sleep(CONFIRM_AFTER).await;
+        self.verify(streams).await
     }
 
     /// What is wrong with the log, for whoever goes on behind this message: whether it still holds what was read from it, and what

@@ -34,7 +34,7 @@ pub(super) async fn walk<S: Streams>(
     let mut floor = start.through;
     let mut compared = start.inventory.chain().sequence;
     let mut chains = VecDeque::from([start.inventory.chain()]);
-    let mut folding = Folding::new(start, Identity::START, log_last);
+    let mut folding = Folding::new(start, Identity::START);
     let mut own: VecDeque<(Identity, Bytes)> = VecDeque::new();
     let mut is_compared = true;
     let outcomes_first = streams.outcomes_state().await?.first_sequence;
