@@ -3,11 +3,17 @@
 //!
 //! `cargo bench --bench worst`; `-- --test` with small states, to see that it runs.
 
-use std::time::Instant;
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_wrap,
+    reason = "figures for people, of small numbers"
+)]
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 
+use weir::edges::clock::{SharedClock, SystemClock};
 use weir::folds::inventory::{Inventory, Output};
 use weir::words::codec::{Format, PAYLOAD_BYTES_MAX, encode_commands};
 use weir::words::command::{
@@ -25,6 +31,7 @@ const LINES: usize = LINES_LIMIT_MAX as usize;
 const ORDERS: usize = MESSAGE_LINES / LINES;
 
 struct Bench {
+    clock: SharedClock,
     inventory: Inventory,
     output: Output,
     sequence: u64,
@@ -37,8 +44,15 @@ struct Bench {
 impl Bench {
     fn new(share: usize) -> Result<Self> {
         let (inventory, output) = (Inventory::new(), Output::default());
-        let mut bench =
-            Self { inventory, output, sequence: 0, at_ns: 1_763_780_400_000_000_000, ids: 0, share };
+        let mut bench = Self {
+            clock: SystemClock::shared(),
+            inventory,
+            output,
+            sequence: 0,
+            at_ns: 1_763_780_400_000_000_000,
+            ids: 0,
+            share,
+        };
         let sites = (1..ORDER_SITES_MAX).map(|number| format!("site-{number}").into());
         bench.send(&[Command::Policy(PolicyChange {
             lines_max: Some(LINES_LIMIT_MAX),
@@ -85,9 +99,9 @@ impl Bench {
             let before = resident("VmRSS")?;
             // From here on the peak counts anew.
             std::fs::write("/proc/self/clear_refs", "5")?;
-            let started = Instant::now();
+            let started = self.clock.monotonic();
             self.apply(format, payload)?;
-            longest = longest.max(started.elapsed().as_secs_f64());
+            longest = longest.max((self.clock.monotonic() - started).as_secs_f64());
             memory = memory.max(resident("VmHWM")?.saturating_sub(before));
             outcomes = self.output.len();
             refused = self.output.entries(0, outcomes).iter().filter(|it| it.reason.is_some()).count();
@@ -124,7 +138,7 @@ fn skus(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}-{number:07}")).collect()
 }
 
-fn lines<'a>(skus: &'a [String], quantity: i64) -> Vec<Line<'a>> {
+fn lines(skus: &[String], quantity: i64) -> Vec<Line<'_>> {
     skus.iter().map(|sku| Line { sku: sku.as_str().into(), quantity }).collect()
 }
 
@@ -134,7 +148,7 @@ fn receive<'a>(bench: &mut Bench, site: Option<&'a str>, skus: &'a [String], qua
     Command::Receive(Receive { receipt_id, site, lines: lines(skus, quantity), ..Receive::default() })
 }
 
-fn place<'a>(order_id: String, skus: &'a [String], quantity: i64, on_shortage: OnShortage) -> Place<'a> {
+fn place(order_id: String, skus: &[String], quantity: i64, on_shortage: OnShortage) -> Place<'_> {
     let lines = lines(skus, quantity).into_iter().map(Into::into).collect();
     Place { order_id: order_id.into(), lines, on_shortage, ..Place::default() }
 }

@@ -173,8 +173,7 @@ fn replay(clock: &SharedClock, orders: u64) -> Result<Folding> {
     let mut state = State::with_open(0);
     let inventory = std::mem::take(&mut state.inventory);
     let last = Identity { sequence: u64::MAX, index: u32::MAX, place: u32::MAX };
-    let mut folding =
-        Folding::new(Start { inventory: Box::new(inventory), through: Identity::START }, last);
+    let mut folding = Folding::new(Start { inventory: Box::new(inventory), through: Identity::START }, last);
     let mut took = Duration::ZERO;
     while state.open < orders {
         let messages: Vec<_> = (0..MESSAGES_AT_ONCE.min((orders - state.open).div_ceil(ORDERS)))

@@ -3,7 +3,7 @@
 use weir::words::command::{CommandKind, Extend, Money, Pay, PayFailed};
 use weir::words::outcome::{Decision, Mark, Reason, State};
 
-use crate::model::{Answer, Model, text};
+use crate::model::{Answer, Model, text, time};
 use crate::model_orders::repeat;
 use crate::model_parts::{Amount, Column, FactContent, Order};
 

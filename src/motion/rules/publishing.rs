@@ -17,7 +17,7 @@ use super::folding::{Applied, AppliedMessage};
 use crate::edges::streams::AppendError;
 use crate::folds::inventory::{Counts, Output};
 use crate::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
-use crate::words::codec::{Format, FrameWriter, JsonOutcomes, decode_outcome};
+use crate::words::codec::{Format, FrameWriter, JsonOutcomes};
 use crate::words::command::{COMMANDS_MAX, CommandKind};
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
