@@ -101,7 +101,7 @@ impl Bench {
             std::fs::write("/proc/self/clear_refs", "5")?;
             let started = self.clock.monotonic();
             self.apply(format, payload)?;
-            longest = longest.max((self.clock.monotonic() - started).as_secs_f64());
+            longest = longest.max(self.clock.monotonic().saturating_sub(started).as_secs_f64());
             memory = memory.max(resident("VmHWM")?.saturating_sub(before));
             outcomes = self.output.len();
             refused = self.output.entries(0, outcomes).iter().filter(|it| it.reason.is_some()).count();
