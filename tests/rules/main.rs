@@ -33,6 +33,7 @@ mod script;
 mod snapshot;
 mod snapshot_poison;
 mod support;
+mod upgrades;
 mod wire;
 
 /// All scripts.
