@@ -1,7 +1,7 @@
 //! The bounds of one message, each at its edge: by events and counts, never by a clock. What they are stands at the top of
 //! `folds::inventory`.
 
-use weir::folds::inventory::{Due, LINES_PER_MESSAGE_MAX, OUTCOMES_BEYOND_OWN_MAX};
+use weir::folds::inventory::{Due, LINES_PER_MESSAGE_MAX, LOOKS_PER_MESSAGE_MAX, OUTCOMES_BEYOND_OWN_MAX};
 use weir::words::codec::{self, Format, PAYLOAD_BYTES_MAX};
 use weir::words::command::{
     Adjust, Amend, Attributes, COMMANDS_MAX, Cancel, Command, Deliver, Line, ORDER_SITES_MAX, OnShortage,
@@ -356,4 +356,46 @@ fn lists_of_an_order_have_a_longest() {
         let answers = reasons(&mut shard, format, &[order(8, 16), order(9, 0), order(8, 17), order(0, 0)]);
         assert_eq!(answers, [None, invalid, invalid, invalid], "{format:?}");
     }
+}
+
+/// Orders of many lines are released, and expire, as many lines at a time as a message looks at for others, and those of one order more.
+#[test]
+fn large_orders_are_worked_off_by_their_lines() {
+    const ORDERS: usize = 30;
+    let skus = skus(500);
+    let most = LOOKS_PER_MESSAGE_MAX as usize / skus.len() + 1;
+    let mut shard = stocked(&skus, 1);
+    let ids: Vec<_> = (0..ORDERS).map(|number| id("O", number)).collect();
+    shard.send(&[policy(PolicyChange { pay_within_ms: Some(1_000), ..PolicyChange::default() })]);
+    for id in &ids {
+        shard.send(&[place(id.as_str(), lines(&skus, 2), OnShortage::Backorder)]);
+    }
+    let told = |outcomes: &[Outcome<'_>], others: &mut Vec<String>| {
+        let before = others.len();
+        others.extend(outcomes.iter().filter_map(|outcome| match &outcome.decision {
+            Decision::Confirmed { order_id, .. } | Decision::Expired { order_id, .. } => {
+                Some(order_id.to_string())
+            }
+            _ => None,
+        }));
+        let told = others.len() - before;
+        assert!((1..=most).contains(&told), "{told} of at most {most}");
+    };
+    let mut released = Vec::new();
+    told(&shard.send(&[receive_all("R-2", &skus, 100)]), &mut released);
+    assert!(released.len() < ORDERS);
+    while shard.inventory.due() == Due::Now {
+        told(&shard.tick(), &mut released);
+    }
+    assert_eq!(released, ids, "all of them, in the order of placing");
+    shard.inventory.check_books().unwrap();
+    shard.clock_ms += 1_000;
+    let mut expired = Vec::new();
+    told(&shard.tick(), &mut expired);
+    assert!(expired.len() < ORDERS);
+    while shard.inventory.due() == Due::Now {
+        told(&shard.tick(), &mut expired);
+    }
+    assert_eq!(expired, ids);
+    shard.inventory.check_books().unwrap();
 }

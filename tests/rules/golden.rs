@@ -111,17 +111,17 @@ fn snapshot_v1() {
     let now = snapshot(&shard.inventory);
     let golden = file("snapshot-v1.bin", &now);
     let restored = restore(&golden).unwrap();
-    let chain = Chain { sequence: 29, hash: 0xf327_97a2_6f0d_fb89 };
+    let chain = Chain { sequence: 1067, hash: 0xf98e_bd3f_ada0_b852 };
     let head = SnapshotHead {
         chain,
-        last_message_hash: 0x1eb5_6052_db98_33f1,
+        last_message_hash: 0x797b_343e_f47c_2864,
         rules: 1,
-        now: Timestamp::from_millis(START_MS + 1_790_000_006_545),
-        orders: 281,
+        now: Timestamp::from_millis(START_MS + 1_790_000_007_578),
+        orders: 285,
     };
     assert_eq!(restored.snapshot_head(), head);
     let digests = restored.digests();
-    assert_eq!((digests.state, digests.ledger), (0xe3e3_735f_92cd_80d6, 0x17c4_c6b1_51df_35aa));
+    assert_eq!((digests.state, digests.ledger), (0x2641_cfbb_10bb_c60b, 0x8c78_bb53_769c_2b15));
     assert_eq!(digests, shard.inventory.digests());
     assert_eq!(restored.totals(), shard.inventory.totals());
     assert_eq!(restored.check_books(), Ok(()));
@@ -140,7 +140,7 @@ fn snapshot_v1() {
     ] {
         script::step(&mut on, Format::Bincode, line, &mut Seen::default());
     }
-    assert_eq!(on.inventory.chain().to_string(), "33:4a52c81cd043ee6f");
+    assert_eq!(on.inventory.chain().to_string(), "1071:7285fa4303a29ed1");
 }
 
 /// Commands of frames, as JSON: those of version 1 as it was frozen. A command that came later has a file of its own.

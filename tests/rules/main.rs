@@ -30,9 +30,11 @@ mod rules_sites;
 mod rules_stock;
 mod rules_waiting;
 mod script;
+mod script_outcomes;
 mod snapshot;
 mod snapshot_poison;
 mod support;
+mod upgrades;
 mod wire;
 
 /// All scripts.

@@ -227,7 +227,7 @@ impl Model {
                 order_id,
                 sku: kept.and_then(Order::waits_for).map(text),
                 wait_until: kept.and_then(|order| order.wait_until).map(time),
-                shortages,
+                shortages: vec![],
                 repeat,
             },
             First::Refused => Decision::Refused {

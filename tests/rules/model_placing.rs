@@ -182,7 +182,6 @@ impl Model {
         }
         let within = Some(self.policy.wait_within_ms).filter(|within| *within > 0);
         let order = &mut self.orders[at];
-        order.shortages.clone_from(&shortages);
         let until = place.wait_until.map(Timestamp::millis);
         order.wait_until = until.or(within.map(|within| time(self.now).plus_millis(within).millis()));
         self.start(at);

@@ -21,6 +21,7 @@ use weir::words::text::Text;
 use weir::words::timestamp::Timestamp;
 
 use crate::model::{Model, ModelOrder, ModelStock};
+use crate::snapshot::Pair;
 use crate::support::{START_MS, Shard};
 
 type Owned = Command<'static>;
@@ -348,12 +349,13 @@ fn as_model(view: StockView) -> ModelStock {
 }
 
 fn judge(steps: &[Step]) -> TestCaseResult {
-    let (mut shard, mut model) = (Shard::new(), Model::new());
+    let (mut pair, mut model) = (Pair::default(), Model::new());
     for step in steps {
-        feed(&mut shard, step);
+        pair.feed(step);
+        let shard = &pair.whole;
         let expected = model.apply(START_MS + shard.clock_ms, step.way, &step.commands);
         prop_assert_eq!(plain(shard.outcomes()), expected, "at sequence {}: {:?}", shard.sequence, step);
-        same_state(&shard, &model)?;
+        same_state(shard, &model)?;
     }
     Ok(())
 }
@@ -361,7 +363,8 @@ fn judge(steps: &[Step]) -> TestCaseResult {
 proptest! {
     #![proptest_config(config())]
 
-    /// Every outcome and every state are the model's.
+    /// Every outcome and every state are the model's; and a fold that was restored from a snapshot before every message has the same
+    /// outcomes and digests.
     #[test]
     fn the_inventory_agrees_with_the_naive_model(steps in prop::collection::vec(step(), 120..200)) {
         judge(&steps)?;

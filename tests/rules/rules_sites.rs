@@ -45,6 +45,15 @@ rules! {
         stock A               -> on_hand=2 reserved=0 available=2
         place O-2 B:9 Z:1 sites=main,west partial -> confirmed B:2@west short B:9/2 Z:1/0
     "
+    a_released_order_tells_the_sites_of_what_it_gets: "
+        policy sites=main,west -> policy_applied rules=1
+        receive R-1 A:1       -> received
+        count C-1 A:0 B:0     -> counted A:1->0
+        place O-1 A:2 B:3 sites=west,main backorder -> waiting for A short A:2/0 B:3/0
+        cancel O-1 A:2        -> cancelled A:2 waiting
+        ship O-1 B:1          -> shipped B:1 waiting was_waiting below_zero
+        receive R-2 B:3       -> received; confirmed O-1 released B:2@main
+    "
     a_backorder_waits_at_the_first_site_that_knows_the_sku: "
         policy sites=main,west -> policy_applied rules=1
         receive R-1 A:1       -> received

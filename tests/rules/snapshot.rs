@@ -43,13 +43,13 @@ fn same(one: &Inventory, other: &Inventory) {
 
 /// Two folds of one log, of which one is interrupted before every message.
 #[derive(Default)]
-struct Pair {
-    whole: Shard,
+pub(crate) struct Pair {
+    pub(crate) whole: Shard,
     interrupted: Shard,
 }
 
 impl Pair {
-    fn feed(&mut self, step: &Step) {
+    pub(crate) fn feed(&mut self, step: &Step) {
         self.interrupted.inventory = restored(&self.interrupted.inventory);
         random::feed(&mut self.whole, step);
         random::feed(&mut self.interrupted, step);

@@ -259,7 +259,9 @@ impl Inventory {
         turn.emit(&Decision::Confirmed {
             order_id: self.orders.id(order).into(),
             pay_by,
-            lines: parked.first_site.map_or_else(Vec::new, |first| self.site_lines(first, slot)),
+            lines: parked
+                .first_site
+                .map_or_else(Vec::new, |first| self.site_lines(first, slot, Some(Bucket::Reserved))),
             shortages: Vec::new(),
             released: true,
             repeat: None,

@@ -214,7 +214,7 @@ impl Inventory {
         turn.emit(&Decision::Confirmed {
             order_id: (&*command.order_id).into(),
             pay_by,
-            lines: first_site.map_or_else(Vec::new, |first| self.site_lines(first, slot)),
+            lines: first_site.map_or_else(Vec::new, |first| self.site_lines(first, slot, None)),
             shortages: shortages(wants, supplies),
             released: false,
             repeat: None,
@@ -343,7 +343,7 @@ impl Inventory {
                     command.sites.as_deref().and_then(<[_]>::first).map(|site| self.sites.find(Some(site)));
                 let lines = placed
                     .zip(listed.flatten())
-                    .map_or_else(Vec::new, |(slot, first)| self.site_lines(first, slot));
+                    .map_or_else(Vec::new, |(slot, first)| self.site_lines(first, slot, None));
                 let owned = |line: SiteLine<'_>| SiteLine {
                     sku: line.sku.into_owned().into(),
                     site: line.site.into_owned().into(),
@@ -380,19 +380,31 @@ impl Inventory {
         })
     }
 
-    /// Where an order's lines come from, where not all that it has of them comes from the first of the sites that it listed.
-    pub(crate) fn site_lines(&self, first: SiteIndex, slot: u32) -> Vec<SiteLine<'_>> {
+    /// Where an order's units come from (all of its lines, or those in a bucket), where not all of them come from the first of the sites
+    /// that it listed.
+    pub(crate) fn site_lines(
+        &self,
+        first: SiteIndex,
+        slot: u32,
+        bucket: Option<Bucket>,
+    ) -> Vec<SiteLine<'_>> {
         let view = self.orders.view(slot);
         let site = |line: &OrderLine| self.stock.get(line.stock).site;
-        if view.lines().iter().all(|line| site(line) == first) {
+        let units = |number: usize, line: &OrderLine| match bucket {
+            None => line.quantity,
+            Some(bucket) => view.units(number, bucket),
+        };
+        let lines = view.lines().iter().enumerate().map(|(number, line)| (line, units(number, line)));
+        let lines = lines.filter(|(_, units)| *units > 0);
+        if lines.clone().all(|(line, _)| site(line) == first) {
             return Vec::new();
         }
-        let line = |line: &OrderLine| SiteLine {
+        let told = |(line, units): (&OrderLine, u32)| SiteLine {
             sku: self.stock.sku(line.stock).into(),
-            quantity: line.quantity.into(),
+            quantity: units.into(),
             site: self.sites.name(site(line)).into(),
         };
-        view.lines().iter().map(line).collect()
+        lines.map(told).collect()
     }
 
     /// What a confirmed order did not get of what it wanted.
