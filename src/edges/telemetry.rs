@@ -113,6 +113,14 @@ impl Telemetry {
             "weir_outcomes_total",
             "Outcomes announced, by outcome and, for refusals, reason. Repeats are not in it.",
         );
+        counter(
+            "weir_payments_refused_total",
+            "Payments refused, by reason: somebody must give the money back. They are in weir_outcomes_total too.",
+        );
+        counter(
+            "weir_facts_refused_total",
+            "News of goods that moved, refused, by reason: the books are wrong. They are in weir_outcomes_total too.",
+        );
         counter("weir_repeats_total", "Outcomes announced that repeat an earlier one, by outcome.");
         counter("weir_replayed_messages_total", "Log messages applied while recovering.");
         counter("weir_followed_messages_total", "Log messages applied as a standby.");
@@ -163,7 +171,10 @@ impl Telemetry {
         gauge("weir_snapshot_sequence", "The last log message of the newest snapshot that this worker took.");
         gauge("weir_snapshot_bytes", "The size of that snapshot.");
         gauge("weir_fault", "1 while the shard stands still for this fault.");
-        gauge("weir_orders", "Orders in the state, by stage; waiting and held ones are open ones.");
+        gauge(
+            "weir_orders",
+            "Orders in the state, by stage; waiting and timed ones (a hold or a wait that ends) are open ones.",
+        );
         gauge("weir_stock_units", "Units of stock over all SKUs.");
         gauge("weir_skus", "SKUs known, site by site.");
         gauge("weir_skus_out_of_stock", "SKUs with nothing available.");
@@ -203,12 +214,17 @@ impl Telemetry {
                 &[own.clone(), label("outcome", outcome), label("reason", reason)],
             )
         };
+        let refused = |name: &'static str| {
+            Reason::ALL.map(|reason| self.counter(name, &[own.clone(), label("reason", reason.code())]))
+        };
         let telemetry = Arc::new(ShardTelemetry {
             commands: CommandKind::ALL.map(|kind| {
                 self.counter("weir_commands_total", &[own.clone(), label("command", kind.name())])
             }),
             outcomes: OutcomeKind::ALL.map(|kind| outcome(kind.name(), "")),
             refusals: Reason::ALL.map(|reason| outcome(OutcomeKind::Refused.name(), reason.code())),
+            refused_payments: refused("weir_payments_refused_total"),
+            refused_facts: refused("weir_facts_refused_total"),
             repeats: OutcomeKind::ALL.map(|kind| {
                 self.counter("weir_repeats_total", &[own.clone(), label("outcome", kind.name())])
             }),
@@ -248,7 +264,7 @@ impl Telemetry {
             announced_sequence: gauge("weir_announced_sequence"),
             ready: gauge("weir_ready"),
             faults: Fault::NAMES.map(|fault| gauge_of("weir_fault", "fault", fault)),
-            orders: ["open", "waiting", "held", "settled", "closed"]
+            orders: ["open", "waiting", "timed", "settled", "closed", "refused"]
                 .map(|stage| gauge_of("weir_orders", "stage", stage)),
             units: ["on_hand", "reserved"].map(|kind| gauge_of("weir_stock_units", "kind", kind)),
             skus: gauge("weir_skus"),
@@ -318,6 +334,8 @@ pub struct ShardTelemetry {
     commands: [Counter; CommandKind::ALL.len()],
     outcomes: [Counter; OutcomeKind::ALL.len()],
     refusals: [Counter; Reason::ALL.len()],
+    refused_payments: [Counter; Reason::ALL.len()],
+    refused_facts: [Counter; Reason::ALL.len()],
     repeats: [Counter; OutcomeKind::ALL.len()],
     replayed: Counter,
     followed: Counter,
@@ -344,7 +362,7 @@ pub struct ShardTelemetry {
     announced_sequence: Gauge,
     ready: Gauge,
     faults: [Gauge; Fault::NAMES.len()],
-    orders: [Gauge; 5],
+    orders: [Gauge; 6],
     units: [Gauge; 2],
     skus: Gauge,
     out_of_stock: Gauge,
@@ -416,7 +434,9 @@ impl ShardTelemetry {
         }
         let counters = self.outcomes.iter().chain(&self.refusals).chain(&self.repeats).chain(&self.commands);
         let counts = outcomes.plain.iter().chain(&outcomes.refused).chain(&outcomes.repeats).chain(commands);
-        for (counter, count) in counters.zip(counts) {
+        let refused = self.refused_payments.iter().zip(&outcomes.refused_payments);
+        let refused = refused.chain(self.refused_facts.iter().zip(&outcomes.refused_facts));
+        for (counter, count) in counters.zip(counts).chain(refused) {
             if *count > 0 {
                 counter.increment(*count);
             }
@@ -552,6 +572,7 @@ impl ShardTelemetry {
             totals.timed_orders,
             totals.settled_orders,
             totals.closed_orders,
+            totals.refused_orders,
         ];
         for (gauge, count) in self.orders.iter().zip(orders) {
             gauge.set(count as f64);

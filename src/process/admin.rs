@@ -156,7 +156,7 @@ fn view(status: &Status) -> Value {
         "orders": {
             "open": totals.open_orders,
             "waiting": totals.waiting_orders,
-            "held": totals.timed_orders,
+            "timed": totals.timed_orders,
             "settled": totals.settled_orders,
             "closed": totals.closed_orders,
         },

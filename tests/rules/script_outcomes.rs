@@ -72,9 +72,10 @@ pub(crate) fn render(outcome: &Outcome<'_>) -> String {
             }
             say(&state.name());
         }
-        Decision::Paid { state, .. } | Decision::Reviewed { state, .. } | Decision::Amended { state, .. } => {
-            say(&state.name())
-        }
+        Decision::Paid { state, .. }
+        | Decision::Reviewed { state, .. }
+        | Decision::Amended { state, .. }
+        | Decision::Extended { state, .. } => say(&state.name()),
         Decision::Shipped { lines: some, state, .. }
         | Decision::Delivered { lines: some, state, .. }
         | Decision::Returned { lines: some, state, .. } => {

@@ -44,8 +44,8 @@ fn codes(format: Format, payload: &[u8], rules: u32) -> Vec<Option<Unreadable>> 
     let mut by_element = Vec::new();
     while let Some(element) = elements.next_element() {
         by_element.push(match element {
-            Element::Plain(_) | Element::Other(Ok(_)) => None,
-            Element::Other(Err(undecodable)) => Some(undecodable.code),
+            Element::Plain(_) => None,
+            Element::Other(other) => other.err().map(|undecodable| undecodable.code),
         });
     }
     assert_eq!(codes, by_element);
