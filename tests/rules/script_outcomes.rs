@@ -73,7 +73,7 @@ pub(crate) fn render(outcome: &Outcome<'_>) -> String {
             say(&state.name());
         }
         Decision::Paid { state, .. } | Decision::Reviewed { state, .. } | Decision::Amended { state, .. } => {
-            say(&state.name())
+            say(&state.name());
         }
         Decision::Shipped { lines: some, state, .. }
         | Decision::Delivered { lines: some, state, .. }

@@ -11,6 +11,7 @@ use weir::words::codec::{self, Format};
 use weir::words::command::{COMMANDS_MAX, Command, Place};
 use weir::words::outcome::{Decision, Outcome};
 use weir::words::policy::RULES_NEWEST;
+use weir::words::timestamp::Timestamp;
 
 use crate::contract_page;
 use crate::random;
@@ -23,13 +24,13 @@ pub(crate) fn bincode_of(value: &impl Serialize) -> Vec<u8> {
 /// A place as bincode has it, behind its tag.
 fn place_of(it: &Place<'_>) -> Vec<u8> {
     let lines: Vec<_> = it.lines.iter().map(|line| (&*line.sku, line.quantity, line.unit_price)).collect();
-    let times = [it.submitted_at, it.ship_by, it.promised_by].map(|time| time.map(|time| time.millis()));
+    let times = [it.submitted_at, it.ship_by, it.promised_by].map(|time| time.map(Timestamp::millis));
     let value = it.value.as_ref().map(|value| (value.minor, &*value.currency));
     let attributes: Vec<_> = it.attributes.0.iter().map(|(key, value)| (&**key, &**value)).collect();
     let sites: Option<Vec<_>> = it.sites.as_ref().map(|sites| sites.iter().map(|site| &**site).collect());
     let first = (it.order_id.as_ref(), it.site.as_deref(), lines, it.on_shortage as u32);
     let second = (it.carrier.as_deref(), value, it.customer.as_deref(), attributes);
-    let third = (it.pay_within_ms, it.wait_until.map(|time| time.millis()), sites);
+    let third = (it.pay_within_ms, it.wait_until.map(Timestamp::millis), sites);
     bincode_of(&(0_u32, first, times, second, third))
 }
 
