@@ -297,15 +297,15 @@ impl Model {
         self.sites = sites;
         self.policy.change(change);
         for figure in change.safety_stock_of.iter().flatten() {
-            let shelf = self.shelf_mut(site_of(figure), &figure.sku);
-            shelf.safety_stock = figure.quantity;
-            shelf.idle_since = shelf.idle_since.filter(|_| figure.quantity.is_none());
+            let stock = self.shelf_mut(site_of(figure), &figure.sku);
+            stock.safety_stock = figure.quantity;
+            stock.idle_since = stock.idle_since.filter(|_| figure.quantity.is_none());
             self.touch(site_of(figure), &figure.sku);
         }
         for figure in change.allowance_of.iter().flatten() {
-            let shelf = self.shelf_mut(site_of(figure), &figure.sku);
-            shelf.allowance = figure.quantity;
-            shelf.idle_since = shelf.idle_since.filter(|_| figure.quantity.is_none_or(|it| it == 0));
+            let stock = self.shelf_mut(site_of(figure), &figure.sku);
+            stock.allowance = figure.quantity;
+            stock.idle_since = stock.idle_since.filter(|_| figure.quantity.is_none_or(|it| it == 0));
             self.touch(site_of(figure), &figure.sku);
         }
         Ok(Decision::PolicyApplied { rules: self.policy.rules })

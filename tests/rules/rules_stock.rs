@@ -113,6 +113,15 @@ rules! {
         policy sites=main,west -> policy_applied rules=1
         place O-4 A:1 site=west -> refused insufficient_stock short A:1/0
     "
+    a_site_that_is_listed_again_has_its_skus: "
+        policy sites=main,west -> policy_applied rules=1
+        count C-1 A:0 site=west -> counted
+        policy sites=main     -> policy_applied rules=1
+        policy safety=west/A:1 -> refused unknown_site
+        policy sites=main,west safety=west/A:1 allowance=west/A:2 -> policy_applied rules=1
+        place O-1 A:2 site=west -> refused insufficient_stock short A:2/1
+        policy sites=main,east safety=east/A:1 -> refused unknown_sku
+    "
     safety_stock_is_never_promised: "
         receive R-1 A:5 B:5   -> received
         policy safety_stock=2 safety=B:4 -> policy_applied rules=1

@@ -75,7 +75,9 @@ pub(crate) fn render(outcome: &Outcome<'_>) -> String {
         Decision::Paid { state, .. }
         | Decision::Reviewed { state, .. }
         | Decision::Amended { state, .. }
-        | Decision::Extended { state, .. } => say(&state.name()),
+        | Decision::Extended { state, .. } => {
+            say(&state.name());
+        }
         Decision::Shipped { lines: some, state, .. }
         | Decision::Delivered { lines: some, state, .. }
         | Decision::Returned { lines: some, state, .. } => {

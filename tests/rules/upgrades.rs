@@ -1,7 +1,7 @@
 //! Two binaries and one log: what the rules in force do not know is a dead letter for both, with one code and one chain, whether a
 //! binary knows the command or has never heard of it.
 
-use weir::folds::inventory::Inventory;
+use weir::folds::inventory::{Inventory, Output};
 use weir::words::append::Chain;
 use weir::words::codec::{self, Element, Format, FrameWriter};
 use weir::words::command::{Command, CommandKind};
@@ -96,7 +96,7 @@ fn a_command_of_newer_rules_is_as_one_that_nobody_knows() {
 fn the_chain_has_codes_and_no_sentences() {
     for format in BOTH {
         let message = message(format, of_the_future(format));
-        let (mut inventory, mut output) = (Inventory::new(), Default::default());
+        let (mut inventory, mut output) = (Inventory::new(), Output::default());
         inventory.apply(&message, &mut output).unwrap();
         // The chain as it is made by whoever knows the command, and has a sentence of its own for the letter.
         assert_eq!(inventory.chain(), chain_of(&message, &[Unreadable::NotACommand]), "{format:?}");

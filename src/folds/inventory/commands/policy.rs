@@ -86,7 +86,8 @@ impl Inventory {
             if !stays {
                 return Err(Refusal::new(Reason::UnknownSite));
             }
-            let stock = self.sites.find(Some(site));
+            // It may be one that this policy lists again.
+            let stock = self.sites.find_ever(site);
             let stock = stock.and_then(|site| self.stock.find(site, &entry.sku, self.stock.hash(&entry.sku)));
             let unknown = || {
                 let name = if is_id(&entry.sku) { &*entry.sku } else { "not an id" };

@@ -41,6 +41,12 @@ impl Sites {
         }
     }
 
+    /// A site that policy lists now, or did before.
+    pub(crate) fn find_ever(&self, name: &str) -> Option<SiteIndex> {
+        let gone = || self.names.iter().position(|known| known == name);
+        self.find(Some(name)).or_else(|| Some(SiteIndex(u16::try_from(gone()?).ok()?)))
+    }
+
     pub(crate) fn name(&self, site: SiteIndex) -> &str {
         &self.names[site.0 as usize]
     }
