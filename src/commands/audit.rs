@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Ended;
 use super::connect::{Deployment, one_shard};
+use super::output::{self, say};
 use super::settings::Common;
 use crate::edges::clock::SystemClock;
 use crate::motion::audit::{self, Findings, Pace};
@@ -51,7 +52,9 @@ pub(super) async fn audit(args: Args) -> anyhow::Result<Ended> {
     shards.retain(|(shard, _)| args.shard.is_empty() || args.shard.contains(shard));
     let (mut views, mut agree) = (Vec::new(), true);
     for (shard, edges) in shards {
+        let working = output::working(format!("auditing shard {shard}"));
         let ended = Box::pin(audit::audit(&shard, &edges, from, &pace)).await;
+        drop(working);
         agree &= ended.as_ref().is_ok_and(Findings::agrees);
         let view = match ended {
             Ok(findings) => view(&shard, &findings),
@@ -65,7 +68,7 @@ pub(super) async fn audit(args: Args) -> anyhow::Result<Ended> {
         }
     }
     if args.json {
-        println!("{}", Value::from(views));
+        output::json(&views);
     }
     Ok(if agree { Ended::Done } else { Ended::Failed })
 }
@@ -96,17 +99,37 @@ fn view(shard: &str, findings: &Findings) -> Value {
     })
 }
 
+/// What is printed of an audit, in this order.
+const SHOWN: [&str; 18] = [
+    "agrees",
+    "error",
+    "first_disagreement",
+    "disagreements",
+    "from",
+    "from_sequence",
+    "to_sequence",
+    "messages",
+    "records",
+    "outcomes",
+    "outcomes_behind",
+    "outcomes_through",
+    "unannounced",
+    "repeats",
+    "snapshots",
+    "passed_over",
+    "state",
+    "ledger",
+];
+
 fn print(view: &Value) {
-    println!("shard {}", view["shard"].as_str().unwrap_or_default());
-    let Some(fields) = view.as_object() else { return };
-    for (name, value) in fields.iter().filter(|(name, _)| *name != "shard") {
-        let text = match value {
-            Value::Null => "-".to_owned(),
-            Value::String(text) => text.clone(),
-            Value::Array(items) if items.is_empty() => "-".to_owned(),
-            Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
-            other => other.to_string(),
-        };
-        println!("  {name:<18} {text}");
-    }
+    say!("shard {}", view["shard"].as_str().unwrap_or_default());
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    };
+    let known = SHOWN.iter().filter_map(|name| Some((*name, text(view.get(name)?))));
+    output::pairs(&known.collect::<Vec<_>>());
 }

@@ -1,6 +1,7 @@
 //! `weir check`: is the configuration right, and what is in force?
 
 use super::Ended;
+use super::output::{self, say};
 use super::run::WorkerFlags;
 use super::settings::Common;
 
@@ -10,6 +11,12 @@ pub(super) struct Args {
     common: Common,
     #[command(flatten)]
     worker: WorkerFlags,
+    /// Print nothing
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print JSON
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
 }
 
 pub(super) fn check(args: &Args) -> anyhow::Result<Ended> {
@@ -17,7 +24,11 @@ pub(super) fn check(args: &Args) -> anyhow::Result<Ended> {
     for url in &mut config.nats.urls {
         hide_password(url);
     }
-    print!("{}", config.to_toml());
+    if args.json {
+        output::json(&config);
+    } else if !args.quiet {
+        say!("{}", config.to_toml().trim_end());
+    }
     Ok(Ended::Done)
 }
 

@@ -14,6 +14,7 @@ use crate::motion::fold::FoldOn;
 use crate::motion::replay::current;
 use crate::words::config::{Config, Shard};
 
+use super::output;
 use super::settings::Misconfigured;
 
 /// The connections and names of a deployment.
@@ -107,5 +108,6 @@ pub(super) async fn folded(shard: &str, edges: &ShardEdges<InJetStream>) -> anyh
     let pass_over = |snapshot: &str, why: &str| {
         eprintln!("weir: shard {shard}: snapshot {snapshot} is passed over: {why}");
     };
+    let _working = output::working(format!("folding shard {shard}"));
     Ok(Box::pin(current(shard, edges, FoldOn::Thread, pass_over)).await?)
 }

@@ -6,11 +6,14 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::json;
 
 use super::Ended;
 use super::connect::{Deployment, one_shard, shard_names};
+use super::output::{self, say};
 use super::settings::Common;
 use super::submit::may_be_sent;
 use crate::edges::streams::{ReadError, Streams};
@@ -64,6 +67,9 @@ pub(super) struct Show {
     /// Write exactly its bytes, and nothing else
     #[arg(long)]
     raw: bool,
+    /// Print JSON; the bytes as base64
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,6 +79,9 @@ pub(super) struct Resubmit {
     /// Send what is in this file in its place: the same format, or JSON; `-` is standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// A record of the log; the index may be left out.
@@ -226,6 +235,14 @@ async fn show(args: Show) -> anyhow::Result<Ended> {
         out.flush()?;
         return Ok(Ended::Done);
     }
+    if args.json {
+        output::json(&json!({
+            "shard": shard, "sequence": letter.sequence, "index": letter.index, "stored_at": stored_at(&stored),
+            "reason": letter.reason, "bytes": stored.bytes_all, "whole": is_whole(&stored), "format": letter.format,
+            "base64": BASE64_STANDARD.encode(&letter.bytes),
+        }));
+        return Ok(Ended::Done);
+    }
     let cut =
         if is_whole(&stored) { String::new() } else { format!(", {} of them kept", letter.bytes.len()) };
     writeln!(out, "shard   {shard}")?;
@@ -272,7 +289,11 @@ async fn resubmit(args: Resubmit) -> anyhow::Result<Ended> {
         .append_log(format, payload)
         .await
         .with_context(|| format!("{record} was not sent again, as far as is known"))?;
-    println!("{sequence}");
+    if args.json {
+        output::json(&json!({ "shard": shard, "sequence": sequence }));
+    } else {
+        say!("{sequence}");
+    }
     eprintln!(
         "weir: sent to shard {shard} again. A second time it changes nothing: ids of orders, receipts, counts and the \
          like count once. What has no id of its own, such as a cancel of some lines, counts each time."

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ended;
 use super::generator::{Generator, Shape};
+use super::output::{self, say};
 use super::run::Signals;
 use super::sending::batches;
 use crate::edges::ShardEdges;
@@ -130,7 +131,7 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
     let stop_admin = CancellationToken::new();
     tokio::spawn(serve(listener, shown.clone(), stop_admin.clone()));
     if !args.json {
-        println!("Weir on streams in memory, {} orders/s. Metrics: http://{address}/metrics", args.rate);
+        say!("Weir on streams in memory, {} orders/s. Metrics: http://{address}/metrics", args.rate);
     }
 
     let clock = SystemClock::shared();
@@ -289,21 +290,17 @@ impl Screen {
         let seconds = elapsed.as_secs_f64().max(0.001);
         let progress = self.status.progress();
         let line = format!(
-            "{seconds:6.1} s  {orders:>9} orders ({:>6.0}/s)  {:5.1}% confirmed  {:4.1}% waiting  {:4.1}% refused  \
-             open {:>6}  p50 {} p99 {}  lag {}",
+            "{seconds:5.1} s {orders:>8} orders {:>6.0}/s {:5.1}% confirmed {:4.1}% refused p99 {} lag {}",
             to_f64(orders) / seconds,
             percent(tally.confirmed, orders),
-            percent(tally.waiting, orders),
             percent(tally.refused(), orders),
-            progress.totals.open_orders,
-            millis(self.telemetry.end_to_end_us(0.5)),
             millis(self.telemetry.end_to_end_us(0.99)),
             progress.lag_messages(),
         );
         if self.terminal {
-            print!("\r\x1b[K{line}");
+            print!("\r\x1b[K{}", output::cut(&line));
         } else {
-            println!("{line}");
+            say!("{line}");
         }
         // A terminal that has gone away is no reason to stop.
         let _ = std::io::stdout().flush();
@@ -311,7 +308,7 @@ impl Screen {
 
     fn end(&self) {
         if self.terminal {
-            println!();
+            say!("");
         }
     }
 }
@@ -377,7 +374,7 @@ fn print_json(
         },
         "problems": problems,
     });
-    println!("{summary}");
+    say!("{summary}");
 }
 
 fn print_summary(
@@ -389,8 +386,8 @@ fn print_summary(
     problems: &[String],
 ) {
     let orders = tally.orders();
-    let row = |count: u64, what: &str| println!("{count:>12}  {what}");
-    println!("\nIn {:.1} s, {} commands:", elapsed.as_secs_f64(), sent.commands.load(Relaxed));
+    let row = |count: u64, what: &str| say!("{count:>12}  {what}");
+    say!("\nIn {:.1} s, {} commands:", elapsed.as_secs_f64(), sent.commands.load(Relaxed));
     row(orders, "orders placed, each decided once");
     row(tally.confirmed, &format!("confirmed ({} of them in part)", tally.confirmed_in_part));
     row(tally.waiting, &format!("had to wait ({} of them were released since)", tally.released));
@@ -404,20 +401,20 @@ fn print_summary(
     for (reason, count) in &tally.refused_later {
         row(*count, &format!("later steps refused: {reason}"));
     }
-    println!(
+    say!(
         "Stored to announced: p50 {}, p99 {}, max {}.",
         millis(telemetry.end_to_end_us(0.5)),
         millis(telemetry.end_to_end_us(0.99)),
         millis(telemetry.end_to_end_us(1.0)),
     );
     let stock = inspection.totals.stock;
-    println!("Stock: {} SKUs, {} units on hand, {} reserved.", stock.skus, stock.on_hand, stock.reserved);
+    say!("Stock: {} SKUs, {} units on hand, {} reserved.", stock.skus, stock.on_hand, stock.reserved);
     if problems.is_empty() {
-        println!("It adds up: every order sent was decided once, every unit of stock is accounted for.");
+        say!("It adds up: every order sent was decided once, every unit of stock is accounted for.");
     } else {
-        println!("It does NOT add up:");
+        say!("It does NOT add up:");
         for problem in problems {
-            println!("  {problem}");
+            say!("  {problem}");
         }
     }
 }

@@ -25,6 +25,9 @@ pub(super) struct Args {
     /// Do it; without this, only say what would be done
     #[arg(long)]
     yes: bool,
+    /// Print JSON, one object a line: the outcomes that are gone, as is done anyway
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn epoch(args: Args) -> anyhow::Result<Ended> {

@@ -2,30 +2,31 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::words::codec::Format;
+use crate::words::command::OnShortage;
 
 /// `json` or `bincode`.
-pub(super) fn format(text: &str) -> Result<Format, String> {
-    match text {
-        "json" => Ok(Format::Json),
-        "bincode" => Ok(Format::Bincode),
-        _ => Err("json or bincode".to_owned()),
-    }
+pub(super) fn format() -> impl TypedValueParser<Value = Format> {
+    let format = |name: String| if name == "json" { Format::Json } else { Format::Bincode };
+    PossibleValuesParser::new(["json", "bincode"]).map(format)
 }
 
-/// A number and a unit: `500ms`, `15s`, `2m`, `1h`; seconds where no unit is given.
+/// What an order does at a shortage.
+pub(super) fn on_shortage() -> impl TypedValueParser<Value = OnShortage> {
+    PossibleValuesParser::new(["refuse", "partial", "backorder"]).map(|name| match name.as_str() {
+        "partial" => OnShortage::Partial,
+        "backorder" => OnShortage::Backorder,
+        _ => OnShortage::Refuse,
+    })
+}
+
+/// A length of time with its unit: `500ms`, `10s`, `2m`, `1h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor_ms = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err("a number and ms, s, m or h".to_owned()),
-    };
-    let number: u64 = number.parse().map_err(|_| "a number and ms, s, m or h".to_owned())?;
-    number.checked_mul(factor_ms).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
+    let told = || "a length of time with its unit, such as 500ms, 10s or 2m".to_owned();
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| told())?;
+    Duration::try_from(parsed).map_err(|_| told())
 }
 
 #[cfg(test)]
@@ -33,11 +34,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn durations_have_a_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("15"), Ok(Duration::from_secs(15)));
+        assert_eq!(duration("0ms"), Ok(Duration::ZERO));
         assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
-        for bad in ["", "s", "1d", "-1s", "99999999999999999999h", "1.5s"] {
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_mins(90)));
+        for bad in ["", "15", "s", "1 parsec", "-1s", "99999999999999999999h"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::Ended;
-use super::connect::{Deployment, one_shard};
+use super::connect::Deployment;
 use super::import::{Counts, Options, Plan, open, plain};
-use super::sending::{Answered, batches, send};
+use super::output::{self, say};
+use super::sending::{Answered, Batch, batches, send};
 use super::settings::Common;
-use super::submit::{may_be_sent, parse};
+use super::submit::{by_shard, may_be_sent, parse};
 use crate::words::command::OnShortage;
 use crate::words::outcome::{Decision, Outcome};
 
@@ -27,19 +27,19 @@ pub(super) struct Args {
     /// How the file is written
     #[arg(long, value_enum, default_value_t = Format::Orders)]
     format: Format,
-    /// What orders that do not say do at a shortage: refuse, partial or backorder
-    #[arg(long, default_value = "refuse", value_parser = on_shortage)]
+    /// What orders do at a shortage that do not say
+    #[arg(long, default_value = "refuse", value_parser = super::fields::on_shortage())]
     on_shortage: OnShortage,
     /// The site of what names none
     #[arg(long)]
     site: Option<String>,
-    /// The shard to send to [default: the one that holds the site, or the only one]
+    /// The shard to send to [default: for each command the one that holds its site, or its order's; or the only one]
     #[arg(long)]
     shard: Option<String>,
-    /// Read and map the file, print the counts, and send nothing
+    /// Read the file, print the counts, and send nothing
     #[arg(long)]
     dry_run: bool,
-    /// Print the result as one JSON object
+    /// Print JSON
     #[arg(long)]
     json: bool,
     /// How long to wait for the last outcomes
@@ -50,7 +50,7 @@ pub(super) struct Args {
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// A CSV of orders, a row a line (`order_id,sku,quantity` and more; see docs/contract.md)
+    /// A CSV of orders, a row a line (`order_id,sku,quantity` and more; see docs/operations.md)
     Orders,
     /// Any commands, one JSON object a line
     Commands,
@@ -59,29 +59,46 @@ enum Format {
 /// The most bytes of a file of commands, which is read whole.
 const COMMANDS_BYTES_MAX: u64 = 1 << 30;
 
-fn on_shortage(name: &str) -> Result<OnShortage, String> {
-    match name {
-        "refuse" => Ok(OnShortage::Refuse),
-        "partial" => Ok(OnShortage::Partial),
-        "backorder" => Ok(OnShortage::Backorder),
-        _ => Err("refuse, partial or backorder".to_owned()),
-    }
-}
-
-/// What became of the commands.
+/// What became of the commands, by what their outcomes are called.
 #[derive(Debug, Default)]
-struct Tally(BTreeMap<String, u64>);
+struct Tally {
+    counts: BTreeMap<String, u64>,
+    /// Answered as before, because the log held them already: nothing was changed.
+    duplicates: u64,
+    refused: u64,
+}
 
 impl Tally {
     fn count(&mut self, outcome: &Outcome<'_>) {
+        if is_repeat(&outcome.decision) {
+            self.duplicates += 1;
+            return;
+        }
         let name = match &outcome.decision {
             Decision::Refused { command, reason, .. } => {
+                self.refused += 1;
                 format!("refused {} {}", command.name(), reason.code())
             }
-            Decision::Confirmed { released: true, .. } => "released".to_owned(),
             decision => decision.kind().name().to_owned(),
         };
-        *self.0.entry(name).or_default() += 1;
+        *self.counts.entry(name).or_default() += 1;
+    }
+}
+
+/// Whether an outcome repeats an earlier one.
+fn is_repeat(decision: &Decision<'_>) -> bool {
+    match decision {
+        Decision::Confirmed { repeat, .. }
+        | Decision::Waiting { repeat, .. }
+        | Decision::Refused { repeat, .. }
+        | Decision::Paid { repeat, .. }
+        | Decision::PaymentFailed { repeat, .. }
+        | Decision::Shipped { repeat, .. }
+        | Decision::Delivered { repeat, .. }
+        | Decision::Returned { repeat, .. }
+        | Decision::Received { repeat, .. }
+        | Decision::Counted { repeat, .. } => repeat.is_some(),
+        _ => false,
     }
 }
 
@@ -102,52 +119,48 @@ pub(super) async fn import(args: Args) -> anyhow::Result<Ended> {
     let config = args.common.load(|_| {})?;
     let mut text = String::new();
     let plan = plan(&args, &mut text).with_context(|| args.file.display().to_string())?;
-    if !args.json {
-        println!("{}", plan.counts);
-    }
     if args.dry_run {
         if args.json {
-            println!("{}", json!({ "commands": plan.commands.len(), "read": plan.counts.to_string() }));
+            output::json(&json!({ "commands": plan.commands.len(), "read": plan.counts.to_string() }));
+        } else {
+            say!("{}", plan.counts);
         }
         return Ok(Ended::Done);
     }
     if plan.commands.is_empty() {
         bail!("{}: nothing to send", args.file.display());
     }
-    let holds_site = args.site.as_deref().and_then(|site| config.shard_of(site));
-    let shard = match (&args.shard, holds_site) {
-        (None, Some(shard)) => shard,
-        (named, _) => one_shard(&config, named.as_deref())?,
-    };
+    eprintln!("{}", plan.counts);
+    let commands = plan.commands.len();
     let deployment = Deployment::connect(&config, "import", false).await?;
-    let streams = deployment.streams(&shard.name)?;
-    let batches = batches(&plan.commands);
-    let progress = ProgressBar::new(plan.commands.len() as u64);
-    progress.set_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len} commands, {per_sec}, {eta} to go")
-            .expect("a constant template"),
-    );
-    let mut tally = Tally::default();
-    let answered = send(
-        &streams,
-        batches,
-        args.wait,
-        |batch| progress.inc(u64::from(batch.commands)),
-        |outcome, _| tally.count(outcome),
-    )
-    .await;
-    progress.finish_and_clear();
-    let answered = answered?;
-    if args.json {
-        println!("{}", json!({ "commands": plan.commands.len(), "outcomes": tally.0 }));
-    } else {
-        for (name, count) in &tally.0 {
-            println!("{count:>9} {name}");
-        }
+    let progress = output::progress(commands as u64, "commands");
+    let (mut tally, mut all) = (Tally::default(), true);
+    for (shard, commands) in by_shard(&config, args.shard.as_deref(), plan.commands)? {
+        let streams = deployment.streams(&shard)?;
+        let stored = |batch: &Batch| progress.inc(u64::from(batch.commands));
+        // Others' outcomes come by as well.
+        let each = |outcome: &Outcome<'_>, own: bool| {
+            if own {
+                tally.count(outcome);
+            }
+        };
+        all &= send(&streams, batches(&commands), args.wait, stored, each).await? == Answered::All;
     }
-    if answered == Answered::NotInTime {
+    progress.finish_and_clear();
+    if args.json {
+        let Tally { counts, duplicates, .. } = &tally;
+        output::json(&json!({ "commands": commands, "outcomes": counts, "duplicates": duplicates }));
+    } else {
+        let mut rows: Vec<_> =
+            tally.counts.iter().map(|(name, count)| [count.to_string(), name.clone()]).collect();
+        if tally.duplicates > 0 {
+            rows.push([tally.duplicates.to_string(), "duplicates, which changed nothing".to_owned()]);
+        }
+        output::table(["COMMANDS", "OUTCOME"], &rows);
+    }
+    if !all {
         eprintln!("weir: stored, but not all decided within {:?}: is a worker running?", args.wait);
         return Ok(Ended::Undecided);
     }
-    Ok(Ended::Done)
+    Ok(if tally.refused == 0 { Ended::Done } else { Ended::Failed })
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Ended;
 use super::connect::{Deployment, folded, one_shard};
+use super::output::{self, say};
 use super::settings::Common;
 use super::submit::{check_rules, submit_to};
 use crate::folds::inventory::Inventory;
@@ -16,7 +17,7 @@ use crate::words::policy::{OwnFigure, Policy, PolicyChange, SITE_DEFAULT};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Fold the log and print the policy in force, as TOML
+    /// Print the policy in force, as TOML; the log is folded for it, on from the newest snapshot
     Show(Target),
     /// Send what a TOML file has differently from the policy in force; what the file leaves out stays
     Apply(Apply),
@@ -29,6 +30,9 @@ pub(super) struct Target {
     /// Which shard [default: the only one]
     #[arg(long)]
     shard: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,7 +72,11 @@ pub(super) async fn policy(command: Command) -> anyhow::Result<Ended> {
                     })
                     .collect(),
             };
-            print!("{}", toml::to_string(&shown)?);
+            if target.json {
+                output::json(&shown);
+            } else {
+                say!("{}", toml::to_string(&shown)?.trim_end());
+            }
             Ok(Ended::Done)
         }
         Command::Apply(apply) => {
@@ -79,14 +87,14 @@ pub(super) async fn policy(command: Command) -> anyhow::Result<Ended> {
             let inventory = in_force(&apply.target).await?;
             let change = difference(wanted, &inventory);
             if change == PolicyChange::default() {
-                println!("no difference: nothing sent");
+                eprintln!("no difference: nothing sent");
                 return Ok(Ended::Done);
             }
-            println!("{}", serde_json::to_string(&change)?);
+            eprintln!("sending {}", serde_json::to_string(&change)?);
             let config = apply.target.common.load(|_| {})?;
             let shard = apply.target.shard.as_deref();
             let submitted = submit_to(&config, shard, &[LogCommand::Policy(change)], apply.wait).await?;
-            Ok(if submitted.refused == 0 { submitted.ended } else { Ended::Failed })
+            Ok(submitted.ended())
         }
     }
 }

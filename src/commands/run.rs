@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -52,17 +53,17 @@ pub(super) struct WorkerFlags {
     /// The worker's name in the headers of its appends [default: host name and process id]
     #[arg(long, env = "WEIR_NAME")]
     name: Option<String>,
-    /// How outcomes are written: json or bincode
-    #[arg(long, value_name = "FORMAT", value_parser = super::fields::format)]
+    /// How outcomes are written
+    #[arg(long, value_name = "FORMAT", value_parser = super::fields::format())]
     outcomes: Option<Format>,
-    /// How long draining may take, in milliseconds
-    #[arg(long, value_name = "MS")]
-    drain_deadline_ms: Option<u64>,
+    /// How long draining may take [default: the configuration's, else 10s]
+    #[arg(long, value_name = "DURATION", value_parser = super::fields::duration)]
+    drain_deadline: Option<Duration>,
 }
 
 impl WorkerFlags {
     pub(super) fn apply(&self, config: &mut Config) {
-        let Self { admin, name, outcomes, drain_deadline_ms } = self;
+        let Self { admin, name, outcomes, drain_deadline } = self;
         if let Some(admin) = admin {
             config.admin.address.clone_from(admin);
         }
@@ -70,7 +71,9 @@ impl WorkerFlags {
             config.worker.name.clone_from(name);
         }
         config.worker.outcomes = outcomes.unwrap_or(config.worker.outcomes);
-        config.worker.drain_deadline_ms = drain_deadline_ms.unwrap_or(config.worker.drain_deadline_ms);
+        if let Some(deadline) = drain_deadline {
+            config.worker.drain_deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+        }
     }
 }
 
@@ -100,7 +103,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let telemetry = Arc::new(Telemetry::with_decisions(config.worker.metrics));
     telemetry.install();
     let address: SocketAddr = config.admin.address.parse().expect("checked with the configuration");
-    let listener = bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = listen(address, args.worker.admin.is_some()).await?;
     tracing::info!(address = %listener.local_addr()?, "the admin server listens");
     let shown = Arc::new(Shown::new(telemetry.clone()));
     let stop_admin = CancellationToken::new();
@@ -183,6 +186,22 @@ async fn refuse_another_folder(
         }
     }
     Ok(())
+}
+
+/// Listens where it was said. Where nothing was said and another worker of this machine is there already, anywhere.
+async fn listen(address: SocketAddr, said: bool) -> anyhow::Result<TcpListener> {
+    let context = || format!("cannot listen on {address}");
+    match bind(address).await {
+        Err(error)
+            if !said
+                && error.kind() == std::io::ErrorKind::AddrInUse
+                && address.to_string() == Config::default().admin.address =>
+        {
+            tracing::warn!(%address, "the admin server's usual place is taken: it takes a free port");
+            bind(SocketAddr::new(address.ip(), 0)).await.with_context(context)
+        }
+        bound => bound.with_context(context),
+    }
 }
 
 /// Waits until the streams are there and as they must be.

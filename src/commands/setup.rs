@@ -5,28 +5,66 @@ use bytes::Bytes;
 
 use super::Ended;
 use super::connect::{Deployment, shard_names};
+use super::output::{self, say};
 use super::settings::Common;
-use crate::edges::jetstream::{Done, setup as make_streams};
+use crate::edges::jetstream::{Done, SetupError, setup as make_streams};
 use crate::edges::streams::Streams;
 use crate::words::codec::{Format, encode_commands};
 use crate::words::command::Command;
 use crate::words::config::{Config, Shard};
 use crate::words::policy::{Policy, PolicyChange, RULES_NEWEST};
 
-pub(super) async fn setup(common: &Common) -> anyhow::Result<Ended> {
-    let config = common.load(|_| {})?;
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    common: Common,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn setup(args: &Args) -> anyhow::Result<Ended> {
+    let config = args.common.load(|_| {})?;
     let deployment = Deployment::connect(&config, "setup", false).await?;
-    for line in make_all(&deployment, &config).await? {
-        println!("{line}");
+    let done = make_all(&deployment, &config).await?;
+    if args.json {
+        output::json(&done);
+    } else {
+        for line in &done {
+            say!("{line}");
+        }
     }
     Ok(Ended::Done)
+}
+
+/// What a server says that has no room for what a stream would reserve.
+const NO_ROOM: &str = "insufficient storage";
+
+/// Says what to do about a server without room.
+fn explained(error: SetupError, config: &Config) -> anyhow::Error {
+    let no_room = error.to_string().contains(NO_ROOM);
+    let error = anyhow::Error::from(error);
+    if !no_room {
+        return error;
+    }
+    let streams = &config.streams;
+    let shards = config.shards.0.len() as u64;
+    let bytes = shards
+        .saturating_mul(streams.log_bytes_max.saturating_add(streams.outcomes_bytes_max))
+        .saturating_add(streams.dead_letters_bytes_max);
+    error.context(format!(
+        "the server has not enough room: logs, outcomes and dead letters reserve {} MiB of its storage, snapshots take what is \
+         left. Raise max_file_store (or free the disk), or lower streams.log_bytes_max and streams.outcomes_bytes_max",
+        bytes >> 20
+    ))
 }
 
 /// Makes streams and first policies, as far as they are missing, and says what was done.
 pub(super) async fn make_all(deployment: &Deployment, config: &Config) -> anyhow::Result<Vec<String>> {
     let context = deployment.connections.publishing.context();
     let shards = shard_names(config);
-    let done = make_streams(&context, &deployment.names, &shards, &config.streams).await?;
+    let made = make_streams(&context, &deployment.names, &shards, &config.streams).await;
+    let done = made.map_err(|error| explained(error, config))?;
     let mut lines: Vec<_> = done
         .into_iter()
         .map(|done| {

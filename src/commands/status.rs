@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::Ended;
 use super::connect::{Deployment, folded};
+use super::output::{self, say};
 use super::run::Signals;
 use super::settings::Common;
 use crate::edges::ShardEdges;
@@ -18,17 +19,23 @@ use crate::motion::leases::{Listing, list, shard_key, worker_key};
 use crate::motion::snapshots::Snapshots;
 use crate::words::config::Config;
 
+/// How often it is looked whether there are leaders.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
     /// Print it again every second, until interrupted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "wait")]
     watch: bool,
     /// Fold each log as well, on from its newest snapshot, and print the digests of the state at its end
     #[arg(long, conflicts_with = "watch")]
     digests: bool,
-    /// Print JSON
+    /// Wait so long, at most, until each shard has a leader
+    #[arg(long, value_name = "DURATION", value_parser = super::fields::duration)]
+    wait: Option<Duration>,
+    /// Print JSON: the shape of a worker's /status
     #[arg(long)]
     json: bool,
 }
@@ -36,26 +43,45 @@ pub(super) struct Args {
 pub(super) async fn status(args: Args) -> anyhow::Result<Ended> {
     let config = args.common.load(|_| {})?;
     let deployment = Deployment::connect(&config, "status", false).await?;
+    if let Some(wait) = args.wait {
+        let led = async {
+            while without_leader(&look(&deployment, &config, false).await?).is_some() {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+            anyhow::Ok(())
+        };
+        // What there is then is shown all the same.
+        if let Ok(looked) = tokio::time::timeout(wait, led).await {
+            looked?;
+        }
+    }
     if !args.watch {
-        print(&look(&deployment, &config, args.digests).await?, args.json);
-        return Ok(Ended::Done);
+        let shards = look(&deployment, &config, args.digests).await?;
+        let led = without_leader(&shards).is_none();
+        print(&shards, args.json);
+        return Ok(if led { Ended::Done } else { Ended::Failed });
     }
     let mut signals = Signals::new()?;
     loop {
         let shards = look(&deployment, &config, false).await;
-        if !args.json {
+        if !args.json && output::is_terminal() {
             // Home, and clear to the end of the screen.
-            print!("\x1b[H\x1b[J");
+            say!("\x1b[H\x1b[J");
         }
         match shards {
             Ok(shards) => print(&shards, args.json),
-            Err(error) => println!("{error:#}"),
+            Err(error) => eprintln!("weir: {error:#}"),
         }
         tokio::select! {
             () = signals.next() => return Ok(Ended::Done),
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
+}
+
+/// The first shard that nobody leads.
+fn without_leader(shards: &[Value]) -> Option<&str> {
+    shards.iter().find(|shard| shard["leader"].is_null()).and_then(|shard| shard["shard"].as_str())
 }
 
 async fn look(deployment: &Deployment, config: &Config, digests: bool) -> anyhow::Result<Vec<Value>> {
@@ -66,9 +92,12 @@ async fn look(deployment: &Deployment, config: &Config, digests: bool) -> anyhow
         if digests {
             let inventory = folded(&shard, &edges).await?;
             let digests = inventory.digests();
-            view["replayed"] = json!(inventory.chain().to_string());
-            view["state"] = json!(format!("{:016x}", digests.state));
-            view["ledger"] = json!(format!("{:016x}", digests.ledger));
+            view["inspected"] = json!({
+                "chain": inventory.chain().to_string(),
+                "state": format!("{:016x}", digests.state),
+                "ledger": format!("{:016x}", digests.ledger),
+                "books": inventory.check_books().map_or_else(|broken| broken.to_string(), |()| "hold".to_owned()),
+            });
         }
         shards.push(view);
     }
@@ -152,6 +181,7 @@ async fn look_at(shard: &str, edges: &ShardEdges<InJetStream>, leases: &Leases) 
     let snapshot = snapshots.first();
     Ok(json!({
         "shard": shard,
+        "ready": leases.leader(shard).is_some(),
         "leader": leases.leader(shard),
         "next_leader": leases.next(shard),
         "workers": leases.workers(shard, log),
@@ -173,35 +203,51 @@ async fn look_at(shard: &str, edges: &ShardEdges<InJetStream>, leases: &Leases) 
 
 fn print(shards: &[Value], as_json: bool) {
     if as_json {
-        println!("{}", Value::from(shards));
+        let unready = without_leader(shards).map(|shard| format!("shard {shard} has no leader"));
+        output::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "unready": unready, "shards": shards }));
         return;
     }
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let rows: Vec<_> = shards
+        .iter()
+        .map(|shard| {
+            let workers = shard["workers"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let standbys = workers.iter().filter(|worker| worker["role"] == "standby");
+            let ready = standbys.clone().filter(|worker| worker["ready"] == true).count();
+            let lag_seconds = shard["lag_seconds"].as_f64().unwrap_or_default();
+            [
+                text(&shard["shard"]),
+                text(&shard["leader"]),
+                format!("{ready} of {}", standbys.count()),
+                text(&shard["log_last"]),
+                text(&shard["lag_messages"]),
+                format!("{lag_seconds:.1} s"),
+                text(&shard["snapshot"]),
+            ]
+        })
+        .collect();
+    output::table(["SHARD", "LEADER", "STANDBYS READY", "LOG", "BEHIND", "FOR", "SNAPSHOT"], &rows);
     for shard in shards {
-        let Some(fields) = shard.as_object() else { continue };
-        println!("shard {}", shard["shard"].as_str().unwrap_or_default());
-        for (name, value) in fields.iter().filter(|(name, _)| *name != "shard") {
-            match value {
-                Value::Null => println!("  {name:<15} -"),
-                Value::String(text) => println!("  {name:<15} {text}"),
-                Value::Array(workers) => workers.iter().for_each(print_worker),
-                other => println!("  {name:<15} {other}"),
+        let Some(inspected) = shard["inspected"].as_object() else { continue };
+        say!("shard {}, folded:", text(&shard["shard"]));
+        let names = ["chain", "state", "ledger", "books"];
+        output::pairs(&names.map(|name| (name, inspected.get(name).map(text).unwrap_or_default())));
+    }
+    for shard in shards {
+        for worker in shard["workers"].as_array().into_iter().flatten() {
+            if worker["role"] == "halted" || worker["draining"] == true {
+                let what = if worker["role"] == "halted" { "stands still" } else { "is draining" };
+                say!(
+                    "worker {} {what} at {} of shard {}",
+                    text(&worker["worker"]),
+                    worker["applied"],
+                    text(&shard["shard"])
+                );
             }
         }
     }
-}
-
-fn print_worker(worker: &Value) {
-    let text = |name: &str| worker[name].as_str().unwrap_or_default();
-    let ready = match worker["ready"].as_bool() {
-        Some(true) => "ready",
-        _ => "not ready",
-    };
-    let draining = if worker["draining"] == true { ", draining" } else { "" };
-    println!(
-        "  {:<15} {}: {ready}, at {}, {} behind{draining}",
-        text("role"),
-        text("worker"),
-        worker["applied"],
-        worker["lag_messages"]
-    );
 }

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use indicatif::ProgressBar;
+use serde_json::json;
 
 use super::Ended;
 use super::connect::Deployment;
 use super::load::{Kind, commands, read};
+use super::output::{self, say};
 use super::sending::{Answered, batches, send};
 use super::settings::Common;
 use crate::edges::streams::Streams;
@@ -23,6 +26,7 @@ pub(super) enum Command {
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("kind").required(true))]
+#[expect(clippy::struct_excessive_bools, reason = "a flag of the command line is one")]
 pub(super) struct Load {
     #[command(flatten)]
     common: Common,
@@ -37,24 +41,24 @@ pub(super) struct Load {
     /// Print what would be sent, as JSON, one command a line
     #[arg(long)]
     dry_run: bool,
-    /// What tells this load from others, such as a date: at most 40 bytes. The same file under the same id counts once,
-    /// another file under it is refused [default: the file's name]
+    /// What tells this load from all others, such as the delivery note's number or the date of the count: at most 40 bytes.
+    /// The same file under the same id counts once, another file under it is refused
     #[arg(long)]
-    id: Option<String>,
+    id: String,
     /// How long to wait for the outcomes
     #[arg(long, default_value = "30s", value_parser = super::fields::duration)]
     wait: Duration,
+    /// Print JSON: what was refused, one object a line, and the counts
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn stock(command: Command) -> anyhow::Result<Ended> {
     let Command::Load(args) = command;
     let config = args.common.load(|_| {})?;
     let kind = if args.receive { Kind::Receive } else { Kind::Count };
-    let id = args.id.clone().unwrap_or_else(|| {
-        let stem = args.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if is_id(&stem) && stem.len() <= 40 { stem } else { "load".to_owned() }
-    });
-    if !is_id(&id) || id.len() > 40 {
+    let id = &args.id;
+    if !is_id(id) || id.len() > 40 {
         bail!("--id: 1 to 40 bytes without control characters");
     }
     let mut by_shard = std::collections::BTreeMap::<_, Vec<_>>::new();
@@ -62,20 +66,22 @@ pub(super) async fn stock(command: Command) -> anyhow::Result<Ended> {
         let shard = config
             .shard_of(site)
             .with_context(|| format!("no shard of the configuration holds site {site:?}"))?;
-        by_shard.entry(shard.name.clone()).or_default().push(commands(kind, &id, site, skus));
+        by_shard.entry(shard.name.clone()).or_default().push(commands(kind, id, site, skus));
     }
     if args.dry_run {
         for command in by_shard.values().flatten().flatten() {
-            println!("{}", serde_json::to_string(command)?);
+            output::json(command);
         }
         return Ok(Ended::Done);
     }
     let deployment = Deployment::connect(&config, "stock", false).await?;
     let mut tally = Tally::default();
+    let parts = by_shard.values().flatten().map(Vec::len).sum::<usize>();
+    let progress = output::progress(parts as u64, "parts");
     for (shard, sites) in &by_shard {
         let streams = deployment.streams(shard)?;
         for parts in sites {
-            if load_site(&streams, parts, args.wait, &mut tally).await? == Answered::NotInTime {
+            if load_site(&streams, parts, args.wait, &mut tally, &progress).await? == Answered::NotInTime {
                 eprintln!(
                     "weir: shard {shard}: stored, but not decided within {:?}: is a worker running?",
                     args.wait
@@ -84,10 +90,15 @@ pub(super) async fn stock(command: Command) -> anyhow::Result<Ended> {
             }
         }
     }
+    progress.finish_and_clear();
     let Tally { new, known, refused, conflicts, unsent } = tally;
     let what = if args.receive { "receipts" } else { "counts" };
     let unsent = if unsent == 0 { String::new() } else { format!(", {unsent} not sent") };
-    println!("{what}: {new} new, {known} known before, {refused} refused{unsent}");
+    if args.json {
+        output::json(&json!({ "new": new, "known": known, "refused": refused, "unsent": tally.unsent }));
+    } else {
+        say!("{what}: {new} new, {known} known before, {refused} refused{unsent}");
+    }
     if conflicts > 0 {
         eprintln!("weir: the file differs from the one loaded under the id {id:?}: give another --id");
     }
@@ -113,6 +124,7 @@ async fn load_site<S: Streams>(
     parts: &[LogCommand<'_>],
     wait: Duration,
     tally: &mut Tally,
+    progress: &ProgressBar,
 ) -> anyhow::Result<Answered> {
     let conflicts = tally.conflicts;
     for (sent, part) in (1..).zip(parts) {
@@ -120,7 +132,7 @@ async fn load_site<S: Streams>(
             streams,
             batches([part]),
             wait,
-            |_| {},
+            |_| progress.inc(1),
             |outcome, own| match &outcome.decision {
                 _ if !own => {}
                 Decision::Received { repeat, .. } | Decision::Counted { repeat, .. } => match repeat {
@@ -131,7 +143,7 @@ async fn load_site<S: Streams>(
                     tally.refused += 1;
                     tally.conflicts +=
                         u64::from(matches!(decision, Decision::Refused { reason: Reason::IdConflict, .. }));
-                    println!("{}", serde_json::to_string(outcome).expect("an outcome is JSON"));
+                    output::json(outcome);
                 }
             },
         );

@@ -1,5 +1,6 @@
 //! `weir submit`: commands from the shell.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,30 +9,34 @@ use anyhow::{Context as _, bail};
 
 use super::Ended;
 use super::connect::{Deployment, one_shard};
+use super::output;
 use super::sending::{Answered, batches, send};
 use super::settings::Common;
 use crate::words::codec::{Format, commands};
 use crate::words::command::Command;
 use crate::words::config::Config;
 use crate::words::outcome::{Decision, Outcome};
-use crate::words::policy::{PolicyChange, RULES_NEWEST};
+use crate::words::policy::{PolicyChange, RULES_NEWEST, SITE_DEFAULT};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     common: Common,
     /// One command or an array of them, as JSON
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
-    json: Option<String>,
+    #[arg(value_name = "COMMAND", required_unless_present = "file", conflicts_with = "file")]
+    command: Option<String>,
     /// Read commands from a file instead: JSON as above, or one object a line; `-` is standard input
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The shard to send to [default: the one that holds the site named first, or the only one]
+    /// The shard to send to [default: for each command the one that holds its site, or its order's; or the only one]
     #[arg(long)]
     shard: Option<String>,
     /// How long to wait for the outcomes
     #[arg(long, default_value = "10s", value_parser = super::fields::duration)]
     wait: Duration,
+    /// Print JSON, one object a line, as is done anyway
+    #[arg(long)]
+    json: bool,
 }
 
 /// A file larger than this is an import.
@@ -39,18 +44,24 @@ const INPUT_BYTES_MAX: u64 = 64 << 20;
 
 pub(super) async fn submit(args: Args) -> anyhow::Result<Ended> {
     let config = args.common.load(|_| {})?;
-    let input = match (&args.json, &args.file) {
+    let input = match (&args.command, &args.file) {
         (Some(json), _) => json.clone(),
         (None, Some(path)) => read(path)?,
         (None, None) => bail!("nothing to submit"),
     };
     let commands = parse(&input)?;
     commands.iter().try_for_each(may_be_sent)?;
-    let shard = match &args.shard {
-        None => site_of(&commands).and_then(|site| config.shard_of(site)).map(|shard| shard.name.clone()),
-        named => named.clone(),
-    };
-    Ok(submit_to(&config, shard.as_deref(), &commands, args.wait).await?.ended)
+    let mut ended = Ended::Done;
+    for (shard, commands) in by_shard(&config, args.shard.as_deref(), commands)? {
+        let submitted = submit_to(&config, Some(&shard), &commands, args.wait).await?;
+        ended = match (ended, submitted.ended()) {
+            // What is not known yet may still be anything.
+            (Ended::Undecided, _) | (_, Ended::Undecided) => Ended::Undecided,
+            (Ended::Failed, _) | (_, Ended::Failed) => Ended::Failed,
+            _ => Ended::Done,
+        };
+    }
+    Ok(ended)
 }
 
 /// Whether a command is one for people to send.
@@ -75,9 +86,20 @@ pub(super) fn check_rules(change: &PolicyChange<'_>) -> anyhow::Result<()> {
 
 /// What became of what was submitted.
 pub(super) struct Submitted {
-    pub(super) ended: Ended,
+    answered: Answered,
     /// How many of the commands were refused.
-    pub(super) refused: u64,
+    refused: u64,
+}
+
+impl Submitted {
+    /// A refusal is no success.
+    pub(super) const fn ended(&self) -> Ended {
+        match self.answered {
+            Answered::NotInTime => Ended::Undecided,
+            Answered::All if self.refused > 0 => Ended::Failed,
+            Answered::All => Ended::Done,
+        }
+    }
 }
 
 /// Sends commands to one shard and prints their outcomes, one JSON object a line.
@@ -94,17 +116,14 @@ pub(super) async fn submit_to(
     let print = |outcome: &Outcome<'_>, own: bool| {
         if own {
             refused += u64::from(matches!(outcome.decision, Decision::Refused { .. }));
-            println!("{}", serde_json::to_string(outcome).expect("an outcome is JSON"));
+            output::json(outcome);
         }
     };
-    let ended = match send(&streams, batches(commands), wait, |_| {}, print).await? {
-        Answered::All => Ended::Done,
-        Answered::NotInTime => {
-            eprintln!("weir: stored, but not decided within {wait:?}: is a worker running?");
-            Ended::Undecided
-        }
-    };
-    Ok(Submitted { ended, refused })
+    let answered = send(&streams, batches(commands), wait, |_| {}, print).await?;
+    if answered == Answered::NotInTime {
+        eprintln!("weir: stored, but not decided within {wait:?}: is a worker running?");
+    }
+    Ok(Submitted { answered, refused })
 }
 
 fn read(path: &std::path::Path) -> anyhow::Result<String> {
@@ -142,18 +161,68 @@ pub(super) fn parse(input: &str) -> anyhow::Result<Vec<Command<'_>>> {
     Ok(parsed)
 }
 
-fn site_of<'c>(commands: &'c [Command<'_>]) -> Option<&'c str> {
-    commands.iter().find_map(|command| match command {
-        Command::Place(command) => command.site.as_deref(),
-        Command::Receive(command) => command.site.as_deref(),
-        Command::Count(command) => command.site.as_deref(),
-        _ => None,
-    })
+/// The commands of each shard, in order: of the one that is named; else of the one that holds a command's site, or its order's,
+/// where that was placed before it; else of the only one.
+pub(super) fn by_shard<'c>(
+    config: &Config,
+    named: Option<&str>,
+    commands: Vec<Command<'c>>,
+) -> anyhow::Result<BTreeMap<String, Vec<Command<'c>>>> {
+    if named.is_some() || config.shards.0.len() == 1 {
+        let shard = one_shard(config, named)?.name.clone();
+        return Ok(BTreeMap::from([(shard, commands)]));
+    }
+    let mut shards = BTreeMap::<String, Vec<Command<'c>>>::new();
+    let mut placed = BTreeMap::<String, String>::new();
+    for (number, command) in (1..).zip(commands) {
+        let shard = match target(&command) {
+            Target::Site(site) => {
+                config.shard_of(&site).map(|shard| shard.name.clone()).with_context(|| {
+                    format!("command {number}: no shard of the configuration holds site {site:?}")
+                })?
+            }
+            Target::Order(id) => placed.get(&id).cloned().with_context(|| {
+                format!("command {number}: order {id:?} is not placed before it: say its shard with --shard")
+            })?,
+            Target::Unknown => bail!("command {number}: it is not said for which shard: say so with --shard"),
+        };
+        if let Command::Place(place) = &command {
+            placed.insert(place.order_id.to_string(), shard.clone());
+        }
+        shards.entry(shard).or_default().push(command);
+    }
+    Ok(shards)
+}
+
+/// By what a command's shard is known.
+enum Target {
+    Site(String),
+    Order(String),
+    Unknown,
+}
+
+fn target(command: &Command<'_>) -> Target {
+    let at = |site: Option<&str>| Target::Site(site.unwrap_or(SITE_DEFAULT).to_owned());
+    let of = |id: &str| Target::Order(id.to_owned());
+    match command {
+        Command::Place(command) => at(command.site.as_deref()),
+        Command::Receive(command) => at(command.site.as_deref()),
+        Command::Count(command) => at(command.site.as_deref()),
+        Command::Cancel(command) => of(&command.order_id),
+        Command::Review(command) => of(&command.order_id),
+        Command::Pay(command) => of(&command.order_id),
+        Command::PayFailed(command) => of(&command.order_id),
+        Command::Ship(command) => of(&command.order_id),
+        Command::Deliver(command) => of(&command.order_id),
+        Command::Return(command) => of(&command.order_id),
+        _ => Target::Unknown,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::config::{Shard, Shards};
 
     #[test]
     fn one_value_or_one_a_line() {
@@ -166,12 +235,55 @@ mod tests {
     }
 
     #[test]
+    fn each_command_goes_to_the_shard_of_its_site_or_order() {
+        let shard = |name: &str, sites: &[&str]| Shard {
+            name: name.to_owned(),
+            sites: sites.iter().map(|site| (*site).to_owned()).collect(),
+        };
+        let config = Config {
+            shards: Shards(vec![shard("a", &["main"]), shard("b", &["north", "south"])]),
+            ..Config::default()
+        };
+        let place = |id: &str, site: &str| {
+            format!(
+                r#"{{"place":{{"order_id":"{id}","site":"{site}","lines":[{{"sku":"S","quantity":1}}]}}}}"#
+            )
+        };
+        let text = [
+            place("1", "south"),
+            place("2", "main"),
+            r#"{"pay":{"order_id":"1"}}"#.to_owned(),
+            r#"{"receive":{"receipt_id":"R","lines":[{"sku":"S","quantity":1}]}}"#.to_owned(),
+        ]
+        .join("\n");
+        let split = by_shard(&config, None, parse(&text).unwrap()).unwrap();
+        let counts: Vec<_> = split.iter().map(|(shard, commands)| (shard.as_str(), commands.len())).collect();
+        assert_eq!(counts, [("a", 2), ("b", 2)]);
+        assert_eq!(by_shard(&config, Some("a"), parse(&text).unwrap()).unwrap()["a"].len(), 4);
+        for (text, why) in [
+            (place("1", "moon"), "command 1: no shard of the configuration holds site \"moon\""),
+            (
+                r#"{"pay":{"order_id":"9"}}"#.to_owned(),
+                "command 1: order \"9\" is not placed before it: say its shard",
+            ),
+            (r#"{"policy":{}}"#.to_owned(), "command 1: it is not said for which shard"),
+        ] {
+            let error = by_shard(&config, None, parse(&text).unwrap()).unwrap_err().to_string();
+            assert!(error.starts_with(why), "{error}");
+        }
+    }
+
+    #[test]
     fn what_would_harm_the_shard_is_not_sent() {
         let refused = |json: &str| may_be_sent(&parse(json).unwrap()[0]).unwrap_err().to_string();
         assert_eq!(refused(r#"{"tick":{}}"#), "only a shard's leader sends ticks");
         // Also where the rest of it cannot be read.
-        for json in [r#"{"policy":{"rules":2}}"#, r#"{"policy":{"rules":2,"speed":"high"}}"#] {
-            assert!(refused(json).starts_with("rules version 2 is not known: 1 is the newest"), "{json}");
+        let newer = RULES_NEWEST + 1;
+        for json in [
+            format!(r#"{{"policy":{{"rules":{newer}}}}}"#),
+            format!(r#"{{"policy":{{"rules":{newer},"speed":"high"}}}}"#),
+        ] {
+            assert!(refused(&json).starts_with(&format!("rules version {newer} is not known")), "{json}");
         }
         may_be_sent(&parse(r#"{"policy":{"rules":1}}"#).unwrap()[0]).unwrap();
     }

@@ -39,7 +39,7 @@ async fn what_a_worker_announced_is_audited_while_it_goes_on() {
     let text = Weir::on(&server, &["audit"]).await;
     assert_eq!(text.code, Some(0), "{text:?}");
     assert!(text.stdout.starts_with("shard main\n"), "{text:?}");
-    assert!(text.stdout.contains("agrees             true\n"), "{text:?}");
+    assert!(text.stdout.contains("agrees              true\n"), "{text:?}");
 
     fails(&Weir::on(&server, &["audit", "--shard", "other"]).await, 1, &["no shard \"other\""]);
     fails(&Weir::on(&server, &["audit", "--from", "here"]).await, 2, &["oldest-snapshot"]);
@@ -82,7 +82,7 @@ async fn it_begins_with_a_snapshot_where_the_log_was_trimmed() {
     let status = Weir::on(&server, &["status", "--json", "--digests"]).await;
     let status: Value = serde_json::from_str(&status.stdout).unwrap();
     assert_eq!(
-        (&status[0]["state"], &status[0]["ledger"]),
+        (&status["shards"][0]["inspected"]["state"], &status["shards"][0]["inspected"]["ledger"]),
         (&newest["state"], &newest["ledger"]),
         "{status}"
     );

@@ -11,6 +11,7 @@ mod contract_keys;
 mod contract_objects;
 mod crash;
 mod dead;
+mod docs;
 mod epoch;
 mod jetstream;
 #[path = "../../examples/online_retail/mapping.rs"]

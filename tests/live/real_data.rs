@@ -94,7 +94,8 @@ impl Process {
     /// What it printed, once it has ended well.
     async fn output(&mut self) -> String {
         let status = patiently("a command's end", async || self.ended()).await;
-        assert!(status.success(), "{status}: {}", self.errors());
+        // A shop refuses some of a year's orders, and nobody leads a shard whose worker is gone: exit code 1.
+        assert!(matches!(status.code(), Some(0 | 1)), "{status}: {}", self.errors());
         std::fs::read_to_string(&self.out).unwrap()
     }
 }
@@ -218,8 +219,8 @@ impl Shop {
     /// Digests by a fold of another process: chain, state and ledger.
     async fn digests(&mut self) -> [Value; 3] {
         let output = self.weir(&["status", "--digests", "--json"]).output().await;
-        let shards: Value = serde_json::from_str(&output).unwrap();
-        ["replayed", "state", "ledger"].map(|name| shards[0][name].clone())
+        let status: Value = serde_json::from_str(&output).unwrap();
+        ["chain", "state", "ledger"].map(|name| status["shards"][0]["inspected"][name].clone())
     }
 
     /// Waits for the worker to be done; its digests must be those of an independent fold. Gives the ledger's.
@@ -419,12 +420,12 @@ fn answer(decision: &Decision<'_>) -> (String, String) {
     }
 }
 
-/// What `weir import --json` says became of the commands; it may or may not have seen the first policy.
+/// What `weir import --json` says became of the commands.
 fn assert_told(printed: &str, model: &Model) {
     let told: Value = serde_json::from_str(printed).unwrap();
     assert_eq!(told["commands"], model.answers.len());
-    let mut tally: BTreeMap<String, u64> = serde_json::from_value(told["outcomes"].clone()).unwrap();
-    tally.remove("policy_applied");
+    let tally: BTreeMap<String, u64> = serde_json::from_value(told["outcomes"].clone()).unwrap();
+    assert_eq!(told["duplicates"], 0);
     assert_eq!(tally, model.tally);
 }
 

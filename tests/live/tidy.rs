@@ -19,8 +19,15 @@ fn source() -> PathBuf {
 
 /// Every source file, by its path below `src`.
 fn files() -> Vec<(PathBuf, String)> {
+    let found = files_below(&source());
+    assert!(found.len() > 50, "the source is somewhere else");
+    found
+}
+
+/// Every source file, by its path below a folder.
+fn files_below(root: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![source()];
+    let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -28,11 +35,10 @@ fn files() -> Vec<(PathBuf, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                found.push((path.strip_prefix(source()).unwrap().to_owned(), text));
+                found.push((path.strip_prefix(root).unwrap().to_owned(), text));
             }
         }
     }
-    assert!(found.len() > 50, "the source is somewhere else");
     found
 }
 
@@ -251,7 +257,9 @@ fn motion_and_edges_have_no_circles() {
 #[test]
 fn every_file_says_what_it_is_and_stays_small() {
     let mut wrong = Vec::new();
-    for (path, text) in files() {
+    let beside = ["benches", "examples", "tests/kit"].map(|folder| source().with_file_name(folder));
+    let beside = beside.iter().flat_map(|folder| files_below(folder));
+    for (path, text) in files().into_iter().chain(beside) {
         let path = path.display();
         if !text.starts_with("//! ") {
             wrong.push(format!("{path} does not begin with //!"));

@@ -93,6 +93,11 @@ impl Weir {
         worker
     }
 
+    /// Where its admin server listens.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.admin.unwrap()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()

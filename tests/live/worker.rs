@@ -115,7 +115,7 @@ async fn sigint_drains() {
 
 #[tokio::test]
 async fn no_time_to_drain_loses_nothing() {
-    stops_under_load("TERM", &["--drain-deadline-ms", "0"], false).await;
+    stops_under_load("TERM", &["--drain-deadline", "0s"], false).await;
 }
 
 #[tokio::test]

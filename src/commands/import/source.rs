@@ -9,9 +9,11 @@ use flate2::bufread::MultiGzDecoder;
 use super::ImportError;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// What Excel puts before a text in UTF-8.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Opens `path` for reading; `-` is standard input. What is compressed with gzip, told by its first two bytes
-/// rather than its name, is decompressed on the way.
+/// rather than its name, is decompressed on the way; a byte order mark is left out.
 pub fn open(path: &Path) -> Result<Box<dyn Read>, ImportError> {
     let error = |source| ImportError::Open { path: path.display().to_string(), source };
     if path.as_os_str() == "-" {
@@ -27,7 +29,13 @@ fn inflated(mut read: impl Read + 'static) -> io::Result<Box<dyn Read>> {
     read.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut start)?;
     let gzip = start == GZIP_MAGIC;
     let whole = Cursor::new(start).chain(read);
-    Ok(if gzip { Box::new(MultiGzDecoder::new(BufReader::new(whole))) } else { Box::new(whole) })
+    without_mark(if gzip { Box::new(MultiGzDecoder::new(BufReader::new(whole))) } else { Box::new(whole) })
+}
+
+fn without_mark(mut read: Box<dyn Read>) -> io::Result<Box<dyn Read>> {
+    let mut start = Vec::with_capacity(BYTE_ORDER_MARK.len());
+    read.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut start)?;
+    Ok(if start == BYTE_ORDER_MARK { read } else { Box::new(Cursor::new(start).chain(read)) })
 }
 
 #[cfg(test)]
@@ -59,6 +67,9 @@ mod tests {
         assert_eq!(text(gzip("small")).unwrap(), "small");
         // Files that were appended to one another.
         assert_eq!(text([gzip("one "), gzip("two")].concat()).unwrap(), "one two");
+        // As Excel writes it, compressed or not.
+        assert_eq!(text("\u{feff}\"sku\"".as_bytes().to_vec()).unwrap(), "\"sku\"");
+        assert_eq!(text(gzip("\u{feff}sku")).unwrap(), "sku");
     }
 
     #[test]

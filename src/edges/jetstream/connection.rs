@@ -169,6 +169,8 @@ async fn connect_counting(options: &Connection, losses: watch::Sender<u64>) -> R
     let lost = AtomicBool::new(false);
     let mut connect = ConnectOptions::new()
         .name(&options.name)
+        // So that servers of which others tell are not spoken to in the clear.
+        .require_tls(servers.iter().all(|server| server.scheme() == "tls"))
         .connection_timeout(CONNECT_TIMEOUT)
         .ping_interval(PING_INTERVAL)
         .max_reconnects(None)
