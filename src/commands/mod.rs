@@ -10,6 +10,7 @@ mod connect;
 mod dead;
 mod demo;
 mod epoch;
+mod eval;
 mod fields;
 pub mod generator;
 pub mod import;
@@ -50,6 +51,8 @@ enum Command {
     Check(check::Args),
     /// Send a CSV of past orders through the log
     Import(import_command::Args),
+    /// Judge what analytics would have said on a file of past orders: probabilities, warnings, intervals
+    Eval(eval::Args),
     /// Send one command, or a file of them, and print the outcomes
     Submit(submit::Args),
     /// Load stock from a CSV
@@ -107,6 +110,7 @@ pub fn main() -> ExitCode {
             Command::Setup(common) => setup::setup(&common).await,
             Command::Check(args) => check::check(&args),
             Command::Import(args) => import_command::import(args).await,
+            Command::Eval(args) => eval::eval(&args),
             Command::Submit(args) => submit::submit(args).await,
             Command::Stock(command) => stock::stock(command).await,
             Command::Policy(command) => policy::policy(command).await,

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod analytics;
 mod contract_page;
 mod golden;
 mod mirror;
