@@ -1,7 +1,7 @@
 //! Analytics over whole streams: what is promised of them together, whatever the orders look like.
 
 use weir::folds::analytics::{
-    Analytics, DelaySettings, Finding, Findings, Moment, Record, Settings, StateError,
+    Analytics, DelaySettings, Finding, Findings, Moment, Record, Settings, SignalKind, StateError, Told,
 };
 use weir::words::codec::{self, Format};
 use weir::words::command::{Attributes, Cancel, Command, Deliver, Line, Pay, Place, Ship};
@@ -283,7 +283,7 @@ fn odd_lives_have_stated_answers() {
 #[test]
 fn a_flood_of_names_and_orders_stays_within_its_bounds() {
     let delay = DelaySettings { rows_max: 1_000, ..DelaySettings::default() };
-    let settings = Settings { orders_max: 2_000, labels_max: 50, delay };
+    let settings = Settings { orders_max: 2_000, labels_max: 50, delay, ..Settings::default() };
     let mut observed = Observed::new(settings);
     for number in 0..30_000 {
         let at = i64::try_from(number).unwrap() * 1_000;
@@ -309,4 +309,156 @@ fn where_no_payment_is_seen_orders_count_from_their_confirmation() {
     }
     let honesty = observed.analytics.delay().honesty(Moment::Paid);
     assert!(honesty.count() > 1_000 && honesty.calibration_error() < 0.1, "{}", honesty.count());
+}
+
+fn cancel(number: u64, reason: &str) -> Command<'static> {
+    let (order_id, reason) = (format!("O-{number}").into(), Some(reason.to_owned().into()));
+    Command::Cancel(Cancel { order_id, by: Some("customer".into()), reason, ..Cancel::default() })
+}
+
+/// Three weeks of 60 orders an hour, of which a tenth is cancelled within the hour; then four times as many, for one reason.
+fn surge(observed: &mut Observed, seed: u64) -> u64 {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut number = 0;
+    for hour in 0..21 * 24 + 4_u32 {
+        let surges = hour >= 21 * 24;
+        for minute in 0..60 {
+            let at = i64::from(hour) * 3_600_000 + minute * 60_000;
+            number += 1;
+            observed
+                .send(at, &place(number, at, 5.0, "north", if number % 2 == 0 { "quick" } else { "slow" }));
+            if random.f64() < if surges { 0.4 } else { 0.1 } {
+                let usual = ["too_slow", "changed_mind", "found_cheaper"][random.usize(0..3)];
+                observed.send(
+                    at + 1,
+                    &cancel(number, if surges && random.f64() < 0.8 { "coupon" } else { usual }),
+                );
+            }
+        }
+    }
+    number
+}
+
+#[test]
+fn a_surge_of_cancels_is_told_once_and_names_what_drives_it() {
+    let mut observed = Observed::new(Settings::default());
+    let placed = surge(&mut observed, 11);
+    let start = crate::support::START_MS + 21 * DAY_MS;
+    let raised: Vec<_> = observed
+        .findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Surge(change) if change.surge.is_some() && change.series == "all" => Some(change),
+            _ => None,
+        })
+        .collect();
+    let told = raised.last().unwrap();
+    let surge = told.surge.unwrap();
+    assert!(surge.now > 2.0 * surge.base && (0.08..0.12).contains(&surge.base), "{surge:?}");
+    assert!((surge.since_ms - start).abs() < 3_600_000, "{}", surge.since_ms - start);
+    assert_eq!((told.drivers[0].kind, told.drivers[0].name.as_str()), ("reason", "coupon"));
+    let signals: Vec<_> = observed
+        .findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Signal(it) if it.kind == SignalKind::CancellationSurge && it.subject == "all" => {
+                Some(it)
+            }
+            _ => None,
+        })
+        .filter(|signal| signal.at_ms >= start && signal.told == Told::Raised)
+        .collect();
+    assert_eq!(signals.len(), 1);
+    assert!(signals[0].at_ms < start + 3_600_000, "{}", signals[0].at_ms - start);
+    let cancellation = observed.analytics.cancellation();
+    assert_eq!(cancellation.orders_placed(), placed);
+    let by_reason: u64 = cancellation.by_reason().map(|(_, _, count)| count.orders).sum();
+    assert_eq!(cancellation.all().orders, by_reason);
+    assert_eq!(cancellation.all().units, cancellation.all().orders);
+    let by_carrier: u64 = observed.analytics.cancels_by_name()[1].iter().map(|(_, count)| count.orders).sum();
+    assert_eq!(by_carrier, by_reason);
+    assert_eq!(cancellation.by_hours().iter().sum::<u64>(), by_reason);
+    check_figures(&observed);
+}
+
+#[test]
+fn each_unit_is_cancelled_once() {
+    let mut observed = Observed::new(Settings::default());
+    let order = |units| {
+        let Command::Place(mut it) = place(1, 0, 5.0, "north", "quick") else { unreachable!() };
+        it.lines = vec![Line { sku: "A".into(), quantity: units }];
+        it.value = Some(weir::words::command::Money { minor: 1_000, currency: "EUR".into() });
+        Command::Place(it)
+    };
+    observed.send(0, &order(10));
+    let part = |units| {
+        let lines = Some(vec![Line { sku: "A".into(), quantity: units }]);
+        Command::Cancel(Cancel { order_id: "O-1".into(), lines, ..Cancel::default() })
+    };
+    observed.send(1, &part(3));
+    observed.send(2, &part(20));
+    observed.send(3, &cancel(1, "rest"));
+    observed.send(4, &cancel(1, "again"));
+    let all = observed.analytics.cancellation().all();
+    assert_eq!((all.orders, all.units), (1, 10));
+    assert_eq!(observed.analytics.cancelled_value_minor(), [("EUR", 1_000)]);
+}
+
+#[test]
+fn service_is_told_by_carrier_and_site_and_fulfilment_by_its_backlog() {
+    let mut observed = Observed::new(Settings::default());
+    for (at, command) in world(2_000, 100.0, 9) {
+        observed.send(at, &command);
+    }
+    let at = 40 * DAY_MS;
+    for (number, score) in [(1_999, 1), (1_998, 5), (7, 2)] {
+        let order_id = format!("O-{number}").into();
+        let topic = Some("late".into());
+        observed.send(
+            at,
+            &Command::Review(weir::words::command::Review { order_id, score, topic, ..Default::default() }),
+        );
+    }
+    let [carriers, sites] = observed.analytics.scorecards();
+    assert_eq!((carriers.len(), sites.len()), (2, 1));
+    let (_, main) = &sites[0];
+    let (median, most) = main.transit_days.unwrap();
+    assert!((2.5..7.0).contains(&median) && most > median, "{main:?}");
+    assert!((0.6..1.0).contains(&main.on_time.unwrap()), "{main:?}");
+    let topics: Vec<_> = observed.analytics.service().topics().collect();
+    assert_eq!((topics.len(), topics[0].1.reviews, topics[0].1.complaints), (1, 3, 2));
+    for number in 5_000..5_040 {
+        observed.send(at + 1, &place(number, at, 5.0, "north", "quick"));
+        observed.send(at + 1, &pay(number));
+    }
+    let [by_site, by_carrier] = observed.analytics.fulfilment();
+    assert_eq!(by_site[0].1.open, 40);
+    assert_eq!(by_carrier.iter().map(|(_, forecast)| forecast.open).sum::<u64>(), 40);
+}
+
+#[test]
+fn a_shortage_is_a_signal_until_it_is_over() {
+    let mut observed = Observed::new(Settings::default());
+    observed.send(0, &receive("R2", "B", 1));
+    let of_b = |number: u64| {
+        let Command::Place(mut it) = place(number, 0, 5.0, "north", "quick") else { unreachable!() };
+        it.lines = vec![Line { sku: "B".into(), quantity: 1 }];
+        Command::Place(it)
+    };
+    for number in 1..=4 {
+        observed.send(1, &of_b(number));
+    }
+    observed.send(2, &receive("R3", "B", 5));
+    observed.send(3, &of_b(10));
+    let told: Vec<_> = observed
+        .findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Signal(it) if it.kind == SignalKind::StockOut => Some((it.told, it.subject.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(Told::Raised, "main B"), (Told::Closed, "main B")]);
+    assert_eq!(observed.analytics.stock().most_refused(5), [("main", "B", 3, 0)]);
+    assert_eq!(observed.analytics.stock().refused_and_not_followed().0, 3);
 }

@@ -39,7 +39,10 @@ pub(super) struct Past {
 pub(super) struct Life {
     pub(super) id: u64,
     pub(super) placed_ms: i64,
+    pub(super) shipped_ms: Option<i64>,
     pub(super) delivered_ms: Option<i64>,
+    /// The first instant that is too late to leave.
+    pub(super) left_late_from_ms: Option<i64>,
     /// The first instant that is late.
     pub(super) late_from_ms: Option<i64>,
     pub(super) carrier: String,
@@ -111,7 +114,9 @@ impl History {
         self.lives.push(Life {
             id: order_hash(&past.order_id),
             placed_ms: placed,
+            shipped_ms: past.shipped_ms,
             delivered_ms: past.delivered_ms,
+            left_late_from_ms: past.ship_by_ms.map(|by| by + 1),
             late_from_ms: past.promised_by_ms.map(|by| by + 1),
             carrier: past.carrier.clone(),
         });

@@ -4,11 +4,14 @@
 //! Every score is made before its truth is known: nothing after an event's own time can inform it. Formats: [`olist`], and
 //! [`weir`], a CSV that any shop can write.
 
+mod detections;
 mod history;
 mod olist;
 mod play;
 mod report;
+mod retail;
 mod scores;
+mod stockouts;
 mod weir;
 
 use std::path::PathBuf;
@@ -24,6 +27,8 @@ use history::History;
 enum Format {
     /// The "Olist" data set
     Olist,
+    /// The "Online Retail" data set: cancellations and stock
+    OnlineRetail,
     #[value(
         help = "Weir's own CSV of past orders: order_id, placed, paid, shipped, delivered, cancelled, ship_by, \
                     promised_by, site, carrier, value; any further column is an attribute"
@@ -74,6 +79,7 @@ pub(super) fn eval(args: &Args) -> anyhow::Result<Ended> {
     let (pasts, notes) = match args.format {
         Format::Olist => (olist::read(bytes)?, Vec::new()),
         Format::Weir => weir::read(bytes)?,
+        Format::OnlineRetail => return show(&retail::report(&retail::read(bytes)?)?, args.json),
     };
     let history = History::new(pasts, args.shorten, notes);
     let settings = Settings {
@@ -89,10 +95,14 @@ pub(super) fn eval(args: &Args) -> anyhow::Result<Ended> {
     let played = play::play(&history, settings)?;
     let between = args.since.unwrap_or(i64::MIN)..args.until.unwrap_or(i64::MAX);
     let report = report::report(&history, &played, &between);
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+    show(&report, args.json)
+}
+
+fn show(report: &Value, as_json: bool) -> anyhow::Result<Ended> {
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(report)?);
     } else {
-        print(&report, 0);
+        print(report, 0);
     }
     Ok(Ended::Done)
 }

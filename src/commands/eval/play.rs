@@ -9,7 +9,7 @@ use super::history::{History, SKU};
 use crate::folds::analytics::{Analytics, Finding, Moment, Record, Score, Settings};
 use crate::folds::inventory::{Inventory, Output};
 use crate::words::codec::{Format, commands, decode_outcome, encode_commands};
-use crate::words::command::{Command, Line, Receive};
+use crate::words::command::{Command, Line, Receive, Tick};
 use crate::words::message::LogMessage;
 use crate::words::outcome::{Decision, Outcome};
 use crate::words::policy::{PolicyChange, SITE_DEFAULT};
@@ -23,7 +23,9 @@ const RECEIVED: i64 = 1_000_000_000;
 /// What analytics said of one order.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
+    pub(super) placed: Option<(Score, i64)>,
     pub(super) paid: Option<(Score, i64)>,
+    pub(super) handling: Option<(Score, i64)>,
     pub(super) shipped: Option<(Score, i64)>,
     /// When its risk first reached each tenth, in milliseconds since 1970.
     pub(super) tenths_ms: [Option<i64>; 10],
@@ -39,16 +41,7 @@ pub(super) struct Played {
 
 /// Plays it.
 pub(super) fn play(history: &History, settings: Settings) -> anyhow::Result<Played> {
-    let mut player = Player {
-        inventory: Inventory::new(),
-        output: Output::default(),
-        played: Played {
-            analytics: Analytics::new(settings),
-            told: BTreeMap::new(),
-            refused: BTreeMap::new(),
-        },
-        findings: Vec::new(),
-    };
+    let mut player = Player::new(settings);
     let start_ms = history.commands.first().map_or(0, |(at, _)| *at);
     for command in opening(history) {
         player.send(start_ms, &command)?;
@@ -89,15 +82,35 @@ fn opening(history: &History) -> Vec<Command<'static>> {
     opening
 }
 
-struct Player {
+/// A fold with analytics beside it.
+pub(super) struct Player {
     inventory: Inventory,
     output: Output,
-    played: Played,
+    pub(super) played: Played,
     findings: Vec<Finding>,
 }
 
 impl Player {
-    fn send(&mut self, at_ms: i64, command: &Command<'_>) -> anyhow::Result<()> {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            inventory: Inventory::new(),
+            output: Output::default(),
+            played: Played {
+                analytics: Analytics::new(settings),
+                told: BTreeMap::new(),
+                refused: BTreeMap::new(),
+            },
+            findings: Vec::new(),
+        }
+    }
+
+    /// Lets time pass.
+    pub(super) fn tick(&mut self, at_ms: i64) -> anyhow::Result<()> {
+        self.send(at_ms, &Command::Tick(Tick {}))
+    }
+
+    /// Applies a command as a message of its own.
+    pub(super) fn send(&mut self, at_ms: i64, command: &Command<'_>) -> anyhow::Result<()> {
         let message = LogMessage {
             sequence: self.inventory.chain().sequence + 1,
             stored_at_ns: at_ms.saturating_mul(1_000_000),
@@ -125,11 +138,15 @@ impl Player {
 
 fn note(told: &mut BTreeMap<u64, Told>, finding: &Finding) {
     match finding {
-        Finding::Scored { order, moment: Moment::Paid, score, at_ms } => {
-            told.entry(*order).or_default().paid = Some((*score, *at_ms));
-        }
-        Finding::Scored { order, moment: Moment::Shipped, score, at_ms } => {
-            told.entry(*order).or_default().shipped = Some((*score, *at_ms));
+        Finding::Scored { order, moment, score, at_ms } => {
+            let told = told.entry(*order).or_default();
+            let of = match moment {
+                Moment::Placed => &mut told.placed,
+                Moment::Paid => &mut told.paid,
+                Moment::Shipped => &mut told.shipped,
+                Moment::Handling => &mut told.handling,
+            };
+            *of = Some((*score, *at_ms));
         }
         Finding::Risk { order, late, at_ms } => {
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a probability")]

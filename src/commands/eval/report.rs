@@ -25,8 +25,12 @@ pub(super) fn report(history: &History, played: &Played, between: &Range<i64>) -
         .filter(|life| between.contains(&life.placed_ms))
         .filter_map(|life| Some((life, played.told.get(&life.id)?)))
         .collect();
-    let paid = Judged::of(&judged, |told| told.paid);
-    let shipped = Judged::of(&judged, |told| told.shipped);
+    let arrival = |life: &Life| (life.delivered_ms, life.late_from_ms);
+    let at_placing = Judged::of(&judged, |told| told.placed, arrival);
+    let paid = Judged::of(&judged, |told| told.paid, arrival);
+    let shipped = Judged::of(&judged, |told| told.shipped, arrival);
+    let leaving = |life: &Life| (life.shipped_ms, life.left_late_from_ms);
+    let handling = Judged::of(&judged, |told| told.handling, leaving);
     let refused: BTreeMap<String, u64> = played
         .refused
         .iter()
@@ -41,6 +45,8 @@ pub(super) fn report(history: &History, played: &Played, between: &Range<i64>) -
         "delay": {
             "paid": moment(&paid, played, Moment::Paid),
             "shipped": moment(&shipped, played, Moment::Shipped),
+            "placed": Scores::of(&at_placing.published).json(),
+            "leaves_late": moment(&handling, played, Moment::Handling),
             "cold_start": { "paid": cold_start(history, played, |told| told.paid), "shipped": cold_start(history, played, |told| told.shipped) },
             "warnings": warnings(&judged),
         },
@@ -56,25 +62,28 @@ struct Judged {
 }
 
 impl Judged {
-    fn of(judged: &[(&Life, &Told)], score: impl Fn(&Told) -> Option<(Score, i64)>) -> Self {
+    fn of(
+        judged: &[(&Life, &Told)],
+        score: impl Fn(&Told) -> Option<(Score, i64)>,
+        truth: impl Fn(&Life) -> (Option<i64>, Option<i64>),
+    ) -> Self {
         let mut it = Self { published: Vec::new(), lead_time: Vec::new(), months: BTreeMap::new() };
         for (life, told) in judged {
-            let (Some((score, at_ms)), Some(delivered_ms)) = (score(told), life.delivered_ms) else {
-                continue;
-            };
-            if delivered_ms < at_ms {
+            let (happened_ms, from) = truth(life);
+            let (Some((score, at_ms)), Some(happened_ms)) = (score(told), happened_ms) else { continue };
+            if happened_ms < at_ms {
                 continue;
             }
             #[expect(clippy::cast_precision_loss, reason = "a lead time")]
-            let days = (delivered_ms - at_ms) as f64 / DAY_MS;
+            let days = (happened_ms - at_ms) as f64 / DAY_MS;
             let month = Timestamp::from_millis(life.placed_ms).to_string()[..7].to_owned();
             let counts = it.months.entry(month).or_default();
             counts[0] += 1;
             counts[1] += u64::from((score.days[1]..=score.days[3]).contains(&days));
             counts[2] += u64::from((score.days[0]..=score.days[4]).contains(&days));
-            let (Some(late), Some(from)) = (score.late, life.late_from_ms) else { continue };
-            it.published.push((late, delivered_ms >= from));
-            it.lead_time.push((score.late_by_lead_time.unwrap_or(late), delivered_ms >= from));
+            let (Some(late), Some(from)) = (score.late, from) else { continue };
+            it.published.push((late, happened_ms >= from));
+            it.lead_time.push((score.late_by_lead_time.unwrap_or(late), happened_ms >= from));
         }
         it
     }

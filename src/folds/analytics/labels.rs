@@ -35,6 +35,11 @@ impl Labels {
         if name.is_empty() {
             return NONE;
         }
+        let mut end = name.len().min(ID_BYTES_MAX);
+        while !name.is_char_boundary(end) {
+            end -= 1;
+        }
+        let name = &name[..end];
         let named = hash(name.as_bytes());
         if let Some(label) = self.index.get(&named) {
             return u16::try_from(*label).unwrap_or(OTHER);
@@ -42,12 +47,8 @@ impl Labels {
         if self.names.len() >= self.max {
             return OTHER;
         }
-        let mut end = name.len().min(ID_BYTES_MAX);
-        while !name.is_char_boundary(end) {
-            end -= 1;
-        }
         let label = u32::try_from(self.names.len()).unwrap_or(0);
-        self.names.push(name[..end].to_owned());
+        self.names.push(name.to_owned());
         self.index.insert(named, label);
         u16::try_from(label).unwrap_or(OTHER)
     }

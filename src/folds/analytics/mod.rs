@@ -13,35 +13,44 @@
     reason = "statistics of counts and milliseconds, all far below 2^53 where it matters"
 )]
 
+mod cancellation;
 mod delay;
+mod flow;
 mod labels;
+mod latency;
+mod observing;
 mod orders;
 mod record;
+mod service;
+mod signals;
 mod sketches;
 mod state;
+mod stock;
+mod volume;
 
 use wincode::{SchemaRead, SchemaWrite};
 
+pub use cancellation::{Cancellation, Cancels, Driver, HOURS_BOUNDS, SeriesChange};
 pub use delay::{
     ATTRIBUTES_MAX, Calibration, Cause, Delay, DelaySettings, Honesty, KEYS_MAX, Kind, Moment, QUANTILES,
     Said, Score, VOCABULARY, Warnings,
 };
+pub use flow::{Flow, Forecast};
 pub use labels::Labels;
-pub use orders::Phase;
+pub use latency::{BOUND_US, DAYS, Latency, OBJECTIVE, Slow, Stage};
+pub use orders::{Phase, order_hash};
 pub use record::Record;
+pub use service::{COMPLAINT_MAX, Scorecard, Service, Topic};
+pub use signals::{Signal, SignalKind, Signals, Told};
+pub use sketches::cusum::{Change, Cusum, Surge};
+pub use sketches::quantiles::Quantiles;
+pub use sketches::rotating::{Objective, Rotating};
+pub use sketches::space_saving::{Counter, SpaceSaving};
 pub use state::{STATE_VERSION, StateError};
+pub use stock::{Restock, Stock, Stockout, Supply};
+pub use volume::{HourJudged, Volume};
 
-use crate::words::command::{Command, Place};
-use crate::words::outcome::{Decision, Outcome, State};
-use crate::words::policy::SITE_DEFAULT;
-use crate::words::timestamp::Timestamp;
-pub use orders::order_hash;
-use orders::{DAY_MS, NO_ROW, Order, Orders};
-
-/// An event may be so much ahead of log time: clocks differ.
-const AHEAD_MAX_MS: i64 = 5 * 60_000;
-/// An event may be so old when it is told.
-const BEHIND_MAX_MS: i64 = 3_653 * DAY_MS;
+use orders::Orders;
 
 /// What may be chosen.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
@@ -50,13 +59,23 @@ pub struct Settings {
     pub orders_max: usize,
     /// The most names of sites, and of carriers, that are labels.
     pub labels_max: usize,
+    /// The most SKUs, by site, whose demand is followed. About 200 bytes each.
+    pub skus_max: usize,
+    /// The most signals that are open at a time.
+    pub signals_max: usize,
     /// Delay.
     pub delay: DelaySettings,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { orders_max: 262_144, labels_max: 200, delay: DelaySettings::default() }
+        Self {
+            orders_max: 262_144,
+            labels_max: 200,
+            skus_max: 20_000,
+            signals_max: 100_000,
+            delay: DelaySettings::default(),
+        }
     }
 }
 
@@ -92,10 +111,34 @@ pub enum Finding {
         /// When, in milliseconds since 1970.
         at_ms: i64,
     },
+    /// A series of cancellations surges, or no longer.
+    Surge(SeriesChange),
+    /// An hour is over.
+    Hour(HourJudged),
+    /// Something to tell other systems.
+    Signal(Signal),
 }
 
 /// What was found, until somebody takes it.
 pub type Findings = Vec<Finding>;
+
+/// Where the parts put what they find.
+struct Sink<'s> {
+    findings: &'s mut Findings,
+    signals: &'s mut Signals,
+}
+
+impl Sink<'_> {
+    /// A subject's value is now so.
+    fn value(&mut self, kind: SignalKind, subject: &str, value: f64, at_ms: i64) {
+        self.findings.extend(self.signals.value(kind, subject, value, at_ms).map(Finding::Signal));
+    }
+
+    /// A subject is gone, or what was told of it is over.
+    fn close(&mut self, kind: SignalKind, subject: &str, at_ms: i64) {
+        self.findings.extend(self.signals.close(kind, subject, at_ms).map(Finding::Signal));
+    }
+}
 
 /// The measurements of one shard.
 #[derive(Clone, Debug, SchemaRead, SchemaWrite)]
@@ -107,6 +150,13 @@ pub struct Analytics {
     carriers: Labels,
     currencies: Labels,
     delay: Delay,
+    cancellation: Cancellation,
+    volume: Volume,
+    stock: Stock,
+    service: Service,
+    /// Paid and not shipped: by site, and by carrier.
+    fulfilment: [Vec<Flow>; 2],
+    signals: Signals,
     swept_ms: i64,
     odd_times: u64,
 }
@@ -122,6 +172,12 @@ impl Analytics {
             carriers: Labels::new(settings.labels_max),
             currencies: Labels::new(16),
             delay: Delay::new(settings.delay),
+            cancellation: Cancellation::new(settings.labels_max),
+            volume: Volume::new(),
+            stock: Stock::new(settings.skus_max),
+            service: Service::new(),
+            fulfilment: [Vec::new(), Vec::new()],
+            signals: Signals::new(settings.signals_max, settings.delay.warn_at),
             swept_ms: 0,
             odd_times: 0,
             settings,
@@ -132,6 +188,74 @@ impl Analytics {
     #[must_use]
     pub const fn delay(&self) -> &Delay {
         &self.delay
+    }
+
+    /// Cancellations.
+    #[must_use]
+    pub const fn cancellation(&self) -> &Cancellation {
+        &self.cancellation
+    }
+
+    /// Volume by hour.
+    #[must_use]
+    pub const fn volume(&self) -> &Volume {
+        &self.volume
+    }
+
+    /// Demand and shortage by SKU.
+    #[must_use]
+    pub const fn stock(&self) -> &Stock {
+        &self.stock
+    }
+
+    /// Quality of service.
+    #[must_use]
+    pub const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// The signals that are open.
+    #[must_use]
+    pub const fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Scorecards by name: of carriers, and of sites.
+    #[must_use]
+    pub fn scorecards(&self) -> [Vec<(&str, Scorecard)>; 2] {
+        let [carriers, sites] = self.service.scorecards();
+        [named(&self.carriers, carriers), named(&self.sites, sites)]
+    }
+
+    /// Cancels by name: of sites, and of carriers.
+    #[must_use]
+    pub fn cancels_by_name(&self) -> [Vec<(&str, Cancels)>; 2] {
+        let [sites, carriers] = self.cancellation.by_label();
+        let list = |counts: &std::collections::BTreeMap<u16, Cancels>| {
+            counts.iter().map(|(label, count)| (*label, *count)).collect::<Vec<_>>()
+        };
+        [named(&self.sites, list(sites)), named(&self.carriers, list(carriers))]
+    }
+
+    /// Value lost to cancels, in minor units, by currency.
+    #[must_use]
+    pub fn cancelled_value_minor(&self) -> Vec<(&str, u64)> {
+        let values = self.cancellation.value_minor().iter().map(|(label, value)| (*label, *value));
+        named(&self.currencies, values.collect())
+    }
+
+    /// What becomes of what is paid and not shipped, at this rate: by site, and by carrier.
+    #[must_use]
+    pub fn fulfilment(&self) -> [Vec<(&str, Forecast)>; 2] {
+        let forecasts = |flows: &[Flow]| {
+            let flows = flows.iter().enumerate().map(|(label, flow)| (label, flow.forecast(self.now_ms)));
+            let busy = flows.filter(|(_, it)| it.open > 0 || it.per_hour.0 > 0.0);
+            busy.map(|(label, it)| (u16::try_from(label).unwrap_or(0), it)).collect::<Vec<_>>()
+        };
+        [
+            named(&self.sites, forecasts(&self.fulfilment[0])),
+            named(&self.carriers, forecasts(&self.fulfilment[1])),
+        ]
     }
 
     /// How many orders are followed, and which share of all that is.
@@ -166,197 +290,16 @@ impl Analytics {
         labels.into_iter().all(Labels::restore)
             && self.delay.restore()
             && self.orders.restore(self.delay.keys())
+            && self.cancellation.restore()
+            && self.volume.is_sound()
+            && self.stock.restore()
+            && self.service.restore()
+            && self.fulfilment.iter().flatten().all(Flow::is_sound)
+            && self.signals.is_sound()
     }
+}
 
-    /// Takes in a record. What it finds is added to `findings`.
-    pub fn observe(&mut self, record: &Record<'_, '_>, findings: &mut Findings) {
-        self.advance(record.at.millis(), findings);
-        for outcome in record.outcomes {
-            self.outcome(record, outcome, findings);
-        }
-    }
-
-    /// Time passed.
-    fn advance(&mut self, at_ms: i64, findings: &mut Findings) {
-        self.now_ms = self.now_ms.max(at_ms);
-        self.delay.advance(self.now_ms, &mut self.orders, findings);
-        if self.swept_ms == 0 {
-            self.swept_ms = self.now_ms;
-        }
-        if self.now_ms - self.swept_ms >= DAY_MS {
-            self.swept_ms = self.now_ms;
-            let delay = &mut self.delay;
-            self.orders.sweep(self.now_ms, |order| delay.closed(&mut order.clone()));
-        }
-    }
-
-    fn outcome(&mut self, record: &Record<'_, '_>, outcome: &Outcome<'_>, findings: &mut Findings) {
-        match &outcome.decision {
-            Decision::Confirmed { order_id, released: false, repeat: None, .. } => {
-                if let Some(Command::Place(place)) = record.command {
-                    self.place(order_id, place, Phase::Confirmed, findings);
-                }
-            }
-            Decision::Waiting { order_id, repeat: None, .. } => {
-                if let Some(Command::Place(place)) = record.command {
-                    self.place(order_id, place, Phase::Waiting, findings);
-                }
-            }
-            Decision::Confirmed { order_id, released: true, .. } => {
-                if let Some(place) = self.find(order_id) {
-                    self.set_phase(place, Phase::Confirmed);
-                    self.delay.confirmed(place, self.now_ms, &mut self.orders, findings);
-                }
-            }
-            Decision::Paid { order_id, repeat: None, state, .. } => {
-                self.pay(record, order_id, *state, findings);
-            }
-            Decision::Shipped { order_id, repeat: None, .. } => self.ship(record, order_id, findings),
-            Decision::Delivered { order_id, repeat: None, state, .. } => {
-                self.deliver(record, order_id, *state);
-            }
-            Decision::Cancelled { order_id, state, .. } | Decision::Expired { order_id, state } => {
-                self.end(order_id, *state);
-            }
-            _ => {}
-        }
-    }
-
-    fn find(&self, order_id: &str) -> Option<u32> {
-        self.orders.find(order_hash(order_id))
-    }
-
-    fn set_phase(&mut self, place: u32, phase: Phase) {
-        let now_ms = self.now_ms;
-        if let Some(order) = self.orders.get_mut(place) {
-            order.phase = phase;
-            order.heard_ms = now_ms;
-        }
-    }
-
-    fn place(&mut self, order_id: &str, place: &Place<'_>, phase: Phase, findings: &mut Findings) {
-        let id = order_hash(order_id);
-        if !self.orders.follows(id) || self.orders.find(id).is_some() {
-            return;
-        }
-        let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
-        let carrier = place.carrier.as_deref().unwrap_or_default();
-        let units: i64 = place.lines.iter().map(|line| line.quantity).sum();
-        let said = Said {
-            site,
-            carrier,
-            units: units as f64,
-            value: place.value.as_ref().map(|value| value.minor as f64),
-            attributes: &place.attributes.0,
-        };
-        let order = Order {
-            id,
-            phase,
-            placed_ms: self.now_ms,
-            paid_ms: None,
-            shipped_ms: None,
-            promised_by_ms: place.promised_by.map(Timestamp::millis),
-            ship_by_ms: place.ship_by.map(Timestamp::millis),
-            heard_ms: self.now_ms,
-            site: self.sites.label(site),
-            carrier: self.carriers.label(carrier),
-            currency: self.currencies.label(place.value.as_ref().map_or("", |value| &value.currency)),
-            value_minor: place.value.as_ref().map(|value| value.minor),
-            units,
-            units_left: units,
-            profile: self.delay.profile(&said),
-            paid_row: NO_ROW,
-            shipped_row: NO_ROW,
-            in_backlog: false,
-            odd: false,
-            late: None,
-            tenth: 0,
-            warned_ms: None,
-        };
-        let delay = &mut self.delay;
-        let place = self.orders.insert(order, |gone| delay.closed(&mut gone.clone()));
-        if phase == Phase::Confirmed {
-            self.delay.confirmed(place, self.now_ms, &mut self.orders, findings);
-        }
-    }
-
-    /// When an event of this order happened: what the command says, or log time. An order whose times contradict each other
-    /// teaches nothing from there on.
-    fn event_ms(&mut self, record: &Record<'_, '_>, place: u32) -> i64 {
-        let log_ms = self.now_ms;
-        let Some(occurred_ms) = record.occurred_at().map(Timestamp::millis) else {
-            return log_ms;
-        };
-        let Some(order) = self.orders.get_mut(place) else { return log_ms };
-        let early = occurred_ms < order.placed_ms || occurred_ms < log_ms - BEHIND_MAX_MS;
-        if early || occurred_ms > log_ms + AHEAD_MAX_MS {
-            order.odd = true;
-            self.odd_times += 1;
-            return log_ms;
-        }
-        occurred_ms.min(log_ms)
-    }
-
-    fn pay(&mut self, record: &Record<'_, '_>, order_id: &str, state: State, findings: &mut Findings) {
-        let Some(place) = self.find(order_id) else { return };
-        let at_ms = self.event_ms(record, place);
-        let now_ms = self.now_ms;
-        let Some(order) = self.orders.get_mut(place) else { return };
-        if order.paid_ms.is_some() {
-            return;
-        }
-        order.paid_ms = Some(at_ms);
-        order.heard_ms = now_ms;
-        if state == State::Paid && order.phase < Phase::Paid {
-            order.phase = Phase::Paid;
-        }
-        self.delay.payment(place, at_ms, &mut self.orders, findings);
-    }
-
-    fn ship(&mut self, record: &Record<'_, '_>, order_id: &str, findings: &mut Findings) {
-        let Some(place) = self.find(order_id) else { return };
-        let at_ms = self.event_ms(record, place);
-        let now_ms = self.now_ms;
-        let carrier = match record.command {
-            Some(Command::Ship(ship)) => ship.carrier.as_deref().filter(|carrier| !carrier.is_empty()),
-            _ => None,
-        };
-        let label = carrier.map(|carrier| self.carriers.label(carrier));
-        let Some(order) = self.orders.get_mut(place).filter(|order| order.is_open()) else { return };
-        order.heard_ms = now_ms;
-        order.carrier = label.unwrap_or(order.carrier);
-        if order.shipped_ms.is_some() {
-            return;
-        }
-        order.shipped_ms = Some(at_ms);
-        order.phase = Phase::Shipped;
-        self.delay.shipment(place, at_ms, carrier, &mut self.orders, findings);
-    }
-
-    fn deliver(&mut self, record: &Record<'_, '_>, order_id: &str, state: State) {
-        let Some(place) = self.find(order_id) else { return };
-        let at_ms = self.event_ms(record, place);
-        let now_ms = self.now_ms;
-        let Some(order) = self.orders.get_mut(place).filter(|order| order.is_open()) else { return };
-        order.heard_ms = now_ms;
-        if state < State::Delivered {
-            return;
-        }
-        order.phase = Phase::Delivered;
-        self.delay.delivery(order, at_ms);
-        self.orders.close(place, now_ms);
-    }
-
-    fn end(&mut self, order_id: &str, state: State) {
-        let Some(place) = self.find(order_id) else { return };
-        let now_ms = self.now_ms;
-        let Some(order) = self.orders.get_mut(place).filter(|order| order.is_open()) else { return };
-        order.heard_ms = now_ms;
-        if !matches!(state, State::Cancelled | State::Expired) {
-            return;
-        }
-        order.phase = Phase::Ended;
-        self.delay.closed(order);
-        self.orders.close(place, now_ms);
-    }
+/// What stands at labels, by their names.
+fn named<T>(labels: &Labels, values: Vec<(u16, T)>) -> Vec<(&str, T)> {
+    values.into_iter().map(|(label, value)| (labels.name(label), value)).collect()
 }

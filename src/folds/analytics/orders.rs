@@ -43,6 +43,8 @@ pub enum Phase {
 pub(super) struct Order {
     /// The hash of its id.
     pub(super) id: u64,
+    /// Its id.
+    pub(super) name: String,
     pub(super) phase: Phase,
     pub(super) placed_ms: i64,
     pub(super) paid_ms: Option<i64>,
@@ -61,7 +63,9 @@ pub(super) struct Order {
     pub(super) profile: Profile,
     pub(super) paid_row: u32,
     pub(super) shipped_row: u32,
+    pub(super) handling_row: u32,
     pub(super) in_backlog: bool,
+    pub(super) in_flow: bool,
     /// Its times contradict each other: it teaches nothing.
     pub(super) odd: bool,
     pub(super) late: Option<bool>,
@@ -140,13 +144,13 @@ impl Orders {
         self.places.get_mut(place as usize)?.as_deref_mut()
     }
 
-    /// Follows an order; what has to give way for it is told.
-    pub(super) fn insert(&mut self, order: Order, mut gone: impl FnMut(&Order)) -> u32 {
+    /// Follows an order; what has to give way for it goes into `gone`.
+    pub(super) fn insert(&mut self, order: Order, gone: &mut Vec<Order>) -> u32 {
         while self.len() >= self.max {
             if let Some((_, place, id)) = self.closed.pop_front() {
-                self.remove(place, id, &mut gone);
+                self.remove(place, id, gone);
             } else {
-                self.thin(&mut gone);
+                self.thin(gone);
             }
         }
         let id = order.id;
@@ -161,17 +165,17 @@ impl Orders {
         place
     }
 
-    fn remove(&mut self, place: u32, id: u64, gone: &mut impl FnMut(&Order)) {
+    fn remove(&mut self, place: u32, id: u64, gone: &mut Vec<Order>) {
         if self.get(place).is_some_and(|order| order.id == id)
             && let Some(order) = self.places[place as usize].take()
         {
-            gone(&order);
+            gone.push(*order);
             self.index.remove(&id);
             self.free.push(place);
         }
     }
 
-    fn thin(&mut self, gone: &mut impl FnMut(&Order)) {
+    fn thin(&mut self, gone: &mut Vec<Order>) {
         self.thinning += 1;
         for place in 0..self.places.len() {
             let id = self.places[place].as_ref().map(|order| order.id);
@@ -189,13 +193,13 @@ impl Orders {
     }
 
     /// Gives up closed orders after 60 days, and those of which nothing was heard for 180 days beyond their promise.
-    pub(super) fn sweep(&mut self, now_ms: i64, mut gone: impl FnMut(&Order)) {
+    pub(super) fn sweep(&mut self, now_ms: i64, gone: &mut Vec<Order>) {
         while let Some((closed_ms, place, id)) = self.closed.front().copied() {
             if closed_ms > now_ms - CLOSED_KEPT_MS && self.closed.len() <= self.max {
                 break;
             }
             self.closed.pop_front();
-            self.remove(place, id, &mut gone);
+            self.remove(place, id, gone);
         }
         for place in 0..self.places.len() {
             let Some(order) = &self.places[place] else { continue };
@@ -204,7 +208,7 @@ impl Orders {
             if now_ms - until > SILENT_KEPT_MS {
                 let id = order.id;
                 self.silent += 1;
-                self.remove(u32::try_from(place).unwrap_or(u32::MAX), id, &mut gone);
+                self.remove(u32::try_from(place).unwrap_or(u32::MAX), id, gone);
             }
         }
     }

@@ -408,6 +408,17 @@ impl Inputs {
         keys
     }
 
+    /// As [`Inputs::keys_of`], of which only the first `keys` are known.
+    pub(super) fn known_keys_of(&mut self, profile: &Profile, keys: usize) -> Keys {
+        let mut known = Keys { keys: [NONE; LEVELS], len: 0 };
+        for key in self.keys_of(profile).as_slice() {
+            if (*key as usize) < keys {
+                known.push(*key);
+            }
+        }
+        known
+    }
+
     /// Whether what was read back holds together.
     pub(super) fn is_sound(&self) -> bool {
         let keys = self.level_of.len();

@@ -21,7 +21,6 @@ use super::scale::Scale;
 
 /// Days in a millisecond.
 pub(super) const DAY_MS: f64 = 86_400_000.0;
-const OFFSET: f64 = 0.3;
 const AGE_MIN: f64 = 0.005;
 const RAMP: f64 = 6.0;
 const CARRIERS_MAX: usize = 32;
@@ -35,6 +34,8 @@ const TICKS_MAX: f64 = 64.0;
 /// What distinguishes the models.
 #[derive(Clone, Copy, Debug, SchemaRead, SchemaWrite)]
 pub(super) struct Constants {
+    /// Added to ages before their logarithm is taken, in typical lead times: what happens sooner matters less.
+    offset: f64,
     sigma: f64,
     /// The weight of a delivery's step, and of an open order's.
     ended: f64,
@@ -51,6 +52,7 @@ pub(super) struct Constants {
 
 impl Constants {
     pub(super) const PAID: Self = Self {
+        offset: 0.3,
         sigma: 0.9,
         ended: 0.65,
         open: 0.8,
@@ -64,6 +66,7 @@ impl Constants {
     };
 
     pub(super) const SHIPPED: Self = Self {
+        offset: 0.3,
         sigma: 1.1,
         ended: 0.4,
         open: 1.0,
@@ -74,6 +77,21 @@ impl Constants {
         rate: 0.0125,
         all: AllRates { step: 0.04, kappa: 1.2 },
         intercept: 0.095_310_18, // ln 1.1
+    };
+
+    /// From payment until it leaves; its promise is `ship_by`.
+    pub(super) const HANDLING: Self = Self {
+        offset: 0.5,
+        sigma: 0.5,
+        ended: 0.6,
+        open: 1.0,
+        open_end: 0.5,
+        accept_end: 2.0,
+        silent_close: 2.2,
+        share_of_promise: 0.5,
+        rate: 0.015,
+        all: AllRates { step: 0.025, kappa: 30.0 },
+        intercept: 0.470_003_63, // ln 1.6
     };
 }
 
@@ -286,7 +304,7 @@ impl LeadTime {
         if age <= 0.0 || now > row.open_end {
             return true;
         }
-        let logged = ((age / typical).max(AGE_MIN) + OFFSET).ln();
+        let logged = ((age / typical).max(AGE_MIN) + self.constants.offset).ln();
         let (from, to) = (usize::from(row.bin), bin(logged - row.first_location));
         if to > from {
             self.curve.pass(from, to);
@@ -338,7 +356,7 @@ impl LeadTime {
             order: beginning.order,
             stage: Stage::Open,
             carrier,
-            bin: u8::try_from(bin(OFFSET.ln() - location)).unwrap_or(u8::MAX),
+            bin: u8::try_from(bin(self.constants.offset.ln() - location)).unwrap_or(u8::MAX),
             start: at,
             deadline: beginning.moment.deadline,
             open_end: deadline + self.constants.open_end * horizon,
@@ -356,6 +374,19 @@ impl LeadTime {
             advice,
         };
         (score, Some(self.keep(&row)))
+    }
+
+    /// Scores an order as if it began at this moment, and learns nothing from it.
+    pub(super) fn glance(&self, beginning: &Beginning<'_>, inputs: &mut Inputs) -> Score {
+        let x = self.scales.read(beginning.profile, &beginning.moment, self.scale.first_days());
+        let keys = inputs.known_keys_of(beginning.profile, self.parameters.keys());
+        let carrier = inputs.carrier(beginning.profile);
+        let carrier = carrier.and_then(|key| self.carriers.iter().position(|(own, _)| *own == key));
+        let carrier = carrier.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX);
+        let score = self.score(self.parameters.location(&x, &keys), carrier, &beginning.moment);
+        let advice =
+            score.late_by_lead_time.map_or(Advice::NONE, |late| self.experts.ask(late, &x, &keys, inputs));
+        self.published(score, &advice)
     }
 
     fn keep(&mut self, row: &Row) -> u32 {
@@ -409,15 +440,16 @@ impl LeadTime {
         let typical = self.scale.days();
         let survival = self.survival(carrier);
         let late = moment.deadline.map(|deadline| {
-            let until = ((deadline - moment.at) / typical).max(0.002) + OFFSET;
-            let lasts = survival.at(until.ln() - location) - survival.before(OFFSET.ln() - location);
+            let until = ((deadline - moment.at) / typical).max(0.002) + self.constants.offset;
+            let lasts =
+                survival.at(until.ln() - location) - survival.before(self.constants.offset.ln() - location);
             (-lasts).exp().clamp(1e-4, 0.999)
         });
         let curve = &self.quantile_curve.survival;
-        let before = curve.before(OFFSET.ln() - location);
+        let before = curve.before(self.constants.offset.ln() - location);
         let days = QUANTILES.map(|quantile| {
             let residual = curve.residual_at(before - (-quantile).ln_1p());
-            (typical * ((residual + location).exp() - OFFSET)).max(0.0)
+            (typical * ((residual + location).exp() - self.constants.offset)).max(0.0)
         });
         Score { late, late_by_lead_time: late, days }
     }
@@ -442,7 +474,8 @@ impl LeadTime {
         }
         let location = self.parameters.location(&row.x, &row.keys);
         let typical = self.scale.days();
-        let at = |time: f64| (((time - row.start) / typical).max(AGE_MIN) + OFFSET).ln() - location;
+        let at =
+            |time: f64| (((time - row.start) / typical).max(AGE_MIN) + self.constants.offset).ln() - location;
         let survival = self.survival(row.carrier);
         Some((survival.at(at(now)) - survival.at(at(deadline))).exp().clamp(1e-4, 0.999))
     }
@@ -469,7 +502,7 @@ impl LeadTime {
         let typical = self.scale.days();
         let row = self.rows[place as usize];
         let age = now - row.start;
-        let logged = ((age / typical).max(AGE_MIN) + OFFSET).ln();
+        let logged = ((age / typical).max(AGE_MIN) + self.constants.offset).ln();
         if now < row.accept_end {
             let (from, to) = (usize::from(row.bin), bin(logged - row.first_location));
             for curve in [&mut self.curve, &mut self.quantile_curve] {
@@ -488,7 +521,8 @@ impl LeadTime {
         self.parameters.step(&row.x, &row.keys, inputs.levels_of(), gradient as f32, curvature as f32);
         self.arrivals += 1;
         if self.scale.arrived(row.cohort, age.max(0.0)) {
-            let shift = (1.0 + OFFSET).ln() - (self.scale.days() / typical + OFFSET).ln();
+            let offset = self.constants.offset;
+            let shift = (1.0 + offset).ln() - (self.scale.days() / typical + offset).ln();
             self.parameters.shift(shift);
             for open in &self.open {
                 self.rows[*open as usize].first_location += shift;

@@ -7,8 +7,9 @@
 //! A probability means "late, given that it arrives". An order arrives late when its delivery is after `promised_by`.
 //! Where no payment is ever seen, orders count from being confirmed.
 //!
-//! Absent: the probability that an order *leaves* late, and a model of its own for orders that wait to be shipped: those are
-//! re-scored by the model of their payment.
+//! A third model tells, at payment, whether an order *leaves* after its `ship_by`; it ranks orders, and is calibrated worse.
+//!
+//! Absent: a model of its own for the arrival of orders that wait to be shipped: those are re-scored by the model of their payment.
 
 mod backlog;
 mod covariates;
@@ -28,7 +29,8 @@ pub use inputs::{ATTRIBUTES_MAX, KEYS_MAX, Kind, Said, VOCABULARY};
 pub use lead_time::{QUANTILES, Score};
 
 use super::orders::{NO_ROW, Order, Orders, Phase};
-use super::{Finding, Findings};
+use super::signals::SignalKind;
+use super::{Finding, Sink};
 use backlog::Backlog;
 use covariates::Moment as At;
 use inputs::Inputs;
@@ -43,6 +45,8 @@ pub enum Moment {
     Paid,
     /// When it is handed over.
     Shipped,
+    /// When it is paid, about whether it *leaves* late.
+    Handling,
 }
 
 /// What may be chosen.
@@ -88,11 +92,12 @@ pub struct Delay {
     inputs: Inputs,
     paid: LeadTime,
     shipped: LeadTime,
+    handling: LeadTime,
     backlog: Backlog,
     /// Whether orders count from their payment; not known until the first payment, or the first shipment without one.
     from_payment: Option<bool>,
     rescored_at: Option<f64>,
-    honesty: [Honesty; 2],
+    honesty: [Honesty; 3],
     warnings: Warnings,
 }
 
@@ -108,10 +113,11 @@ impl Delay {
             inputs: Inputs::new(),
             paid: LeadTime::new(Constants::PAID, typical_paid_days, rows_max, mixture),
             shipped: LeadTime::new(Constants::SHIPPED, typical_shipped_days, rows_max, mixture),
+            handling: LeadTime::new(Constants::HANDLING, None, rows_max, mixture),
             backlog: Backlog::new(),
             from_payment: None,
             rescored_at: None,
-            honesty: [Honesty::default(), Honesty::default()],
+            honesty: [Honesty::default(), Honesty::default(), Honesty::default()],
             warnings: Warnings::default(),
         }
     }
@@ -121,12 +127,13 @@ impl Delay {
     }
 
     /// Moves on to `now_ms`: ticks, labels, backlogs and re-scoring.
-    pub(super) fn advance(&mut self, now_ms: i64, orders: &mut Orders, findings: &mut Findings) {
+    pub(super) fn advance(&mut self, now_ms: i64, orders: &mut Orders, sink: &mut Sink<'_>) {
         let now = days(now_ms);
-        let Self { paid, shipped, inputs, honesty, .. } = self;
-        let [honest_paid, honest_shipped] = honesty;
+        let Self { paid, shipped, handling, inputs, honesty, .. } = self;
+        let [honest_paid, honest_shipped, honest_handling] = honesty;
         paid.advance(now, inputs, |label| honest_paid.take(label.published, label.late));
         shipped.advance(now, inputs, |label| honest_shipped.take(label.published, label.late));
+        handling.advance(now, inputs, |label| honest_handling.take(label.published, label.late));
         while let Some((place, id)) = self.backlog.overstayed(now_ms) {
             if let Some(order) = orders.get_mut(place).filter(|order| order.id == id && order.in_backlog) {
                 order.in_backlog = false;
@@ -137,35 +144,36 @@ impl Delay {
         let last = *self.rescored_at.get_or_insert(now);
         if now - last >= every {
             self.rescored_at = Some(now);
-            self.rescore(now_ms, orders, findings);
+            self.rescore(now_ms, orders, sink);
         }
     }
 
-    fn rescore(&mut self, now_ms: i64, orders: &mut Orders, findings: &mut Findings) {
+    fn rescore(&mut self, now_ms: i64, orders: &mut Orders, sink: &mut Sink<'_>) {
         let places: Vec<u32> = orders.open().collect();
         for place in places {
             let Some(order) = orders.get_mut(place).filter(|order| order.late.is_none()) else { continue };
             let Some(late) = self.risk(order, now_ms) else { continue };
-            self.consider(order, late, now_ms, findings);
+            self.consider(order, late, now_ms, sink);
         }
     }
 
     /// Warns of an order once, and tells each tenth that its risk reaches for the first time.
-    fn consider(&mut self, order: &mut Order, late: f64, now_ms: i64, findings: &mut Findings) {
+    fn consider(&mut self, order: &mut Order, late: f64, now_ms: i64, sink: &mut Sink<'_>) {
         if order.late_from_ms().is_some_and(|from| now_ms >= from) {
             // It is late: that is a fact, no warning.
             order.late = Some(true);
-            return;
+            return sink.value(SignalKind::DelayRisk, &order.name, 1.0, now_ms);
         }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a probability")]
         let tenth = (late * 10.0) as u8;
         if tenth > order.tenth {
             order.tenth = tenth;
-            findings.push(Finding::Risk { order: order.id, late, at_ms: now_ms });
+            sink.findings.push(Finding::Risk { order: order.id, late, at_ms: now_ms });
         }
+        sink.value(SignalKind::DelayRisk, &order.name, late, now_ms);
         if late >= self.settings.warn_at && order.warned_ms.is_none() {
             order.warned_ms = Some(now_ms);
-            findings.push(Finding::Warned { order: order.id, late, at_ms: now_ms });
+            sink.findings.push(Finding::Warned { order: order.id, late, at_ms: now_ms });
         }
     }
 
@@ -182,26 +190,41 @@ impl Delay {
     }
 
     /// An order has its stock.
-    pub(super) fn confirmed(
-        &mut self,
-        place: u32,
-        now_ms: i64,
-        orders: &mut Orders,
-        findings: &mut Findings,
-    ) {
+    pub(super) fn confirmed(&mut self, place: u32, now_ms: i64, orders: &mut Orders, sink: &mut Sink<'_>) {
+        let half_life = self.backlog_half_life();
+        if let Some(order) = orders.get(place).filter(|order| order.promised_by_ms.is_some()) {
+            let now = days(now_ms);
+            let moment = At {
+                at: now,
+                deadline: order.late_from_ms().map(days),
+                ship_by: order.ship_by_ms.map(days),
+                backlog: self.backlog.excess(order.profile.party, now, half_life),
+                left: false,
+                paid: None,
+            };
+            let beginning =
+                Beginning { order: order.id, profile: &order.profile, moment, promised_from: now };
+            let score = self.paid.glance(&beginning, &mut self.inputs);
+            sink.findings.push(Finding::Scored {
+                order: order.id,
+                moment: Moment::Placed,
+                score,
+                at_ms: now_ms,
+            });
+        }
         if self.from_payment == Some(false) {
-            self.begin(place, now_ms, orders, findings);
+            self.begin(place, now_ms, orders, sink);
         }
     }
 
     /// An order was paid.
-    pub(super) fn payment(&mut self, place: u32, at_ms: i64, orders: &mut Orders, findings: &mut Findings) {
+    pub(super) fn payment(&mut self, place: u32, at_ms: i64, orders: &mut Orders, sink: &mut Sink<'_>) {
         self.from_payment = Some(true);
-        self.begin(place, at_ms, orders, findings);
+        self.begin(place, at_ms, orders, sink);
     }
 
     /// The lead time of an order begins.
-    fn begin(&mut self, place: u32, at_ms: i64, orders: &mut Orders, findings: &mut Findings) {
+    fn begin(&mut self, place: u32, at_ms: i64, orders: &mut Orders, sink: &mut Sink<'_>) {
         let half_life = self.backlog_half_life();
         let Some(order) = orders.get_mut(place) else { return };
         if order.paid_row != NO_ROW || order.odd || !order.is_open() {
@@ -228,9 +251,17 @@ impl Delay {
         let beginning = Beginning { order: order.id, profile: &order.profile, moment, promised_from: now };
         let (score, row) = self.paid.start(&beginning, &mut self.inputs);
         order.paid_row = row.unwrap_or(NO_ROW);
-        findings.push(Finding::Scored { order: order.id, moment: Moment::Paid, score, at_ms });
+        if let Some(ship_by_ms) = order.ship_by_ms.filter(|_| order.phase < Phase::Shipped) {
+            let moment = At { deadline: Some(days(ship_by_ms.saturating_add(1))), ..moment };
+            let beginning =
+                Beginning { order: order.id, profile: &order.profile, moment, promised_from: now };
+            let (score, row) = self.handling.start(&beginning, &mut self.inputs);
+            order.handling_row = row.unwrap_or(NO_ROW);
+            sink.findings.push(Finding::Scored { order: order.id, moment: Moment::Handling, score, at_ms });
+        }
+        sink.findings.push(Finding::Scored { order: order.id, moment: Moment::Paid, score, at_ms });
         if let Some(late) = score.late {
-            self.consider(order, late, at_ms, findings);
+            self.consider(order, late, at_ms, sink);
         }
     }
 
@@ -241,14 +272,14 @@ impl Delay {
         at_ms: i64,
         carrier: Option<&str>,
         orders: &mut Orders,
-        findings: &mut Findings,
+        sink: &mut Sink<'_>,
     ) {
         if self.from_payment.is_none() {
             self.from_payment = Some(false);
             let waiting: Vec<u32> = orders.open().collect();
             for other in waiting.into_iter().filter(|other| *other != place) {
                 if let Some(order) = orders.get(other).filter(|order| order.phase == Phase::Confirmed) {
-                    self.begin(other, order.placed_ms, orders, findings);
+                    self.begin(other, order.placed_ms, orders, sink);
                 }
             }
         }
@@ -259,6 +290,11 @@ impl Delay {
         }
         let now = days(at_ms);
         self.leave_backlog(order);
+        if order.odd {
+            self.handling.abandon(order.handling_row, order.id);
+        } else {
+            self.handling.arrive(order.handling_row, order.id, now, &self.inputs);
+        }
         self.backlog.shipped(order.profile.party, now, half_life);
         if order.shipped_row != NO_ROW || order.odd {
             return;
@@ -276,9 +312,9 @@ impl Delay {
         let beginning = Beginning { order: order.id, profile: &order.profile, moment, promised_from };
         let (score, row) = self.shipped.start(&beginning, &mut self.inputs);
         order.shipped_row = row.unwrap_or(NO_ROW);
-        findings.push(Finding::Scored { order: order.id, moment: Moment::Shipped, score, at_ms });
+        sink.findings.push(Finding::Scored { order: order.id, moment: Moment::Shipped, score, at_ms });
         if let Some(late) = score.late {
-            self.consider(order, late, at_ms, findings);
+            self.consider(order, late, at_ms, sink);
         }
     }
 
@@ -297,6 +333,8 @@ impl Delay {
         let now = days(at_ms);
         self.paid.arrive(order.paid_row, order.id, now, &self.inputs);
         self.shipped.arrive(order.shipped_row, order.id, now, &self.inputs);
+        // Where it arrives without having been handed over, nobody knows when it left.
+        self.handling.abandon(order.handling_row, order.id);
         if let Some(from) = order.late_from_ms() {
             let late = at_ms >= from;
             order.late = Some(late);
@@ -317,6 +355,7 @@ impl Delay {
         self.leave_backlog(order);
         self.paid.abandon(order.paid_row, order.id);
         self.shipped.abandon(order.shipped_row, order.id);
+        self.handling.abandon(order.handling_row, order.id);
     }
 
     /// What moves an open order's lead time most: the largest parts first, at most `count`.
@@ -349,6 +388,7 @@ impl Delay {
         match moment {
             Moment::Placed | Moment::Paid => &self.honesty[0],
             Moment::Shipped => &self.honesty[1],
+            Moment::Handling => &self.honesty[2],
         }
     }
 
@@ -387,6 +427,7 @@ impl Delay {
         match moment {
             Moment::Placed | Moment::Paid => &self.paid,
             Moment::Shipped => &self.shipped,
+            Moment::Handling => &self.handling,
         }
     }
 
@@ -404,6 +445,7 @@ impl Delay {
         self.inputs.reindex();
         let sound = self.paid.is_sound(keys)
             && self.shipped.is_sound(keys)
+            && self.handling.is_sound(keys)
             && self.backlog.is_sound(keys)
             && self.honesty.iter().all(Honesty::is_sound)
             && self.warnings.days_ahead.is_finite()
@@ -411,6 +453,7 @@ impl Delay {
             && self.rescored_at.is_none_or(f64::is_finite);
         self.paid.fit(keys);
         self.shipped.fit(keys);
+        self.handling.fit(keys);
         sound
     }
 }

@@ -65,6 +65,11 @@ impl Parameters {
         }
     }
 
+    /// How many keys there is room for.
+    pub(super) fn keys(&self) -> usize {
+        self.values.len()
+    }
+
     /// The location: what is expected of a row's log lead time.
     pub(super) fn location(&self, x: &Covariates, keys: &Keys) -> f64 {
         let mut lanes = [0.0_f32; 8];
