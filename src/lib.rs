@@ -47,7 +47,7 @@
 //! | floor | module | what is there |
 //! |---|---|---|
 //! | 0 | [`words`] | commands, outcomes, policy, faults, configuration, codecs: plain data |
-//! | 1 | [`folds`] | the inventory, which decides: no async, no clock, no IO |
+//! | 1 | [`folds`] | the inventory, which decides, and [analytics](folds::analytics), which measure: no async, no clock, no IO |
 //! | 2 | [`edges`] | clock, telemetry; streams, tables and objects in JetStream and in memory, each under one contract |
 //! | 3 | [`motion`] | how a shard moves: recovering, folding, publishing, ticking, snapshots, leases |
 //! | 4 | [`process`] | the engine, which wires, shares and drains shards; the admin server |

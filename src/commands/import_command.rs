@@ -1,7 +1,7 @@
 //! `weir import`: past orders, or any commands, through the log, and what became of them.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::output::{self, say};
 use super::sending::{Answered, Batch, batches, send};
 use super::settings::Common;
 use super::submit::{by_shard, may_be_sent, parse};
-use crate::words::command::OnShortage;
+use crate::words::command::{Command, OnShortage};
 use crate::words::outcome::{Decision, Outcome};
 
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,7 @@ struct Tally {
 
 impl Tally {
     fn count(&mut self, outcome: &Outcome<'_>) {
-        if is_repeat(&outcome.decision) {
+        if outcome.decision.repeat().is_some() {
             self.duplicates += 1;
             return;
         }
@@ -85,21 +85,11 @@ impl Tally {
     }
 }
 
-/// Whether an outcome repeats an earlier one.
-fn is_repeat(decision: &Decision<'_>) -> bool {
-    match decision {
-        Decision::Confirmed { repeat, .. }
-        | Decision::Waiting { repeat, .. }
-        | Decision::Refused { repeat, .. }
-        | Decision::Paid { repeat, .. }
-        | Decision::PaymentFailed { repeat, .. }
-        | Decision::Shipped { repeat, .. }
-        | Decision::Delivered { repeat, .. }
-        | Decision::Returned { repeat, .. }
-        | Decision::Received { repeat, .. }
-        | Decision::Counted { repeat, .. } => repeat.is_some(),
-        _ => false,
-    }
+/// Reads a file of commands; `text` keeps what they borrow from.
+pub(super) fn commands_of(file: impl Read, text: &mut String) -> anyhow::Result<Vec<Command<'_>>> {
+    file.take(COMMANDS_BYTES_MAX + 1).read_to_string(text)?;
+    ensure!(text.len() as u64 <= COMMANDS_BYTES_MAX, "more than 1 GiB: import it in parts");
+    parse(text)
 }
 
 /// Reads the file; `text` keeps what commands borrow from.
@@ -108,9 +98,7 @@ fn plan<'t>(args: &Args, text: &'t mut String) -> anyhow::Result<Plan<'t>> {
     if args.format == Format::Orders {
         return Ok(plain(file, &Options { on_shortage: args.on_shortage, site: args.site.clone() })?);
     }
-    file.take(COMMANDS_BYTES_MAX + 1).read_to_string(text)?;
-    ensure!(text.len() as u64 <= COMMANDS_BYTES_MAX, "more than 1 GiB: import it in parts");
-    let commands = parse(text)?;
+    let commands = commands_of(file, text)?;
     commands.iter().try_for_each(may_be_sent)?;
     Ok(Plan { counts: Counts::of(&commands, commands.len() as u64), commands })
 }

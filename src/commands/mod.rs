@@ -10,6 +10,7 @@ mod connect;
 mod dead;
 mod demo;
 mod epoch;
+mod eval;
 mod fields;
 pub mod generator;
 pub mod import;
@@ -68,6 +69,8 @@ enum Command {
     Status(status::Args),
     /// Ask a worker whether it is ready
     Probe(probe::Args),
+    /// Judge what analytics would have said on a file of past orders: probabilities, warnings, intervals
+    Eval(eval::Args),
     /// Send one command, or a file of them, and print the outcomes
     Submit(submit::Args),
     /// Load stock from a CSV
@@ -144,6 +147,7 @@ pub fn main() -> ExitCode {
             Command::Run(args) => run::run(args).await,
             Command::Status(args) => status::status(args).await,
             Command::Probe(args) => probe::probe(args).await,
+            Command::Eval(args) => eval::eval(&args),
             Command::Submit(args) => submit::submit(args).await,
             Command::Stock(command) => stock::stock(command).await,
             Command::Import(args) => import_command::import(args).await,

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod analytics;
 mod bounds;
 mod cases;
 mod contract_page;

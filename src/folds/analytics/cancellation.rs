@@ -1,0 +1,293 @@
+//! Cancellations: how many units, orders and how much value go back, why, by whose wish, and whether it surges.
+//!
+//! A cancel counts the units that it names, or all that are left; an order once it is cancelled as a whole; value in proportion to
+//! units. So each unit is counted once, whatever follows: repeats are no cancels. Orders that are not followed ([`super::orders`])
+//! count by reason and party alone.
+//!
+//! Surges: one detector ([`Cusum`]) for all orders of the shard and one for each site's and carrier's label, over orders (a placed
+//! order is a trial, a whole cancel a hit), each at one false alarm a week where rates are steady. A surge names what drives it:
+//! the reasons, SKUs and carriers whose cancels since the change exceed their share of before the most (heavy hitters of the
+//! excess, by [`SpaceSaving`] sketches of 256 counters).
+
+use std::collections::BTreeMap;
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use super::labels::{Labels, NONE, OTHER};
+use super::orders::{Order, Phase};
+use super::sketches::cusum::{Change, Cusum, Surge};
+use super::sketches::space_saving::SpaceSaving;
+use crate::words::command::Line;
+
+const WEEK_MS: f64 = 7.0 * 86_400_000.0;
+const NAMES_KEPT: usize = 256;
+const DRIVERS: usize = 5;
+const SERIES: [&str; 3] = ["all", "site", "carrier"];
+const KINDS: [&str; 3] = ["reason", "sku", "carrier"];
+/// Upper bounds of the buckets of the time from placing to cancelling, in hours; one more bucket has none.
+pub const HOURS_BOUNDS: [f64; 7] = [0.25, 1.0, 6.0, 24.0, 72.0, 168.0, 720.0];
+
+/// Counts of one label.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct Cancels {
+    /// Orders cancelled as a whole.
+    pub orders: u64,
+    /// Units.
+    pub units: u64,
+}
+
+/// A name whose cancels exceed its share of before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Driver {
+    /// What kind of name: `reason`, `sku` or `carrier`.
+    pub kind: &'static str,
+    /// The name.
+    pub name: String,
+    /// Cancels beyond what its share of before would have brought.
+    pub excess: f64,
+}
+
+/// A change in a series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesChange {
+    /// Which series: `all`, `site` or `carrier`.
+    pub series: &'static str,
+    /// Whose, as a label; `none` for all orders.
+    pub label: String,
+    /// What was found; none where it is over.
+    pub surge: Option<Surge>,
+    /// What drives it, the first one first.
+    pub drivers: Vec<Driver>,
+}
+
+/// Names of one kind: until the detector of all orders last was at zero, and since.
+#[derive(Clone, Debug, SchemaRead, SchemaWrite)]
+struct Names {
+    before: SpaceSaving,
+    since: SpaceSaving,
+}
+
+impl Names {
+    fn new() -> Self {
+        Self { before: SpaceSaving::new(NAMES_KEPT), since: SpaceSaving::new(NAMES_KEPT) }
+    }
+
+    /// What was gathered since becomes what was before.
+    fn settle(&mut self) {
+        for counter in self.since.top(NAMES_KEPT) {
+            self.before.add(&counter.name, counter.count - counter.error);
+        }
+        self.since.clear();
+    }
+
+    fn excess(&self, kind: &'static str, expected: f64) -> Vec<Driver> {
+        let total = self.before.total().max(1) as f64;
+        let excess = self.since.top(NAMES_KEPT).into_iter().map(|counter| {
+            let share = self.before.count(&counter.name) as f64 / total;
+            Driver { kind, excess: counter.count as f64 - expected * share, name: counter.name }
+        });
+        excess.filter(|driver| driver.excess > 0.0).collect()
+    }
+
+    fn restore(&mut self) -> bool {
+        self.before.restore() && self.since.restore()
+    }
+}
+
+/// One cancel as it was decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cancelled<'a> {
+    pub(super) reason: &'a str,
+    pub(super) party: &'a str,
+    /// What was cancelled, where it was not the whole order.
+    pub(super) lines: &'a [Line<'a>],
+    /// Whether nothing of the order is left.
+    pub(super) whole: bool,
+}
+
+/// A change of a series: its kind, its label, and what changed.
+pub(super) type Changed = (u8, u16, Change);
+
+/// The cancellations of a shard.
+#[derive(Clone, Debug, SchemaRead, SchemaWrite)]
+pub struct Cancellation {
+    placed: u64,
+    all: Cancels,
+    reasons: Labels,
+    parties: Labels,
+    by_reason: BTreeMap<(u16, u16), Cancels>,
+    by_site: BTreeMap<u16, Cancels>,
+    by_carrier: BTreeMap<u16, Cancels>,
+    value_minor: BTreeMap<u16, u64>,
+    hours: [u64; HOURS_BOUNDS.len() + 1],
+    late: u64,
+    waiting: u64,
+    /// By series, and by label.
+    detectors: [Vec<Cusum>; SERIES.len()],
+    names: Vec<Names>,
+}
+
+impl Cancellation {
+    pub(super) fn new(labels_max: usize) -> Self {
+        Self {
+            placed: 0,
+            all: Cancels::default(),
+            reasons: Labels::new(labels_max.min(50)),
+            parties: Labels::new(8),
+            by_reason: BTreeMap::new(),
+            by_site: BTreeMap::new(),
+            by_carrier: BTreeMap::new(),
+            value_minor: BTreeMap::new(),
+            hours: [0; HOURS_BOUNDS.len() + 1],
+            late: 0,
+            waiting: 0,
+            detectors: std::array::from_fn(|_| Vec::new()),
+            names: KINDS.iter().map(|_| Names::new()).collect(),
+        }
+    }
+
+    /// An order was accepted.
+    pub(super) fn placed(&mut self, now_ms: i64, (site, carrier): (u16, u16)) -> Vec<Changed> {
+        self.placed += 1;
+        self.take(now_ms, (site, carrier), 1, 0)
+    }
+
+    fn take(&mut self, now_ms: i64, (site, carrier): (u16, u16), trials: u32, hits: u32) -> Vec<Changed> {
+        let mut changes = Vec::new();
+        for (series, label) in [(0_u8, NONE), (1, site), (2, carrier)] {
+            let of_series = &mut self.detectors[usize::from(series)];
+            if of_series.len() <= usize::from(label) {
+                of_series.resize_with(usize::from(label) + 1, || Cusum::new(WEEK_MS, WEEK_MS));
+            }
+            let detector = &mut of_series[usize::from(label)];
+            changes.extend(detector.take(now_ms, trials, hits).map(|change| (series, label, change)));
+            if series == 0 && detector.since().1 == 0.0 {
+                self.names.iter_mut().filter(|names| names.since.total() > 0).for_each(Names::settle);
+            }
+        }
+        changes
+    }
+
+    /// A cancel was decided. `order` is whose, if it is followed; `carriers` names its carrier.
+    pub(super) fn cancelled(
+        &mut self,
+        now_ms: i64,
+        cancelled: &Cancelled<'_>,
+        order: Option<&mut Order>,
+        carriers: &Labels,
+    ) -> Vec<Changed> {
+        let named: u64 = cancelled.lines.iter().map(|line| line.quantity.max(0).unsigned_abs()).sum();
+        let left = order.as_ref().map(|order| order.units_left.max(0).unsigned_abs());
+        let units =
+            if cancelled.lines.is_empty() { left.unwrap_or(0) } else { named.min(left.unwrap_or(named)) };
+        let count = Cancels { orders: u64::from(cancelled.whole), units };
+        let key = (self.reasons.label(cancelled.reason), self.parties.label(cancelled.party));
+        for to in [&mut self.all, self.by_reason.entry(key).or_default()] {
+            add(to, count);
+        }
+        self.names[0].since.add(cancelled.reason, 1);
+        for line in cancelled.lines {
+            self.names[1].since.add(&line.sku, 1);
+        }
+        let whole = u32::from(cancelled.whole);
+        let Some(order) = order else { return self.take(now_ms, (OTHER, OTHER), 0, whole) };
+        self.names[2].since.add(carriers.name(order.carrier), 1);
+        add(self.by_site.entry(order.site).or_default(), count);
+        add(self.by_carrier.entry(order.carrier).or_default(), count);
+        self.value(order, units);
+        order.units_left -= i64::try_from(units).unwrap_or(i64::MAX);
+        if whole == 0 {
+            return Vec::new();
+        }
+        let hours = (now_ms - order.placed_ms).max(0) as f64 / 3_600_000.0;
+        self.hours[HOURS_BOUNDS.partition_point(|bound| *bound < hours)] += 1;
+        self.late += u64::from(order.late_from_ms().is_some_and(|from| now_ms >= from));
+        self.waiting += u64::from(order.phase == Phase::Waiting);
+        self.take(now_ms, (order.site, order.carrier), 0, whole)
+    }
+
+    fn value(&mut self, order: &Order, units: u64) {
+        let value = order.value_minor.unwrap_or(0).max(0).unsigned_abs();
+        let of = order.units.max(1).unsigned_abs();
+        let share = u128::from(value) * u128::from(units.min(of)) / u128::from(of);
+        let lost = self.value_minor.entry(order.currency).or_default();
+        *lost = lost.saturating_add(u64::try_from(share).unwrap_or(u64::MAX));
+    }
+
+    /// What a change of a series means, for people: whose it is, and what drives it.
+    pub(super) fn told(
+        &self,
+        (series, label, change): Changed,
+        sites: &Labels,
+        carriers: &Labels,
+    ) -> SeriesChange {
+        let series = usize::from(series).min(2);
+        let labels = [carriers, sites, carriers][series];
+        let (mut drivers, surge): (Vec<Driver>, _) = match change {
+            Change::Ended => (Vec::new(), None),
+            Change::Raised(surge) => {
+                let all = self.detectors[0].get(usize::from(NONE));
+                let expected = all.map_or(0.0, |all| all.base() * all.since().1);
+                let kinds = self.names.iter().zip(KINDS);
+                (kinds.flat_map(|(names, kind)| names.excess(kind, expected)).collect(), Some(surge))
+            }
+        };
+        drivers.sort_by(|left, right| right.excess.total_cmp(&left.excess));
+        drivers.truncate(DRIVERS);
+        SeriesChange { series: SERIES[series], label: labels.name(label).to_owned(), surge, drivers }
+    }
+
+    /// Orders accepted.
+    #[must_use]
+    pub const fn orders_placed(&self) -> u64 {
+        self.placed
+    }
+
+    /// All cancels.
+    #[must_use]
+    pub const fn all(&self) -> Cancels {
+        self.all
+    }
+
+    /// Cancels by reason and party.
+    pub fn by_reason(&self) -> impl Iterator<Item = (&str, &str, Cancels)> {
+        let named = |(reason, party): &(u16, u16)| (self.reasons.name(*reason), self.parties.name(*party));
+        self.by_reason.iter().map(move |(key, count)| (named(key).0, named(key).1, *count))
+    }
+
+    /// Cancels by label: of sites, and of carriers.
+    pub(super) const fn by_label(&self) -> [&BTreeMap<u16, Cancels>; 2] {
+        [&self.by_site, &self.by_carrier]
+    }
+
+    /// Value lost, in minor units, by the label of its currency.
+    pub(super) const fn value_minor(&self) -> &BTreeMap<u16, u64> {
+        &self.value_minor
+    }
+
+    /// Whole cancels by the time since placing: up to each of [`HOURS_BOUNDS`], and beyond.
+    #[must_use]
+    pub const fn by_hours(&self) -> [u64; HOURS_BOUNDS.len() + 1] {
+        self.hours
+    }
+
+    /// Orders cancelled as a whole after their promise had passed, and while they waited for stock.
+    #[must_use]
+    pub const fn late_and_waiting(&self) -> (u64, u64) {
+        (self.late, self.waiting)
+    }
+
+    /// Makes whole what was read back; false where it does not hold together.
+    pub(super) fn restore(&mut self) -> bool {
+        self.reasons.restore()
+            && self.parties.restore()
+            && self.names.len() == KINDS.len()
+            && self.names.iter_mut().all(Names::restore)
+            && self.detectors.iter().flatten().all(Cusum::is_sound)
+    }
+}
+
+fn add(to: &mut Cancels, count: Cancels) {
+    to.orders += count.orders;
+    to.units = to.units.saturating_add(count.units);
+}

@@ -1,0 +1,242 @@
+//! The orders that analytics follow: what later commands do not say again.
+//!
+//! At most a stated number is followed. When that is reached, half of the orders (by the last bits of their ids' hashes) give
+//! way, and new ones are followed in that proportion: a sample that no property of an order has a part in. Closed orders stay for
+//! a while, as reviews and returns come later, and give way first.
+
+use std::collections::VecDeque;
+
+use wincode::{SchemaRead, SchemaWrite};
+
+use super::delay::Profile;
+use super::sketches::index::Index;
+use crate::words::hash::hash;
+
+/// Milliseconds of a day.
+pub(super) const DAY_MS: i64 = 86_400_000;
+/// How long a closed order is kept for its review.
+const CLOSED_KEPT_MS: i64 = 60 * DAY_MS;
+/// How long an order is kept of which nothing is heard, beyond its promise.
+const SILENT_KEPT_MS: i64 = 180 * DAY_MS;
+/// No row.
+pub(super) const NO_ROW: u32 = u32::MAX;
+
+/// How far an order is, as far as analytics care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, SchemaRead, SchemaWrite)]
+pub enum Phase {
+    /// Waits for stock.
+    Waiting,
+    /// Has its stock.
+    Confirmed,
+    /// Was paid.
+    Paid,
+    /// Left.
+    Shipped,
+    /// Arrived.
+    Delivered,
+    /// Cancelled, expired or returned.
+    Ended,
+}
+
+/// One order that is followed. Times are in milliseconds since 1970.
+#[derive(Clone, Debug, SchemaRead, SchemaWrite)]
+pub(super) struct Order {
+    /// The hash of its id.
+    pub(super) id: u64,
+    /// Its id.
+    pub(super) name: String,
+    pub(super) phase: Phase,
+    pub(super) placed_ms: i64,
+    pub(super) paid_ms: Option<i64>,
+    pub(super) shipped_ms: Option<i64>,
+    pub(super) promised_by_ms: Option<i64>,
+    pub(super) ship_by_ms: Option<i64>,
+    pub(super) heard_ms: i64,
+    /// Labels.
+    pub(super) site: u16,
+    pub(super) carrier: u16,
+    pub(super) currency: u16,
+    pub(super) value_minor: Option<i64>,
+    pub(super) units: i64,
+    /// Units that are not cancelled, expired or returned.
+    pub(super) units_left: i64,
+    pub(super) profile: Profile,
+    pub(super) paid_row: u32,
+    pub(super) shipped_row: u32,
+    pub(super) handling_row: u32,
+    pub(super) in_backlog: bool,
+    pub(super) in_flow: bool,
+    /// Its times contradict each other: it teaches nothing.
+    pub(super) odd: bool,
+    pub(super) late: Option<bool>,
+    /// The highest tenth that its risk has reached, and when it was warned of.
+    pub(super) tenth: u8,
+    pub(super) warned_ms: Option<i64>,
+}
+
+impl Order {
+    /// The first instant that is late.
+    pub(super) fn late_from_ms(&self) -> Option<i64> {
+        self.promised_by_ms.map(|by| by.saturating_add(1))
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.phase < Phase::Delivered
+    }
+}
+
+/// The hash by which an order is known.
+#[must_use]
+pub fn order_hash(order_id: &str) -> u64 {
+    hash(order_id.as_bytes())
+}
+
+/// All orders that are followed.
+#[derive(Clone, Debug, SchemaRead, SchemaWrite)]
+pub(super) struct Orders {
+    max: usize,
+    places: Vec<Option<Box<Order>>>,
+    free: Vec<u32>,
+    #[wincode(skip)]
+    index: Index,
+    /// Closed ones, the first to give way in front: when, which place, whose.
+    closed: VecDeque<(i64, u32, u64)>,
+    thinning: u32,
+    /// Orders given up since nothing was heard of them.
+    pub(super) silent: u64,
+}
+
+impl Orders {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max: max.max(64),
+            places: Vec::new(),
+            free: Vec::new(),
+            index: Index::default(),
+            closed: VecDeque::new(),
+            thinning: 0,
+            silent: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// The share of orders that are followed.
+    pub(super) fn share(&self) -> f64 {
+        (-f64::from(self.thinning)).exp2()
+    }
+
+    pub(super) fn follows(&self, id: u64) -> bool {
+        id.trailing_zeros() >= self.thinning
+    }
+
+    pub(super) fn find(&self, id: u64) -> Option<u32> {
+        self.index.get(&id).copied()
+    }
+
+    pub(super) fn get(&self, place: u32) -> Option<&Order> {
+        self.places.get(place as usize)?.as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut Order> {
+        self.places.get_mut(place as usize)?.as_deref_mut()
+    }
+
+    /// Follows an order; what has to give way for it goes into `gone`.
+    pub(super) fn insert(&mut self, order: Order, gone: &mut Vec<Order>) -> u32 {
+        while self.len() >= self.max {
+            if let Some((_, place, id)) = self.closed.pop_front() {
+                self.remove(place, id, gone);
+            } else {
+                self.thin(gone);
+            }
+        }
+        let id = order.id;
+        let place = if let Some(place) = self.free.pop() {
+            self.places[place as usize] = Some(Box::new(order));
+            place
+        } else {
+            self.places.push(Some(Box::new(order)));
+            u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+        };
+        self.index.insert(id, place);
+        place
+    }
+
+    fn remove(&mut self, place: u32, id: u64, gone: &mut Vec<Order>) {
+        if self.get(place).is_some_and(|order| order.id == id)
+            && let Some(order) = self.places[place as usize].take()
+        {
+            gone.push(*order);
+            self.index.remove(&id);
+            self.free.push(place);
+        }
+    }
+
+    fn thin(&mut self, gone: &mut Vec<Order>) {
+        self.thinning += 1;
+        for place in 0..self.places.len() {
+            let id = self.places[place].as_ref().map(|order| order.id);
+            if let Some(id) = id.filter(|id| !self.follows(*id)) {
+                self.remove(u32::try_from(place).unwrap_or(u32::MAX), id, gone);
+            }
+        }
+    }
+
+    /// The order is closed; it stays for its review.
+    pub(super) fn close(&mut self, place: u32, now_ms: i64) {
+        if let Some(id) = self.get(place).map(|order| order.id) {
+            self.closed.push_back((now_ms, place, id));
+        }
+    }
+
+    /// Gives up closed orders after 60 days, and those of which nothing was heard for 180 days beyond their promise.
+    pub(super) fn sweep(&mut self, now_ms: i64, gone: &mut Vec<Order>) {
+        while let Some((closed_ms, place, id)) = self.closed.front().copied() {
+            if closed_ms > now_ms - CLOSED_KEPT_MS && self.closed.len() <= self.max {
+                break;
+            }
+            self.closed.pop_front();
+            self.remove(place, id, gone);
+        }
+        for place in 0..self.places.len() {
+            let Some(order) = &self.places[place] else { continue };
+            let until =
+                order.heard_ms.max(order.promised_by_ms.unwrap_or(0).min(order.heard_ms + 4 * 365 * DAY_MS));
+            if now_ms - until > SILENT_KEPT_MS {
+                let id = order.id;
+                self.silent += 1;
+                self.remove(u32::try_from(place).unwrap_or(u32::MAX), id, gone);
+            }
+        }
+    }
+
+    /// The open ones: their places.
+    pub(super) fn open(&self) -> impl Iterator<Item = u32> + '_ {
+        let open =
+            self.places.iter().enumerate().filter(|(_, order)| order.as_ref().is_some_and(|it| it.is_open()));
+        open.filter_map(|(place, _)| u32::try_from(place).ok())
+    }
+
+    /// Makes the index again after reading; false where it does not hold together. `keys` is how many keys profiles may name.
+    pub(super) fn restore(&mut self, keys: usize) -> bool {
+        let mut index = Index::default();
+        for (place, order) in self.places.iter().enumerate() {
+            if let (Some(order), Ok(place)) = (order, u32::try_from(place)) {
+                index.insert(order.id, place);
+            }
+        }
+        let kept = self.places.iter().flatten().count();
+        let free = |place: &u32| self.places.get(*place as usize).is_some_and(Option::is_none);
+        let sound = index.len() == kept
+            && kept <= self.max
+            && self.thinning < 64
+            && self.free.len() == self.places.len() - kept
+            && self.free.iter().all(free)
+            && self.places.iter().flatten().all(|order| order.profile.is_sound(keys));
+        self.index = index;
+        sound
+    }
+}

@@ -1,0 +1,363 @@
+//! A change detector for shares: the Bernoulli CUSUM (Page 1954; Reynolds and Stoumbos 1999), at a stated rate of false alarms.
+//!
+//! For each of three ratios (2, 3 and 5 times the base rate) the log-likelihood of "it has risen so" against "it is as ever" is
+//! summed, never below zero; an alarm is raised where a sum passes its threshold. Thresholds are those at which each sum alone
+//! raises one false alarm in three times the stated interval, so that all together raise at most one in it: by the corrected
+//! diffusion approximation of Reynolds and Stoumbos, tested against simulation here (within a third). The base rate is learned:
+//! an exponentially forgotten share that stands still while anything is suspected. Where blocks of 100 trials vary more than binomial
+//! ones would, thresholds are raised in that proportion (quasi-likelihood, `McCullagh` and Nelder 1989).
+//!
+//! An alarm ends once its sums are back at zero; one that lasts longer than the memory of the base rate is taken for the new
+//! base rate. What is delayed is stated by `weir eval`'s table; real series, whose rates wander by hour and day, raise more
+//! false alarms than binomial ones.
+
+use wincode::{SchemaRead, SchemaWrite};
+
+const RATIOS: [f64; 3] = [2.0, 3.0, 5.0];
+const RATE_MIN: f64 = 1e-4;
+const RATE_MAX: f64 = 0.6;
+/// A base rate needs so many trials before anything is suspected.
+const TRIALS_MIN: f64 = 200.0;
+/// Trials of a block.
+const BLOCK: f64 = 100.0;
+/// The base rate starts at 5%, as if ten trials had said so.
+const PRIOR: (f64, f64) = (0.5, 10.0);
+
+/// The correction for what a sum has left over when it passes its threshold, in standard deviations.
+fn overshoot(rate: f64) -> f64 {
+    if rate < 0.01 {
+        return ((1.0 - rate) / rate).sqrt().mul_add(1.0, -(rate / (1.0 - rate)).sqrt()) / 3.0;
+    }
+    let log = rate.ln();
+    0.410 - 0.0842 * log - 0.0391 * log.powi(3) - 0.003_76 * log.powi(4) - 0.000_008 * log.powi(7)
+}
+
+/// One ratio's test: what a hit and a miss add, and the threshold.
+#[derive(Clone, Copy, Debug, Default, SchemaRead, SchemaWrite)]
+struct Test {
+    per_hit: f64,
+    per_miss: f64,
+    threshold: f64,
+    sum: f64,
+}
+
+impl Test {
+    fn aim(&mut self, base: f64, ratio: f64, trials_between: f64) {
+        let risen = (ratio * base).min(f64::midpoint(base, 1.0)).min(0.98);
+        self.per_hit = (risen / base).ln();
+        self.per_miss = ((1.0 - risen) / (1.0 - base)).ln();
+        // In the notation of the paper: r1, r2, and the threshold of the scaled sum.
+        let (r1, r2) = (-self.per_miss, self.per_hit - self.per_miss);
+        let drift = (r2 * base - r1).abs().max(1e-12);
+        let corrected = |threshold: f64| {
+            let passed = threshold + r2 * overshoot(base) * (base * (1.0 - base)).sqrt();
+            (passed.exp() - passed - 1.0) / drift
+        };
+        let (mut low, mut high) = (0.0, 40.0);
+        for _ in 0..60 {
+            let middle = f64::midpoint(low, high);
+            if corrected(middle) < trials_between { low = middle } else { high = middle }
+        }
+        self.threshold = high.max(self.per_hit);
+    }
+}
+
+/// What a detector saw.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Surge {
+    /// The base rate.
+    pub base: f64,
+    /// The rate since the change.
+    pub now: f64,
+    /// When it changed, as estimated: when its sum last was zero.
+    pub since_ms: i64,
+}
+
+/// What a trial brought.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change {
+    /// An alarm.
+    Raised(Surge),
+    /// It is over.
+    Ended,
+}
+
+/// A detector of one series.
+#[derive(Clone, Debug, SchemaRead, SchemaWrite)]
+pub struct Cusum {
+    /// Between false alarms, at least so many milliseconds.
+    between_ms: f64,
+    half_life_ms: f64,
+    hits: f64,
+    trials: f64,
+    decayed_ms: i64,
+    tests: [Test; 3],
+    aimed_at: (f64, f64),
+    since_ms: i64,
+    since: (f64, f64),
+    raised_ms: Option<i64>,
+    /// Trials and hits of the block that is filling, and how blocks vary against binomial ones.
+    block: (f64, f64),
+    dispersion: f64,
+}
+
+impl Cusum {
+    /// At most one false alarm in `between_ms` of a series whose rate does not change; `half_life_ms` is how fast the base rate is
+    /// forgotten.
+    #[must_use]
+    pub fn new(between_ms: f64, half_life_ms: f64) -> Self {
+        Self {
+            between_ms: between_ms.max(1.0),
+            half_life_ms: half_life_ms.max(1.0),
+            hits: PRIOR.0,
+            trials: PRIOR.1,
+            decayed_ms: 0,
+            tests: [Test::default(); 3],
+            aimed_at: (0.0, 0.0),
+            since_ms: 0,
+            since: (0.0, 0.0),
+            raised_ms: None,
+            block: (0.0, 0.0),
+            dispersion: 1.0,
+        }
+    }
+
+    /// The base rate.
+    #[must_use]
+    pub fn base(&self) -> f64 {
+        (self.hits / self.trials).clamp(RATE_MIN, RATE_MAX)
+    }
+
+    /// Since when an alarm stands.
+    #[must_use]
+    pub const fn raised_ms(&self) -> Option<i64> {
+        self.raised_ms
+    }
+
+    /// Hits and trials since the sums last were zero.
+    #[must_use]
+    pub const fn since(&self) -> (f64, f64) {
+        self.since
+    }
+
+    /// Takes in trials and hits. A hit may come long after its trial: then it is counted without one.
+    pub fn take(&mut self, now_ms: i64, trials: u32, hits: u32) -> Option<Change> {
+        let (trials, hits) = (f64::from(trials), f64::from(hits));
+        if self.decayed_ms == 0 {
+            (self.decayed_ms, self.since_ms) = (now_ms, now_ms);
+        }
+        let excess = self.excess();
+        let suspected = self.tests.iter().any(|test| test.sum > 0.5 * excess * test.threshold);
+        if self.trials >= TRIALS_MIN {
+            self.sum(trials, hits, now_ms);
+        }
+        if !suspected && self.raised_ms.is_none() {
+            let passed = (now_ms - self.decayed_ms).max(0) as f64;
+            let keep = (-passed / self.half_life_ms).exp2();
+            self.hits = self.hits * keep + hits;
+            self.trials = self.trials * keep + trials;
+            self.hits = self.hits.min(self.trials);
+            self.vary(trials, hits);
+        }
+        self.decayed_ms = self.decayed_ms.max(now_ms);
+        self.judge(now_ms)
+    }
+
+    /// How far thresholds are raised: not at all for what chance alone would show.
+    fn excess(&self) -> f64 {
+        (self.dispersion - 0.3).clamp(1.0, 10.0)
+    }
+
+    /// Learns how much blocks vary.
+    fn vary(&mut self, trials: f64, hits: f64) {
+        self.block = (self.block.0 + trials, self.block.1 + hits);
+        if self.block.0 < BLOCK {
+            return;
+        }
+        let base = self.base();
+        let square = (self.block.1 - self.block.0 * base).powi(2) / (self.block.0 * base * (1.0 - base));
+        self.dispersion += (square.min(25.0) - self.dispersion) / 64.0;
+        self.block = (0.0, 0.0);
+    }
+
+    fn sum(&mut self, trials: f64, hits: f64, now_ms: i64) {
+        let base = self.base();
+        let lifetime = self.half_life_ms / std::f64::consts::LN_2;
+        // The trials of a false-alarm interval, by how many the memory holds; three tests share it.
+        let between = 3.0 * (self.trials / lifetime * self.between_ms).max(100.0);
+        let apart = |left: f64, right: f64| (left / right).ln().abs();
+        if self.aimed_at.0 == 0.0
+            || apart(base, self.aimed_at.0) > 0.05
+            || apart(between, self.aimed_at.1) > 0.2
+        {
+            self.aimed_at = (base, between);
+            for (test, ratio) in self.tests.iter_mut().zip(RATIOS) {
+                test.aim(base, ratio, between);
+            }
+        }
+        self.since = (self.since.0 + hits, self.since.1 + trials);
+        let excess = self.excess();
+        for test in &mut self.tests {
+            let added = hits * (test.per_hit - test.per_miss) + trials * test.per_miss;
+            // Bounded, so that an alarm ends soon after its cause.
+            test.sum = (test.sum + added).clamp(0.0, 2.0 * excess * test.threshold);
+        }
+        if self.tests.iter().all(|test| test.sum <= 0.0) {
+            (self.since_ms, self.since) = (now_ms, (0.0, 0.0));
+        }
+    }
+
+    fn judge(&mut self, now_ms: i64) -> Option<Change> {
+        let excess = self.excess();
+        let reached = |test: &Test| test.sum >= excess * test.threshold;
+        let passed = self.trials >= TRIALS_MIN && self.tests.iter().any(reached);
+        match self.raised_ms {
+            None if passed => {
+                self.raised_ms = Some(now_ms);
+                let now = (self.since.0 / self.since.1.max(1.0)).min(1.0);
+                Some(Change::Raised(Surge { base: self.base(), now, since_ms: self.since_ms }))
+            }
+            Some(raised_ms) => {
+                let over = self.tests.iter().all(|test| test.sum < 0.1 * test.threshold);
+                let lasting = (now_ms - raised_ms) as f64 > self.half_life_ms;
+                if !over && !lasting {
+                    return None;
+                }
+                if lasting {
+                    (self.hits, self.trials) =
+                        (PRIOR.0 + self.since.0, PRIOR.1 + self.since.1.max(self.since.0));
+                }
+                self.raised_ms = None;
+                self.tests.iter_mut().for_each(|test| test.sum = 0.0);
+                (self.since_ms, self.since) = (now_ms, (0.0, 0.0));
+                Some(Change::Ended)
+            }
+            None => None,
+        }
+    }
+
+    /// Whether what was read back holds together.
+    pub(in crate::folds::analytics) fn is_sound(&self) -> bool {
+        let finite = |test: &Test| {
+            test.per_hit.is_finite()
+                && test.per_miss.is_finite()
+                && test.threshold.is_finite()
+                && (0.0..=1e6).contains(&test.sum)
+        };
+        self.between_ms >= 1.0
+            && self.between_ms.is_finite()
+            && self.half_life_ms >= 1.0
+            && self.half_life_ms.is_finite()
+            && (0.0..=1e15).contains(&self.hits)
+            && (PRIOR.1..=1e15).contains(&self.trials.max(PRIOR.1))
+            && self.trials > 0.0
+            && (0.0..=1e6).contains(&self.dispersion)
+            && self.block.0.is_finite()
+            && self.block.1.is_finite()
+            && self.since.0.is_finite()
+            && self.since.1.is_finite()
+            && self.aimed_at.0.is_finite()
+            && self.aimed_at.1.is_finite()
+            && self.tests.iter().all(finite)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: f64 = 3_600_000.0;
+    const WEEK_MS: f64 = 168.0 * HOUR_MS;
+
+    /// How many trials a test alone runs until it raises, at a rate.
+    fn run(test: Test, rate: f64, random: &mut fastrand::Rng) -> u64 {
+        let (mut sum, mut trials) = (0.0_f64, 0);
+        while sum < test.threshold && trials < 10_000_000 {
+            trials += 1;
+            sum = (sum + if random.f64() < rate { test.per_hit } else { test.per_miss }).max(0.0);
+        }
+        trials
+    }
+
+    #[test]
+    fn thresholds_give_the_stated_rate_of_false_alarms() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for base in [0.005, 0.03, 0.15, 0.3] {
+            for ratio in [2.0, 3.0] {
+                let mut test = Test::default();
+                test.aim(base, ratio, 5_000.0);
+                let runs = 300;
+                let mean = (0..runs).map(|_| run(test, base, &mut random)).sum::<u64>() / runs;
+                assert!((3_500..=7_500).contains(&mean), "{base} {ratio}: {mean}");
+            }
+        }
+    }
+
+    /// Minutes until a surge is found, at 100 trials an hour, after two weeks of the base rate.
+    fn delay_minutes(base: f64, ratio: f64, random: &mut fastrand::Rng) -> f64 {
+        let mut cusum = Cusum::new(WEEK_MS, WEEK_MS);
+        let mut now = 1.0;
+        let mut next = |rate: f64, cusum: &mut Cusum, random: &mut fastrand::Rng| {
+            now += -random.f64().max(1e-12).ln() * HOUR_MS / 100.0;
+            let hit = u32::from(random.f64() < rate);
+            (now, cusum.take(now as i64, 1, hit))
+        };
+        for _ in 0..2 * 168 * 100 {
+            next(base, &mut cusum, random);
+        }
+        while cusum.raised_ms().is_some() {
+            next(base, &mut cusum, random);
+        }
+        let (start, _) = next(base, &mut cusum, random);
+        loop {
+            let (now, change) = next(base * ratio, &mut cusum, random);
+            if let Some(Change::Raised(surge)) = change {
+                assert!(surge.now > surge.base);
+                return (now - start) / 60_000.0;
+            }
+        }
+    }
+
+    #[test]
+    fn a_threefold_surge_is_found_within_a_quarter_more_than_the_ideal() {
+        let mut random = fastrand::Rng::with_seed(4);
+        // The ideal knows both rates, and raises one false alarm a week: 16,800 trials.
+        let mut ideal = Test::default();
+        ideal.aim(0.15, 3.0, 16_800.0);
+        let mut ideals: Vec<u64> = (0..401).map(|_| run(ideal, 0.45, &mut random)).collect();
+        ideals.sort_unstable();
+        let ideal_minutes = ideals[200] as f64 * 0.6;
+        let mut delays: Vec<f64> = (0..101).map(|_| delay_minutes(0.15, 3.0, &mut random)).collect();
+        delays.sort_by(f64::total_cmp);
+        assert!(delays[50] <= 1.25 * ideal_minutes, "{} {ideal_minutes}", delays[50]);
+        assert!((12.0..20.0).contains(&ideal_minutes), "{ideal_minutes}");
+    }
+
+    #[test]
+    fn an_alarm_ends_and_a_new_level_is_taken_after_the_memory() {
+        let mut random = fastrand::Rng::with_seed(5);
+        let mut cusum = Cusum::new(WEEK_MS, WEEK_MS);
+        let mut changes = Vec::new();
+        for hour in 0..168 * 5_u32 {
+            let rate = if (500..510).contains(&hour) { 0.5 } else { 0.1 };
+            for _ in 0..100 {
+                let hit = u32::from(random.f64() < rate);
+                changes
+                    .extend(cusum.take(i64::from(hour) * 3_600_000 + 1, 1, hit).map(|change| (hour, change)));
+            }
+        }
+        let raised =
+            changes.iter().find(|(hour, change)| *hour >= 500 && matches!(change, Change::Raised(_)));
+        assert!(raised.is_some_and(|(hour, _)| *hour == 500), "{changes:?}");
+        let ended = changes.iter().find(|(hour, change)| *hour > 500 && *change == Change::Ended);
+        assert!(ended.is_some_and(|(hour, _)| *hour <= 512), "{changes:?}");
+        assert!(cusum.is_sound() && (0.08..0.12).contains(&cusum.base()));
+        for hour in 168 * 5..168 * 9_u32 {
+            for _ in 0..100 {
+                cusum.take(i64::from(hour) * 3_600_000 + 1, 1, u32::from(random.f64() < 0.3));
+            }
+        }
+        assert!((0.25..0.35).contains(&cusum.base()), "{}", cusum.base());
+    }
+}
