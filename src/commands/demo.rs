@@ -106,12 +106,9 @@ impl Tally {
         self.confirmed + self.waiting + self.refused()
     }
 
-    /// Refused orders that the state remembers: those that were decided by stock.
+    /// Refused orders that the state remembers: those for want of stock.
     fn refused_by_stock(&self) -> u64 {
-        [Reason::InsufficientStock, Reason::UnknownSku]
-            .iter()
-            .filter_map(|reason| self.refused.get(reason.code()))
-            .sum()
+        self.refused.get(Reason::InsufficientStock.code()).copied().unwrap_or_default()
     }
 }
 
@@ -339,7 +336,11 @@ fn problems(tally: &Tally, sent: &Sent, inspection: &Inspection) -> Vec<String> 
     equal(
         "orders decided, and orders in the state or forgotten",
         tally.confirmed + tally.waiting + tally.refused_by_stock(),
-        totals.open_orders + totals.settled_orders + totals.closed_orders + totals.forgotten_orders,
+        totals.open_orders
+            + totals.settled_orders
+            + totals.closed_orders
+            + totals.refused_orders
+            + totals.forgotten_orders,
     );
     if let Err(broken) = &inspection.books {
         problems.push(broken.to_string());

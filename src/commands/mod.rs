@@ -1,7 +1,7 @@
 //! Floor 5: the commands of `weir`, one file each, and what they share.
 //!
-//! What holds for all of them is in one place: exit codes ([`EXIT_CODES`], [`Ended`]), groups in the help ([`GROUPS`]), what is
-//! printed where ([`output`]), values ([`fields`]) and the options of every command that talks to NATS ([`settings`]).
+//! What holds for all of them is in one place: exit codes (`EXIT_CODES`, `Ended`), groups in the help (`GROUPS`), what is
+//! printed where (`output`), values (`fields`) and the options of every command that talks to NATS (`settings`).
 
 mod answers;
 mod audit;
@@ -42,7 +42,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, disagreed or failed; 2 
 /// The commands as people look for them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["demo", "setup", "check", "run", "status", "probe"]),
-    ("Shop", &["submit", "stock", "import", "policy"]),
+    ("Shop", &["submit", "stock", "import", "eval", "policy"]),
     ("Repair", &["audit", "epoch", "dead"]),
     ("More", &["completions", "man", "help"]),
 ];
@@ -69,8 +69,6 @@ enum Command {
     Status(status::Args),
     /// Ask a worker whether it is ready
     Probe(probe::Args),
-    /// Judge what analytics would have said on a file of past orders: probabilities, warnings, intervals
-    Eval(eval::Args),
     /// Send one command, or a file of them, and print the outcomes
     Submit(submit::Args),
     /// Load stock from a CSV
@@ -78,6 +76,8 @@ enum Command {
     Stock(stock::Command),
     /// Send past orders, or any commands, from a file through the log
     Import(import_command::Args),
+    /// Judge what analytics would have said on a file of past orders: probabilities, warnings, intervals
+    Eval(eval::Args),
     /// Show or change what the fold is told
     #[command(subcommand)]
     Policy(policy::Command),
@@ -215,10 +215,10 @@ mod tests {
             let name = command.get_name();
             let has =
                 |option: &str| command.get_arguments().any(|argument| argument.get_long() == Some(option));
-            // A worker logs; pages are files; the demo has streams of its own.
+            // A worker logs; pages are files; the demo has streams of its own, and an evaluation has none.
             let pages = ["completions", "man"].contains(&name);
             assert_eq!(has("json"), !pages && name != "run", "{name} and --json");
-            assert_eq!(has("nats"), !pages && name != "demo", "{name} and --nats");
+            assert_eq!(has("nats"), !pages && !["demo", "eval"].contains(&name), "{name} and --nats");
         }
     }
 }

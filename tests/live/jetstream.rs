@@ -63,7 +63,10 @@ async fn setup_makes_what_is_missing_once() {
     assert_eq!(verify(&context, &names, &["a", "b"]).await, Ok(kept));
 
     let log = config(&context, "SHOP-1_LOG_a").await;
-    assert_eq!(log.subjects, ["shop-1.log.a"]);
+    let families = ["orders", "payments", "fulfilment", "stock", "policy"];
+    let subjects = families.map(|family| format!("shop-1.log.a.{family}"));
+    assert_eq!(log.subjects[0], "shop-1.log.a");
+    assert_eq!(log.subjects[1..], subjects);
     assert_eq!((log.discard, log.retention), (DiscardPolicy::New, RetentionPolicy::Limits));
     assert_eq!((log.max_age, log.max_messages, log.max_bytes), (Duration::ZERO, -1, 1 << 20));
     assert!(!log.allow_direct && !log.allow_rollup && !log.deny_purge && log.deny_delete);
@@ -91,7 +94,7 @@ async fn setup_refuses_what_would_lose_data_and_changes_nothing() {
     let context = server.connect().await.publishing.context();
     let log = |name: &str| Config {
         name: format!("WEIR_LOG_{name}"),
-        subjects: vec![format!("weir.log.{name}")],
+        subjects: Names::default().shard(name).unwrap().log_subjects,
         discard: DiscardPolicy::New,
         max_bytes: 1 << 20,
         max_messages: -1,

@@ -5,7 +5,7 @@
 //! inventory. It shares no code with them, and is as simple as it can be: every order knows its lines in a `BTreeMap`,
 //! stock is a `BTreeMap`, nothing is fast.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 const PAY_AFTER_S: i64 = 600;
@@ -261,7 +261,8 @@ fn receive(orders: &[Order], model: &mut Model) {
 
 /// Takes the steps one by one.
 fn decide(orders: &[Order], steps: Vec<(When, Step)>, model: &mut Model) {
-    let mut refused = BTreeSet::new();
+    // What later news of a refused order is answered: only orders refused for want of stock are remembered.
+    let mut refused = BTreeMap::new();
     for (_, step) in steps {
         let (verb, order) = match &step {
             Step::Place(order) => ("place", *order),
@@ -272,11 +273,12 @@ fn decide(orders: &[Order], steps: Vec<(When, Step)>, model: &mut Model) {
         };
         let Order { id, units, .. } = &orders[order];
         let answer = match &step {
-            _ if refused.contains(&order) => format!("refused {verb} order_refused"),
+            _ if refused.contains_key(&order) => format!("refused {verb} {}", refused[&order]),
             Step::Place(_) => match place(units, &mut model.stock) {
                 Ok(()) => "confirmed".to_owned(),
                 Err(reason) => {
-                    refused.insert(order);
+                    let later = if reason == "unknown_sku" { "unknown_order" } else { "order_refused" };
+                    refused.insert(order, later);
                     format!("refused place {reason}")
                 }
             },

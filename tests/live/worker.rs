@@ -43,8 +43,8 @@ async fn a_worker_needs_a_url_and_no_more() {
     assert!(at.is_string(), "{at}");
     let expected = [
         json!({"outcome": "received", "receipt_id": "R-1", "sequence": received, "index": 0}),
-        json!({"outcome": "confirmed", "order_id": "O-1", "pay_by": null, "sequence": placed, "index": 0}),
-        json!({"outcome": "confirmed", "order_id": "O-1", "pay_by": null, "sequence": placed, "index": 1,
+        json!({"outcome": "confirmed", "order_id": "O-1", "sequence": placed, "index": 0}),
+        json!({"outcome": "confirmed", "order_id": "O-1", "sequence": placed, "index": 1,
                "duplicate": true, "first_sequence": placed, "state": "confirmed"}),
     ];
     for (outcome, expected) in outcomes[1..].iter().zip(expected) {

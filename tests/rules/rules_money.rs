@@ -35,7 +35,7 @@ rules! {
         extend O-1 E-1 100    -> extended confirmed again first=5
         extend O-1 E-1 200    -> refused id_conflict it is confirmed
         extend O-1 E-2 0      -> refused invalid_value
-        extend O-1 E-2 1001   -> refused invalid_value
+        extend O-1 E-2 1001   -> refused invalid_value it is confirmed
         +10ms
         tick                  -> expired O-2 expired
         due                   -> 190ms
@@ -44,7 +44,7 @@ rules! {
         pay O-1               -> paid paid
         extend O-1 E-2 100    -> refused already_paid it is paid
         extend O-1 E-1 100    -> extended paid again first=5
-        place O-3 A:9 backorder -> waiting A A:9/7
+        place O-3 A:9 backorder -> waiting for A short A:9/8
         extend O-3 E-1 100    -> refused nothing_remains it is waiting
         cancel O-3            -> cancelled cancelled
         extend O-3 E-1 100    -> refused already_cancelled it is cancelled

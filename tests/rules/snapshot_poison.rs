@@ -364,12 +364,6 @@ fn what_is_wrong_is_said() {
     says(&chunks.with(FOUND, |records| records[0] = 1), unknown);
     says(&chunks.with(FOUND, |records| records[6] = 0), ": what a search found is out of order");
     says(&chunks.with(SIFTED, |records| records[0] = 250), ": an order is settled, and in no queue");
-    let again = |records: &mut Vec<u8>| {
-        let last = records.len() - 4;
-        records.extend_from_within(last..);
-        *records.last_mut().unwrap() = 0;
-    };
-    says(&chunks.with(SETTLED, again), ": an order is settled twice");
     says(&chunks.with(BASICS, |records| records.push(0)), ": bytes behind the last field");
     let last = |records: &mut Vec<u8>| *records.iter_mut().nth_back(1).unwrap() ^= 1;
     says(&chunks.with(HEAD, last), ": the head says another number of orders");

@@ -25,9 +25,7 @@ fn commands() -> Vec<Command<'static>> {
 /// A command that nobody knows, as a client of a later version may send it.
 fn of_the_future(format: Format) -> Vec<u8> {
     match format {
-        Format::Json => {
-            br#"{"extend":{"order_id":"O-1","extension_id":"E-1","pay_within_ms":600000}}"#.to_vec()
-        }
+        Format::Json => br#"{"postpone":{"order_id":"O-1","ship_by":"2026-12-01T00:00:00Z"}}"#.to_vec(),
         Format::Bincode => {
             let mut frame = FrameWriter::new();
             frame.push(&[u8::try_from(CommandKind::ALL.len()).unwrap(), 3, b'O', b'-', b'1']);

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::OUTCOMES_BEYOND_OWN_MAX;
-use super::commands::refusal::Refusal;
 use super::tables::order::Ticket;
+use crate::folds::inventory::commands::refusal::Refusal;
 use crate::words::append::DeadLetter;
 use crate::words::codec::{Confirmations, Undecodable, encode_outcome, read_varint};
 use crate::words::command::{COMMANDS_MAX, CommandKind};

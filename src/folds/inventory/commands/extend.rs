@@ -29,7 +29,8 @@ impl Inventory {
             Err(new) => {
                 if command.pay_within_ms > self.policy.hold_ms_max {
                     let detail = "pay_within_ms is beyond the policy's hold_ms_max";
-                    return Err(Refusal::detailed(Reason::InvalidValue, detail));
+                    let order_state = Some(self.orders.view(slot).state());
+                    return Err(Refusal { order_state, ..Refusal::detailed(Reason::InvalidValue, detail) });
                 }
                 let view = self.orders.view(slot);
                 let refused = match view.state() {
