@@ -46,12 +46,20 @@ impl Last {
         Ok(stored.is_some_and(|message| message.hash() == self.hash))
     }
 
-    /// What is wrong with the log, [asked twice](CONFIRM_AFTER), for whoever goes on behind this message.
+    /// What is wrong with the log, for whoever goes on behind this message: once two answers in a row, [so long apart](CONFIRM_AFTER),
+    /// name the same fault. Two faults that differ may be two answers from the past.
     pub async fn confirm<S: Streams>(self, streams: &S) -> Result<Option<Fault>, ReadError> {
-        let Some(fault) = self.verify(streams).await? else { return Ok(None) };
-        tracing::warn!(%fault, "the log is not what was read of it; asking again");
-        tokio::time::sleep(CONFIRM_AFTER).await;
-        self.verify(streams).await
+        let mut fault = self.verify(streams).await?;
+        while let Some(found) = fault {
+            tracing::warn!(fault = %found, "the log is not what was read of it; asking again");
+            tokio::time::sleep(CONFIRM_AFTER).await;
+            fault = self.verify(streams).await?;
+            let kind = std::mem::discriminant(&found);
+            if fault.as_ref().is_some_and(|again| std::mem::discriminant(again) == kind) {
+                break;
+            }
+        }
+        Ok(fault)
     }
 
     /// What is wrong with the log, for whoever goes on behind this message: whether it still holds what was read from it, and what
