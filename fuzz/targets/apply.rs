@@ -24,7 +24,13 @@ fuzz_target!(|data: &[u8]| {
     let (mut inventory, mut output) = (Inventory::new(), Output::default());
     let mut log = Vec::new();
     for (format, stored_at_ns, payload) in messages(data) {
-        let message = LogMessage { sequence: inventory.chain().sequence + 1, stored_at_ns, way: Way::Any, format, payload };
+        let message = LogMessage {
+            sequence: inventory.chain().sequence + 1,
+            stored_at_ns,
+            way: Way::Any,
+            format,
+            payload,
+        };
         output.clear();
         match inventory.apply(&message, &mut output) {
             Ok(()) => {

@@ -2,10 +2,10 @@
 
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use weir::words::command::{
-    Cancel, Command, Count, Deliver, Line, Money, OnShortage, Pay, PayFailed, Place, Receive, Return,
-    ReturnLine, Review, Ship, Tick,
+    Adjust, Amend, Cancel, Command, Count, Deliver, Extend, Line, Money, OnShortage, Pay, PayFailed, Place,
+    Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
 };
-use weir::words::policy::{PolicyChange, SafetyStock};
+use weir::words::policy::{OwnFigure, PolicyChange};
 use weir::words::text::Text;
 use weir::words::timestamp::Timestamp;
 
@@ -31,11 +31,11 @@ pub(crate) fn commands(bytes: &[u8]) -> Vec<Owned> {
 }
 
 fn command(bytes: &mut Bytes<'_>) -> Result<Owned> {
-    Ok(match bytes.int_in_range(0..=15)? {
+    Ok(match bytes.int_in_range(0..=19)? {
         0..=3 => Command::Place(Place {
             order_id: id(bytes, "O", 19)?,
             site: site(bytes)?,
-            lines: lines(bytes)?,
+            lines: lines(bytes)?.into_iter().map(Into::into).collect(),
             on_shortage: *bytes.choose(&[OnShortage::Refuse, OnShortage::Partial, OnShortage::Backorder])?,
             submitted_at: time(bytes)?,
             ship_by: time(bytes)?,
@@ -99,10 +99,35 @@ fn command(bytes: &mut Bytes<'_>) -> Result<Owned> {
         13 => Command::Count(Count {
             count_id: id(bytes, "C", 9)?,
             site: site(bytes)?,
-            lines: lines(bytes)?,
+            lines: lines(bytes)?.into_iter().map(Into::into).collect(),
             occurred_at: time(bytes)?,
         }),
         14 => Command::Policy(policy(bytes)?),
+        15 => Command::Amend(Amend {
+            order_id: id(bytes, "O", 19)?,
+            amendment_id: id(bytes, "M", 9)?,
+            lines: lines(bytes)?.into_iter().map(Into::into).collect(),
+            value: money(bytes)?,
+            ..Amend::default()
+        }),
+        16 => Command::Extend(Extend {
+            order_id: id(bytes, "O", 19)?,
+            extension_id: id(bytes, "E", 9)?,
+            pay_within_ms: quantity(bytes)?,
+        }),
+        17 => Command::Adjust(Adjust {
+            adjustment_id: id(bytes, "A", 9)?,
+            site: site(bytes)?,
+            lines: lines(bytes)?,
+            ..Adjust::default()
+        }),
+        18 => Command::Transfer(Transfer {
+            transfer_id: id(bytes, "F", 9)?,
+            from: "main".into(),
+            to: "west".into(),
+            lines: lines(bytes)?,
+            ..Transfer::default()
+        }),
         _ => Command::Tick(Tick {}),
     })
 }
@@ -137,7 +162,7 @@ fn policy(bytes: &mut Bytes<'_>) -> Result<PolicyChange<'static>> {
     }
     policy.safety_stock_of = some(bytes, |bytes| {
         let site = site(bytes)?;
-        Ok(vec![SafetyStock { site, sku: sku(bytes)?, quantity: some(bytes, quantity)? }])
+        Ok(vec![OwnFigure { site, sku: sku(bytes)?, quantity: some(bytes, quantity)? }])
     })?;
     Ok(policy)
 }

@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
                     it.settled_orders,
                     it.closed_orders,
                     it.forgotten_orders,
-                    it.held_orders,
+                    it.timed_orders,
                 ] {
                     push(&mut totals, number);
                 }
@@ -160,10 +160,10 @@ fn fold_on(mut inventory: Inventory) {
             .push(format!(r#"{{"place":{{"order_id":"N-{sku}",{},"on_shortage":"backorder"}}}}"#, lines(9)));
     }
     let batch = format!("[{}]", commands.join(","));
-    let ticks = r#"[{"tick":{}},{"tick":{}},{"tick":{}},{"tick":{}}]"#;
+    let tick = r#"{"tick":{}}"#;
     let policy = r#"{"policy":{"settled_window_ms":0,"closed_window_ms":0,"facts_window_ms":0,"safety_stock":0,"pay_within_ms":1}}"#;
     let mut output = Output::default();
-    for payload in [&*batch, ticks, policy, ticks] {
+    for payload in [&*batch, tick, policy, tick] {
         // A broker counts in nanoseconds, and not beyond the year 2262.
         let stored_at_ns = inventory.now().millis().min(9_000_000_000_000) * 1_000_000 + 10_000_000_000;
         let message = LogMessage {
