@@ -421,6 +421,7 @@ async fn help_groups_the_commands_and_ends_quietly_in_a_pipe() {
 #[tokio::test]
 async fn a_probe_tells_whether_a_worker_is_ready() {
     let (_server, worker) = worker().await;
+    worker.until_readyz(200).await;
     let admin = worker.admin().to_string();
     let probe = async |arguments: &[&str]| Weir::command(&[&["probe"], arguments].concat()).await;
     let ready = probe(&["--admin", &admin]).await;
