@@ -78,8 +78,9 @@ impl Last {
         }
         let stored = streams.log_message(self.sequence).await?;
         let Some(stored) = stored else {
-            // A message that was trimmed, maybe just now, cannot be compared.
-            let trimmed = streams.log_state().await?.first_sequence > self.sequence;
+            // A message that was trimmed, maybe just now, cannot be compared. A state whose first message is gone too is from the past.
+            let first = streams.log_state().await?.first_sequence;
+            let trimmed = first > self.sequence || streams.log_message(first).await?.is_none();
             return Ok((!trimmed).then_some(Fault::LogRewritten { sequence: self.sequence }));
         };
         Ok((Self::of(&stored) != self).then_some(Fault::LogRewritten { sequence: self.sequence }))
