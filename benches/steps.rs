@@ -2,7 +2,7 @@
 //! million and ten million orders open.
 //!
 //! Figures are per message of 256 reference orders (see `reference`), but for the look-up. Nothing here waits for a broker:
-//! production adds the way through the streams, which `weir bench` measures. Its messages lie in the cache when they are
+//! production adds the way through the streams, which `weir-bench load` measures. Its messages lie in the cache when they are
 //! decoded, its stock is never short, and each order is new.
 
 mod reference;

@@ -34,8 +34,8 @@
 //!   word, and the log is trimmed only behind the second-newest that was read back ([`motion::scribe`]).
 //! - **Two folds of one log agree**, to the byte: the *chain*, a hash over all that was applied and decided, is in the
 //!   header of every append, and a fold that disagrees with what was announced halts.
-//! - **Stock is conserved**: for every SKU, received + adjusted by counts + restocked = on hand + shipped, and reserved is
-//!   the sum over the open lines ([`folds::inventory::Inventory::check_books`]).
+//! - **Stock is conserved**: for every SKU at a site, received + adjusted (counts, adjustments) + restocked + moved in = on hand +
+//!   shipped + moved out, and reserved is the sum over the open lines ([`folds::inventory::Inventory::check_books`]).
 //! - **Nothing that can be sent panics**: bad business is a refusal with a stable code, bytes that are no command are a dead
 //!   letter, and both advance the log.
 //! - **Memory is bounded** by windows and caps that policy states.

@@ -216,7 +216,7 @@ async fn a_receipt_releases_100_000_waiting_orders_on_a_server() {
 /// The log's time jumps, as after an outage: all holds have ended by then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn log_time_jumps_and_100_000_holds_expire() {
-    // A million are for the bench: `cargo bench --bench storms`.
+    // A million are for the bench: `weir-bench storms`.
     const HOLDS: usize = 100_000;
     let monotonic = SystemClock::shared();
     let hand = Arc::new(Hand { wall_ns: AtomicI64::new(monotonic.wall_ns()), monotonic });

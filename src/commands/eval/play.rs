@@ -12,11 +12,8 @@ use crate::words::codec::{Format, commands, decode_outcome, encode_commands};
 use crate::words::command::{Command, Line, Receive, Tick};
 use crate::words::message::{LogMessage, Way};
 use crate::words::outcome::{Decision, Outcome};
-use crate::words::policy::{PolicyChange, RULES_NEWEST, SITE_DEFAULT};
+use crate::words::policy::{ENTRIES_MAX, PolicyChange, RULES_NEWEST, SITE_DEFAULT, WINDOW_MS_MAX};
 
-/// How long orders are kept: ten years, the most that policy takes.
-const KEPT_MS: i64 = 10 * 366 * 86_400_000;
-const KEPT_MAX: i64 = 1 << 30;
 const RECEIPTS_PER_SITE: i64 = 100;
 const RECEIVED: i64 = 1_000_000_000;
 
@@ -61,12 +58,12 @@ fn opening(history: &History) -> Vec<Command<'static>> {
     }
     let mut opening = vec![Command::Policy(PolicyChange {
         sites: Some(sites.iter().cloned().map(Into::into).collect()),
-        settled_window_ms: Some(KEPT_MS),
-        closed_window_ms: Some(KEPT_MS),
-        facts_window_ms: Some(KEPT_MS),
-        settled_orders_max: Some(KEPT_MAX),
-        closed_orders_max: Some(KEPT_MAX),
-        facts_max: Some(KEPT_MAX),
+        settled_window_ms: Some(WINDOW_MS_MAX),
+        closed_window_ms: Some(WINDOW_MS_MAX),
+        facts_window_ms: Some(WINDOW_MS_MAX),
+        settled_orders_max: Some(ENTRIES_MAX),
+        closed_orders_max: Some(ENTRIES_MAX),
+        facts_max: Some(ENTRIES_MAX),
         ..PolicyChange::default()
     })];
     for site in sites {

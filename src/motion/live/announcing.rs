@@ -19,7 +19,7 @@ use crate::edges::streams::{AppendError, ReadError, Reader as _, Streams as _};
 use crate::motion::past::recovery::ask;
 use crate::motion::rules::folding::Applied;
 use crate::motion::rules::publishing::{Action, Announced, Position, Publishing};
-use crate::motion::store::last::CONFIRM_AFTER;
+use crate::motion::store::last::Suspicion;
 use crate::motion::store::onward::RETRY_PAUSE;
 use crate::words::append::{DeadLetter, Headline};
 use crate::words::fault::Fault;
@@ -282,8 +282,7 @@ impl<E: Edges> Shard<E> {
             }
             Finished::Read(Ok(position)) if publishing.has_lost(&position) => {
                 // A server that was cut off a moment ago answers from the past.
-                let now = self.clock.monotonic();
-                if now.saturating_sub(*troubles.lost_since.get_or_insert(now)) >= CONFIRM_AFTER {
+                if troubles.lost.grows() {
                     return Err(Stop::Recover(
                         "the broker lost announced outcomes; recovering to announce them again",
                     ));
@@ -292,13 +291,14 @@ impl<E: Edges> Shard<E> {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
             Finished::Read(Ok(position)) => {
-                troubles.lost_since = None;
+                troubles.lost.ends();
                 let announced = publishing.read(&position)?;
                 if announced.outcomes.all > 0 {
                     self.announced(&announced, None);
                 }
             }
             Finished::Read(Err(error)) => {
+                troubles.lost.ends();
                 tracing::debug!(shard = self.status.shard, %error, "the outcome stream cannot be read");
             }
         }
@@ -314,8 +314,8 @@ struct Troubles {
     complained_at: Option<Duration>,
     /// Since when nothing could be stored.
     since: Option<Duration>,
-    /// Since when the outcome stream seems to have lost what was announced.
-    lost_since: Option<Duration>,
+    /// That the outcome stream has lost what was announced.
+    lost: Suspicion,
 }
 
 /// How an action ended.

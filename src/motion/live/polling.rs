@@ -8,7 +8,7 @@ use crate::edges::Edges;
 use crate::edges::streams::{ReadError, Streams as _};
 use crate::edges::telemetry::Gauges;
 use crate::motion::rules::life::Life;
-use crate::motion::store::last::CONFIRM_AFTER;
+use crate::motion::store::last::Suspicion;
 
 /// How often stream states are asked for, and gauges are set.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -26,9 +26,10 @@ impl<E: Edges> Shard<E> {
     async fn ask_on(&self) {
         let mut looks = 0;
         // Since when the outcome stream has ended before what was seen of it.
-        let mut lost_since = None;
+        let mut lost = Suspicion::default();
         loop {
-            if self.poll_once(&mut lost_since, looks % LOOKS_AT_CLOCK == 0).await.is_err() {
+            if self.poll_once(&mut lost, looks % LOOKS_AT_CLOCK == 0).await.is_err() {
+                lost.ends();
                 self.status.set_connected(false);
             }
             looks = looks.wrapping_add(1);
@@ -37,19 +38,18 @@ impl<E: Edges> Shard<E> {
         }
     }
 
-    async fn poll_once(&self, lost_since: &mut Option<Duration>, clock: bool) -> Result<(), ReadError> {
+    async fn poll_once(&self, lost: &mut Suspicion, clock: bool) -> Result<(), ReadError> {
         let streams = &self.edges.streams;
         let log = streams.log_state().await?;
         let seen = self.status.progress().outcomes_seen;
         let outcomes = streams.outcomes_state().await?;
         if outcomes.last_sequence < seen {
             // A server that was cut off a moment ago answers from the past.
-            let now = self.clock.monotonic();
-            if now.saturating_sub(*lost_since.get_or_insert(now)) >= CONFIRM_AFTER {
+            if lost.grows() {
                 self.outcomes_lost.notify_one();
             }
         } else {
-            *lost_since = None;
+            lost.ends();
         }
         let applied = self.status.applied();
         let mut lag_seconds = 0.0;

@@ -35,7 +35,7 @@ use crate::motion::rules::kept::{FoldOn, Kept};
 use crate::motion::rules::leases::Role;
 use crate::motion::rules::life::{Answer, End, Phase, Stage};
 use crate::motion::rules::publishing::Publishing;
-use crate::motion::store::last::CONFIRM_AFTER;
+use crate::motion::store::last::{ASK_AGAIN_AFTER, Suspicion};
 use crate::motion::store::onward::RETRY_PAUSE;
 use crate::motion::store::snapshots::Unfit;
 use crate::words::fault::Fault;
@@ -284,24 +284,24 @@ impl<E: Edges> Shard<E> {
         }
     }
 
-    /// Asks the streams how far they are, until they answer, and restores what they allow. A fault is none before it was found twice,
-    /// further apart than an election takes: a server that was cut off a moment ago answers from the past.
+    /// Asks the streams how far they are, until they answer, and restores what they allow. A fault is none before it is
+    /// [believed](Suspicion).
     async fn recover(&self) -> Result<Recovered, Fault> {
         let mut complained = false;
-        let mut suspected = false;
+        let mut suspicion = Suspicion::default();
         let (shard, on) = (&self.status.shard, self.options.fold_on);
         loop {
             let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             let pass_over = |kept: &Kept, unfit: &Unfit| self.passed_over(kept, unfit);
             match recover(shard, &self.edges, seen, on, pass_over).await {
                 Ok(Ok(recovered)) => return Ok(recovered),
-                Ok(Err(fault)) if suspected => return Err(fault),
+                Ok(Err(fault)) if suspicion.grows() => return Err(fault),
                 Ok(Err(fault)) => {
                     tracing::warn!(shard, %fault, "the streams do not belong together; asking again");
-                    suspected = true;
-                    tokio::time::sleep(CONFIRM_AFTER).await;
+                    tokio::time::sleep(ASK_AGAIN_AFTER).await;
                 }
                 Err(error) => {
+                    suspicion.ends();
                     self.complain(&mut complained, &error);
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }

@@ -2,14 +2,37 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::edges::streams::{ReadError, Streams};
 use crate::folds::inventory::Inventory;
 use crate::words::fault::Fault;
 use crate::words::message::LogMessage;
 
-/// What a stream says of itself is taken for true once it was said twice, so long apart: longer than the election of a stream's leader
-/// takes (4 to 9 seconds), while the one before, which was cut off, may answer from the past.
+/// How long a fault must be all that the streams say: longer than the election of a stream's leader takes (4 to 9 seconds), while the
+/// one before, which was cut off, may answer from the past.
 pub const CONFIRM_AFTER: Duration = Duration::from_secs(10);
+
+/// How long to wait before asking again meanwhile: often enough that the truth is heard between two servers that are cut off.
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// That something was lost, which is believed once nothing else was heard for [`CONFIRM_AFTER`].
+#[derive(Debug, Default)]
+pub struct Suspicion {
+    since: Option<Instant>,
+}
+
+impl Suspicion {
+    /// Takes note that it was heard once more, and tells whether it is believed now.
+    pub fn grows(&mut self) -> bool {
+        self.since.get_or_insert_with(Instant::now).elapsed() >= CONFIRM_AFTER
+    }
+
+    /// Takes note of a good answer, or of none.
+    pub const fn ends(&mut self) {
+        self.since = None;
+    }
+}
 
 /// The last message that was read, or restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,20 +69,17 @@ impl Last {
         Ok(stored.is_some_and(|message| message.hash() == self.hash))
     }
 
-    /// What is wrong with the log, for whoever goes on behind this message: once two answers in a row, [so long apart](CONFIRM_AFTER),
-    /// name the same fault. Two faults that differ may be two answers from the past.
+    /// What is wrong with the log, for whoever goes on behind this message, once that is [believed](Suspicion).
     pub async fn confirm<S: Streams>(self, streams: &S) -> Result<Option<Fault>, ReadError> {
-        let mut fault = self.verify(streams).await?;
-        while let Some(found) = fault {
-            tracing::warn!(fault = %found, "the log is not what was read of it; asking again");
-            tokio::time::sleep(CONFIRM_AFTER).await;
-            fault = self.verify(streams).await?;
-            let kind = std::mem::discriminant(&found);
-            if fault.as_ref().is_some_and(|again| std::mem::discriminant(again) == kind) {
-                break;
+        let mut suspicion = Suspicion::default();
+        while let Some(fault) = self.verify(streams).await? {
+            if suspicion.grows() {
+                return Ok(Some(fault));
             }
+            tracing::warn!(%fault, "the log is not what was read of it; asking again");
+            tokio::time::sleep(ASK_AGAIN_AFTER).await;
         }
-        Ok(fault)
+        Ok(None)
     }
 
     /// What is wrong with the log, for whoever goes on behind this message: whether it still holds what was read from it, and what

@@ -27,12 +27,9 @@ impl Inventory {
         let again = match told {
             Ok(told) => Some(repeat(told.first_sequence)),
             Err(new) => {
-                if command.pay_within_ms > self.policy.hold_ms_max {
-                    let detail = "pay_within_ms is beyond the policy's hold_ms_max";
-                    let order_state = Some(self.orders.view(slot).state());
-                    return Err(Refusal { order_state, ..Refusal::detailed(Reason::InvalidValue, detail) });
-                }
                 let view = self.orders.view(slot);
+                wants::hold(Some(command.pay_within_ms), &self.policy)
+                    .map_err(|refusal| Refusal { order_state: Some(view.state()), ..refusal })?;
                 let refused = match view.state() {
                     State::Cancelled => Some(Reason::AlreadyCancelled),
                     State::Expired => Some(Reason::OrderExpired),

@@ -125,12 +125,7 @@ impl Inventory {
             return Err(Refusal::new(Reason::TooManyLines));
         }
         wants::limits(command.lines.len(), wants, &self.policy)?;
-        if command.pay_within_ms.is_some_and(|within| within > self.policy.hold_ms_max) {
-            return Err(Refusal::detailed(
-                Reason::InvalidValue,
-                "pay_within_ms is beyond the policy's hold_ms_max",
-            ));
-        }
+        wants::hold(command.pay_within_ms, &self.policy)?;
         let wait_max = self.now.plus_millis(self.policy.wait_ms_max);
         if command.wait_until.is_some_and(|until| until > wait_max) {
             return Err(Refusal::detailed(

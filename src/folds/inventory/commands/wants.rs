@@ -134,6 +134,15 @@ pub(crate) fn limits(lines: usize, wants: &[Want<'_>], policy: &Policy) -> Check
     Ok(())
 }
 
+/// The policy's limit on how long stock may be held unpaid.
+pub(crate) fn hold(within_ms: Option<i64>, policy: &Policy) -> Checked {
+    if within_ms.is_some_and(|within| within > policy.hold_ms_max) {
+        let detail = "pay_within_ms is beyond the policy's hold_ms_max";
+        return Err(Refusal::detailed(Reason::InvalidValue, detail));
+    }
+    Ok(())
+}
+
 /// What makes two lists of lines the same, in whatever order.
 pub(crate) fn content(content: Content, wants: &[Want<'_>]) -> Content {
     content.any_order(wants.iter().map(|want| (want.hash, want.quantity.cast_unsigned())))
