@@ -7,6 +7,7 @@ use weir::edges::streams::Streams as _;
 
 use crate::nats::{Server, until};
 use crate::weir::{Ended, Load, OWN, Weir, audit, place, plain, receive, streams};
+use weir_kit::{folder, scratch};
 
 /// A server with streams and a worker.
 pub(crate) async fn worker() -> (Server, Weir) {
@@ -516,4 +517,42 @@ async fn the_demo_can_be_interrupted() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stdout.contains("It adds up"), "{}", ended.stdout);
     assert!(ended.stdout.contains("orders placed, each decided once"), "{}", ended.stdout);
+}
+
+/// Both ways that a shop's past comes in, from the file to the figures.
+#[tokio::test]
+async fn a_past_is_judged() {
+    let folder = folder(&scratch(), "eval").unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let rows = (1..=60).map(|number| {
+        let day =
+            |add: u32| format!("2026-0{}-{:02}T08:00:00Z", 1 + (number + add) / 28, 1 + (number + add) % 28);
+        let late = 4 + 12 * u32::from(number % 10 == 0);
+        format!("O-{number},{},{},{},{},{},main\n", day(0), day(0), day(1), day(late), day(9))
+    });
+    let orders =
+        format!("order_id,placed,paid,shipped,delivered,promised_by,site\n{}", rows.collect::<String>());
+    let judged = Weir::command(&["eval", &file("orders.csv", orders), "--json"]).await;
+    assert_eq!(judged.code, Some(0), "{judged:?}");
+    let figures: Value = serde_json::from_str(&judged.stdout).unwrap();
+    assert_eq!(figures["orders"], 60, "{figures}");
+
+    let receipt = json!({"receive": {"receipt_id": "R-1", "lines": [{"sku": "A", "quantity": 9}]}});
+    let placed = json!({"place": {"order_id": "O-1", "submitted_at": "2026-01-01T08:00:00Z",
+        "lines": [{"sku": "A", "quantity": 1}]}});
+    let cancelled = json!({"cancel": {"order_id": "O-1", "by": "customer", "reason": "changed_mind"}});
+    let commands = file("commands.jsonl", format!("{receipt}\n{placed}\n{cancelled}\n"));
+    let judged = Weir::command(&["eval", "--format", "commands", &commands, "--json"]).await;
+    assert_eq!(judged.code, Some(0), "{judged:?}");
+    let figures: Value = serde_json::from_str(&judged.stdout).unwrap();
+    let reason = &figures["cancellation"]["by_reason"][0];
+    assert_eq!((&reason["reason"], &reason["orders"]), (&json!("changed_mind"), &json!(1)), "{figures}");
+
+    let wrong = Weir::command(&["eval", &file("wrong.csv", "order_id,placed\nO-1,yesterday\n".into())]).await;
+    assert_ne!(wrong.code, Some(0), "{wrong:?}");
+    assert!(wrong.stderr.contains("yesterday") || wrong.stderr.contains("line 2"), "{wrong:?}");
 }
