@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench counts` runs itself under valgrind's callgrind, each step twice, with more rounds the second time: the
 //! difference is the step's own. It prints the figures beside those of `benches/counts.txt` and fails where one is more than
-//! 3% higher; `-- --write` puts new ones there. They hold for one compiler and one processor's libraries, so the file names the
+//! 5% higher; `-- --write` puts new ones there. They hold for one compiler and one processor's libraries, so the file names the
 //! compiler: with another one nothing is compared.
 
 mod reference;
@@ -14,8 +14,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail, ensure};
 
-use weir::edges::telemetry::Telemetry;
-use weir::folds::inventory::{Counts, Output};
+use weir::folds::inventory::Output;
 use weir::words::codec::{Format, FrameWriter, JsonOutcomes, commands, encode_commands};
 use weir::words::message::LogMessage;
 use weir::words::policy::RULES_NEWEST;
@@ -28,12 +27,12 @@ const ROUNDS: usize = 40;
 const OPEN: u64 = 20_480;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/counts.txt");
 /// A figure may be so much higher than it was.
-const TOLERANCE_PERCENT: u64 = 3;
+const TOLERANCE_PERCENT: u64 = 5;
 
 /// What a step does to so many messages.
 type Step = fn(usize);
 
-const STEPS: [(&str, Step); 11] = [
+const STEPS: [(&str, Step); 10] = [
     ("decode, Bincode", |rounds| decode(Kind::Plain, Format::Bincode, rounds)),
     ("decode, Json", |rounds| decode(Kind::Plain, Format::Json, rounds)),
     ("decode a full order, Bincode", |rounds| decode(Kind::Full, Format::Bincode, rounds)),
@@ -44,7 +43,6 @@ const STEPS: [(&str, Step); 11] = [
     ("decode and apply a full order, Json", |rounds| apply(Kind::Full, Format::Json, rounds)),
     ("encode outcomes, Bincode", |rounds| encode(Format::Bincode, rounds)),
     ("encode outcomes, Json", |rounds| encode(Format::Json, rounds)),
-    ("observe", observe),
 ];
 
 fn decode(kind: Kind, format: Format, rounds: usize) {
@@ -95,18 +93,6 @@ fn encode(format: Format, rounds: usize) {
                 black_box(json);
             }
         }
-    }
-}
-
-fn observe(rounds: usize) {
-    let output = outcomes();
-    let telemetry = Telemetry::new().shard("main");
-    for _ in 0..rounds {
-        let message = || [(1_000_000, ORDERS)].into_iter();
-        telemetry.applied(message(), black_box(5_000_000));
-        let mut counts = Counts::default();
-        counts.add(output.entries(0, output.len()));
-        telemetry.announced(&counts, &output.commands.map(u64::from), message(), None, black_box(5_000_000));
     }
 }
 

@@ -13,6 +13,7 @@ use weir::edges::jetstream::{Connection, Connections, JetKeys, JetStreams, Names
 use weir::edges::keys::Keys as _;
 use weir::edges::streams::Streams as _;
 use weir::motion::leases::list;
+use weir::words::codec::outcomes;
 use weir::words::message::LogMessage;
 
 use crate::nats::{Server, until, within};
@@ -362,6 +363,17 @@ async fn more(orders: &Orders, count: u64) {
     .await;
 }
 
+/// The highest number of an order in the newest append.
+async fn newest_order(streams: &JetStreams) -> Option<u64> {
+    let newest = streams.last_outcomes().await.ok()??.append;
+    let told = outcomes(newest.format, &newest.payload).unwrap();
+    let number = |outcome| {
+        let outcome = serde_json::to_value(&outcome).unwrap();
+        outcome["order_id"].as_str()?.rsplit_once('-')?.1.parse().ok()
+    };
+    told.into_iter().filter_map(number).max()
+}
+
 /// Calm: every shard goes on taking orders, is led and stood by for, and what it was sent has its outcomes. Gives what shards lost
 /// that stood still.
 async fn end(mut cluster: Cluster, orders: Orders) -> BTreeMap<String, Loss> {
@@ -371,15 +383,19 @@ async fn end(mut cluster: Cluster, orders: Orders) -> BTreeMap<String, Loss> {
     for round in 1.. {
         assert!(round <= ROUNDS_MAX, "shards stand still again and again");
         more(&orders, 20).await;
-        within(CALM_WITHIN, "each shard to be led and stood by for, or to stand still", async || {
-            let table = list(&table.all().await.ok()?);
-            let ready = |shard: &String| table.workers.values().any(|worker| worker.ready.contains(shard));
-            let led =
-                |shard: &String| table.shards.get(shard).is_some_and(|record| !record.leader.is_empty());
-            let well = |shard: &String| led(shard) && ready(shard) || cluster.stands_still(shard);
-            cluster.shards.iter().all(well).then_some(())
-        })
-        .await;
+        // What is announced of an order that was sent from now on shows that its shard has nothing to stand still for: the leases may
+        // still tell of the time before.
+        for (shard, sent) in cluster.shards.iter().zip(orders.acked()) {
+            let streams = streams_of(&connections, shard);
+            within(CALM_WITHIN, "a shard to be led and stood by for, or to stand still", async || {
+                let table = list(&table.all().await.ok()?);
+                let ready = table.workers.values().any(|worker| worker.ready.contains(shard));
+                let led = table.shards.get(shard).is_some_and(|record| !record.leader.is_empty());
+                let well = led && ready && newest_order(&streams).await? >= sent;
+                (well || cluster.stands_still(shard)).then_some(())
+            })
+            .await;
+        }
         if !cluster.begin_epochs(&connections, &mut losses).await {
             break;
         }
