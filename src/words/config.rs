@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::Format;
 use super::policy::{SITE_DEFAULT, SITES_MAX};
+use super::security::{self, Login, Tls};
 use super::text::is_id;
 
 /// All that a worker is told at its start.
@@ -37,6 +38,12 @@ pub struct Nats {
     /// The first word of every subject, so that several deployments can share an account: 1 to 32 letters, digits,
     /// `-` and `_`.
     pub prefix: String,
+    /// What the subjects begin with on which answers come back, where the broker lets each role have only its own.
+    pub inbox_prefix: String,
+    /// Encryption.
+    pub tls: Tls,
+    /// Who the broker is told that we are.
+    pub login: Login,
 }
 
 /// The admin server: metrics and probes.
@@ -150,7 +157,13 @@ pub struct Shard {
 
 impl Default for Nats {
     fn default() -> Self {
-        Self { urls: vec!["nats://127.0.0.1:4222".to_owned()], prefix: "weir".to_owned() }
+        Self {
+            urls: vec!["nats://127.0.0.1:4222".to_owned()],
+            prefix: "weir".to_owned(),
+            inbox_prefix: "_INBOX".to_owned(),
+            tls: Tls::default(),
+            login: Login::default(),
+        }
     }
 }
 
@@ -199,8 +212,14 @@ impl Default for Shards {
 #[error("{0}")]
 pub struct ConfigError(String);
 
+impl ConfigError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 fn wrong(text: impl Into<String>) -> ConfigError {
-    ConfigError(text.into())
+    ConfigError::new(text)
 }
 
 /// Whether a text may be a part of a stream's name and of a subject.
@@ -243,6 +262,7 @@ impl Config {
         if !is_token(&self.nats.prefix) {
             return Err(wrong("nats.prefix: 1 to 32 letters, digits, '-' and '_'"));
         }
+        security::check(&self.nats.tls, &self.nats.login, &self.nats.inbox_prefix)?;
         if self.admin.address.parse::<std::net::SocketAddr>().is_err() {
             return Err(wrong(format!(
                 "admin.address: {:?} is not an address and a port, such as 127.0.0.1:9464",

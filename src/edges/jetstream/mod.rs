@@ -16,6 +16,7 @@ mod names;
 mod objects;
 mod reader;
 mod request;
+mod security;
 mod setup;
 mod span;
 
@@ -46,6 +47,7 @@ pub use self::keys::JetKeys;
 pub use self::names::{NameError, Names, PREFIX_DEFAULT, ShardNames};
 pub use self::objects::{JetObjectReader, JetObjects};
 pub use self::reader::JetReader;
+pub use self::security::{Security, SecurityError};
 pub use self::setup::{Done, SetupError, setup, streams, verify};
 
 /// How many messages at the end of an outcome stream are passed over that are no appends.
