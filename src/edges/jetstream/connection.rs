@@ -195,7 +195,7 @@ fn shown(server: &ServerAddr) -> String {
 }
 
 /// The pause before an attempt: none before the first, then 10 ms, doubled each time, up to [`BACKOFF_MAX`].
-fn backoff(attempts: usize) -> Duration {
+pub(super) fn backoff(attempts: usize) -> Duration {
     let Some(doublings) = attempts.checked_sub(2) else { return Duration::ZERO };
     let doublings = u32::try_from(doublings).unwrap_or(u32::MAX);
     Duration::from_millis(10).saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX)
