@@ -12,7 +12,7 @@ use crate::edges::jetstream::{
 use crate::folds::inventory::Inventory;
 use crate::motion::fold::FoldOn;
 use crate::motion::replay::current;
-use crate::words::config::{Config, Nats, Shard};
+use crate::words::config::{Config, Shard};
 
 use super::output;
 use super::settings::Misconfigured;
@@ -84,10 +84,9 @@ impl Deployment {
 
 /// How the configured broker is connected to. Every file that is named for it was looked at.
 pub(super) fn secured(config: &Config) -> Result<Connection, Misconfigured> {
-    let Nats { urls, inbox_prefix, tls, login, .. } = config.nats.clone();
-    let security = Security { tls, login, inbox_prefix };
+    let security = Security::of(&config.nats);
     security.verify().map_err(|error| Misconfigured(error.to_string()))?;
-    Ok(Connection { urls, security, ..Connection::default() })
+    Ok(Connection { urls: config.nats.urls.clone(), security, ..Connection::default() })
 }
 
 /// The names of the configured shards.

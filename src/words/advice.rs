@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::codes::{Reason, Unreadable};
+use super::reply::{DoorReason, ReplyKind};
 
 /// How long a client should wait for an answer before it sends the same again, in milliseconds. A healthy shard decides within a few
 /// hundred; a takeover after a worker died takes the lease time and a little more (about 4 s by default).
@@ -126,6 +127,29 @@ advice! { Unreadable {
     PayloadTooLarge: Changed("in smaller messages"), "the payload is longer than 4 MiB";
 } }
 
+advice! { DoorReason {
+    WrongFamily: Changed("by the right subject"), "it is of another family than the subject that it came by";
+    UnknownSite: When("when routing is mended"), "no shard holds its site";
+    NoShard: Changed("with the header `Weir-Shard`"), "it names no site, there are several shards, and it is not said for which one it is";
+    UnknownRules: When("when every worker knows them"), "a policy for rules that this version does not know: it would halt the shard";
+    UnreadableHeaders: Never, "the headers cannot be read, or are too long";
+    NotACommand: Never, "the element is no command that the rules in force know";
+    UnknownContentType: Never, "the `Content-Type` is not one of the two";
+    MalformedPayload: Never, "the payload cannot be cut into elements";
+    EmptyPayload: Never, "there is no element";
+    TooManyCommands: Changed("in smaller requests"), "there are more elements than a request may hold";
+    PayloadTooLarge: Changed("in smaller requests"), "the payload, or one command, is longer than a message may be";
+} }
+
+advice! { ReplyKind {
+    Decided: Never, "the outcome: what the shard decided";
+    Refused: Never, "the door refused it and stored nothing; `reason` has a code";
+    Accepted: Later, "it is stored and will be decided, but was not in time; the same again, under the same id, hears the outcome";
+    Unknown: Later, "the log did not acknowledge it: it may be stored, or not; the same again, under the same id, is safe";
+    Busy: Later, "it was not stored: there is too much to do; after `retry_after_ms`";
+    Unavailable: Later, "it was not stored: the log cannot be reached, nobody decides for the shard, or the door is closing; after `retry_after_ms`";
+} }
+
 /// The catalogue as a page.
 #[must_use]
 pub fn page() -> String {
@@ -140,6 +164,16 @@ pub fn page() -> String {
          ## Refusals\n\n"
     );
     table(&mut page, Reason::ALL.map(|code| (code.name(), code.advice())));
+    page.push_str(
+        "\n## A door's answers\n\nThe `outcome` of what the door says by itself; anything else that it answers is an outcome of the shard. \
+         NATS's own *no responders* says that no door is open: nothing was stored.\n\n",
+    );
+    let own = ReplyKind::ALL.into_iter().filter(|kind| *kind != ReplyKind::Decided);
+    table(&mut page, own.map(|code| (code.name(), code.advice())));
+    page.push_str(
+        "\n## A door's refusals\n\nBy the `reason` of an answer that is `refused` and has no `sequence`.\n\n",
+    );
+    table(&mut page, DoorReason::ALL.map(|code| (code.name(), code.advice())));
     page.push_str("\n## Dead letters\n\n");
     table(&mut page, Unreadable::ALL.map(|code| (code.name(), code.advice())));
     page

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod message;
 pub mod outcome;
 pub mod policy;
+pub mod reply;
 pub mod schema;
 pub mod security;
 pub mod text;

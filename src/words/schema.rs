@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::command::{ATTRIBUTES_MAX, Attributes, Command};
 use super::outcome::{Outcome, True};
+use super::reply::Reply;
 use super::text::ID_BYTES_MAX;
 use super::timestamp::Timestamp;
 
@@ -144,6 +145,15 @@ pub fn outcome() -> Value {
     document(generator, SchemaGenerator::into_root_schema_for::<Outcome<'static>>, description)
 }
 
+/// What one command is answered with at a door: the outcome, or what the door says by itself.
+#[must_use]
+pub fn reply() -> Value {
+    let generator = generator(SchemaSettings::draft2020_12(), Contract::Serialize);
+    let description =
+        "What a command is answered with at Weir's door: its outcome, or what the door says by itself.";
+    document(generator, SchemaGenerator::into_root_schema_for::<Reply<'static>>, description)
+}
+
 /// The same types as definitions within another document, which keeps them under `path` (such as `/components/schemas`), in the older
 /// draft 7 that such documents are held to.
 #[must_use]
@@ -156,7 +166,7 @@ pub fn definitions(path: &'static str) -> Map<String, Value> {
     let mut read = generator(settings(), Contract::Deserialize);
     read.subschema_for::<Command<'static>>();
     let mut written = generator(settings(), Contract::Serialize);
-    written.subschema_for::<Outcome<'static>>();
+    written.subschema_for::<Reply<'static>>();
     let mut all = written.take_definitions(true);
     // What is read is the wider of the two.
     all.extend(read.take_definitions(true));

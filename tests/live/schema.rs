@@ -13,15 +13,16 @@ use weir_kit::{folder, scratch};
 
 use crate::weir::Weir;
 
-const PARTS: [(&str, &str, &str); 4] = [
+const PARTS: [(&str, &str, &str); 5] = [
     ("command", "schema/command.json", include_str!("../../docs/schema/command.json")),
     ("outcome", "schema/outcome.json", include_str!("../../docs/schema/outcome.json")),
+    ("reply", "schema/reply.json", include_str!("../../docs/schema/reply.json")),
     ("asyncapi", "asyncapi.json", include_str!("../../docs/asyncapi.json")),
     ("errors", "errors.md", include_str!("../../docs/errors.md")),
 ];
 
 fn asyncapi() -> Value {
-    serde_json::from_str(PARTS[2].2).unwrap()
+    serde_json::from_str(PARTS[3].2).unwrap()
 }
 
 #[tokio::test]

@@ -53,13 +53,8 @@ pub(super) fn document() -> Value {
     let dead = ["dead_letter".to_owned()];
     channels.insert("dead".into(), channel(&shard.dead_letters_subject, about, &dead));
     operations.insert("dead".into(), sends("dead", &dead));
-    let answers: Vec<_> =
-        std::iter::once("outcomes".to_owned()).chain(OutcomeKind::ALL.map(outcome_id)).collect();
-    let mut reply = channel(
-        "",
-        "The inbox that a request names: one outcome, or an array of them where an array was sent.",
-        &answers,
-    );
+    let about = "The inbox that a request names: one reply, or an array of them where an array was sent, index by index.";
+    let mut reply = channel("", about, &["reply".to_owned(), "replies".to_owned()]);
     reply["address"] = Value::Null;
     channels.insert("reply".into(), reply);
 
@@ -170,6 +165,8 @@ fn messages(schemas: &Map<String, Value>) -> Map<String, Value> {
     commands["minItems"] = 1.into();
     commands["maxItems"] = COMMANDS_MAX.into();
     all.insert("commands".into(), json!({"name": "commands", "headers": content_type, "payload": commands}));
+    all.insert("reply".into(), json!({"name": "reply", "payload": {"$ref": "#/components/schemas/Reply"}}));
+    all.insert("replies".into(), json!({"name": "replies", "payload": many("Reply")}));
     let text = json!({"type": "string"});
     let append =
         [header::FROM, header::THROUGH, header::RULES, header::WRITER, header::CHAIN, header::CONTENT_TYPE];

@@ -29,6 +29,8 @@ enum Part {
     Command,
     /// JSON Schema of an outcome
     Outcome,
+    /// JSON Schema of what a door answers
+    Reply,
     /// AsyncAPI 3: subjects and messages
     Asyncapi,
     /// The catalogue of codes, as a page
@@ -41,6 +43,7 @@ impl Part {
         match self {
             Self::Command => "schema/command.json",
             Self::Outcome => "schema/outcome.json",
+            Self::Reply => "schema/reply.json",
             Self::Asyncapi => "asyncapi.json",
             Self::Errors => "errors.md",
         }
@@ -52,6 +55,7 @@ impl Part {
         match self {
             Self::Command => json(schema::command()),
             Self::Outcome => json(schema::outcome()),
+            Self::Reply => json(schema::reply()),
             Self::Asyncapi => json(asyncapi::document()),
             Self::Errors => advice::page(),
         }

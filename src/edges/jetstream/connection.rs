@@ -17,7 +17,7 @@ use async_nats::{Client, Event, ServerAddr};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 
-use super::security::{Security, choose_cryptography, take_user};
+use super::security::{Security, UserInfo, choose_cryptography, take_user};
 
 /// How long an append waits for its acknowledgement, and a request for its answer. Longer than a healthy server
 /// ever takes, about as long as the election of a new stream leader; an append that took longer may still land.
@@ -175,28 +175,8 @@ pub async fn connect(options: &Connection) -> Result<Client, ConnectError> {
 }
 
 async fn connect_counting(options: &Connection, losses: watch::Sender<u64>) -> Result<Client, ConnectError> {
-    if options.urls.is_empty() {
-        return Err(ConnectError::NoServer);
-    }
     choose_cryptography();
-    let mut servers = Vec::with_capacity(options.urls.len());
-    let mut in_url = None;
-    for (position, url) in (1..).zip(&options.urls) {
-        let wrong = |reason: String| ConnectError::Url { position, reason };
-        let server: ServerAddr = url.parse().map_err(|error: std::io::Error| wrong(error.to_string()))?;
-        // The client would not use it, and would show it in its traces.
-        let (server, user) = take_user(server).map_err(wrong)?;
-        servers.push(server);
-        if let (Some(before), Some(user)) = (&in_url, &user)
-            && before != user
-        {
-            return Err(wrong("its user or token is not that of the URL before".to_owned()));
-        }
-        in_url = in_url.or(user);
-    }
-    if in_url.is_some() && !options.security.login.is_none() {
-        return Err(ConnectError::TwoLogins);
-    }
+    let (servers, in_url) = servers(options)?;
     let encrypted = options.security.tls.is_required(&options.urls);
     let shown = servers.iter().map(shown).collect::<Vec<_>>().join(", ");
 
@@ -223,6 +203,32 @@ async fn connect_counting(options: &Connection, losses: watch::Sender<u64>) -> R
     connect.connect(servers).await.map_err(|source| ConnectError::Unreachable { servers: shown, source })
 }
 
+/// The servers that are named, without what their URLs say of a user or token, and that.
+pub(super) fn servers(options: &Connection) -> Result<(Vec<ServerAddr>, Option<UserInfo>), ConnectError> {
+    if options.urls.is_empty() {
+        return Err(ConnectError::NoServer);
+    }
+    let mut servers = Vec::with_capacity(options.urls.len());
+    let mut in_url = None;
+    for (position, url) in (1..).zip(&options.urls) {
+        let wrong = |reason: String| ConnectError::Url { position, reason };
+        let server: ServerAddr = url.parse().map_err(|error: std::io::Error| wrong(error.to_string()))?;
+        // The client would not use it, and would show it in its traces.
+        let (server, user) = take_user(server).map_err(wrong)?;
+        servers.push(server);
+        if let (Some(before), Some(user)) = (&in_url, &user)
+            && before != user
+        {
+            return Err(wrong("its user or token is not that of the URL before".to_owned()));
+        }
+        in_url = in_url.or(user);
+    }
+    if in_url.is_some() && !options.security.login.is_none() {
+        return Err(ConnectError::TwoLogins);
+    }
+    Ok((servers, in_url))
+}
+
 /// A server without what its URL may hold of credentials.
 fn shown(server: &ServerAddr) -> String {
     let (host, port) = (server.host(), server.port());
@@ -230,7 +236,7 @@ fn shown(server: &ServerAddr) -> String {
 }
 
 /// The pause before an attempt: none before the first, then 10 ms, doubled each time, up to [`BACKOFF_MAX`].
-fn backoff(attempts: usize) -> Duration {
+pub(super) fn backoff(attempts: usize) -> Duration {
     let Some(doublings) = attempts.checked_sub(2) else { return Duration::ZERO };
     let doublings = u32::try_from(doublings).unwrap_or(u32::MAX);
     Duration::from_millis(10).saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX)

@@ -3,15 +3,23 @@
 //! The client itself opens the certificates at every attempt to connect. What it is logged in with goes through a callback, which reads the
 //! file each time: what is renewed on disk is in use from the next connection on, without a restart.
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_nats::rustls::crypto::ring::default_provider;
 use async_nats::rustls::pki_types::pem::PemObject as _;
-use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use async_nats::rustls::{ClientConfig, RootCertStore};
 use async_nats::{Auth, ConnectOptions, ServerAddr};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nkeys::KeyPair;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use crate::words::config::Nats;
 use crate::words::security::{FILE_BYTES_MAX, Login, Secret, Tls};
 
 /// What keeps a connection secret, and who it is.
@@ -37,28 +45,74 @@ pub struct SecurityError {
 impl Security {
     /// Looks at every file that is named: that it is there, and is what it should be.
     pub fn verify(&self) -> Result<(), SecurityError> {
+        if self.tls != Tls::default() {
+            self.client_config()?;
+        }
+        // A nonce that no server has sent: only whether it can be signed counts.
+        authenticate(&self.login, None, b"nonce").map(drop)
+    }
+
+    /// What a configuration says.
+    #[must_use]
+    pub fn of(nats: &Nats) -> Self {
+        let Nats { inbox_prefix, tls, login, .. } = nats.clone();
+        Self { tls, login, inbox_prefix }
+    }
+
+    /// Makes a connection that is open encrypted. Files are read now.
+    pub(super) async fn encrypt(
+        &self,
+        stream: TcpStream,
+        host: &str,
+    ) -> Result<TlsStream<TcpStream>, io::Error> {
+        let config = self.client_config().map_err(io::Error::other)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    /// What TLS is spoken with.
+    fn client_config(&self) -> Result<ClientConfig, SecurityError> {
         let Tls { ca_file, certificate_file, key_file, .. } = &self.tls;
         let mut roots = RootCertStore::empty();
-        if !ca_file.is_empty() {
+        if ca_file.is_empty() {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        } else {
             for certificate in certificates("nats.tls.ca_file", ca_file)? {
                 roots.add(certificate).map_err(wrong("nats.tls.ca_file", ca_file))?;
             }
         }
-        if !certificate_file.is_empty() {
-            let chain = certificates("nats.tls.certificate_file", certificate_file)?;
-            let bytes = read("nats.tls.key_file", key_file)?;
-            // Nothing of the file is repeated: it is a key.
-            let unreadable = |_| wrong("nats.tls.key_file", key_file)("no private key in PEM");
-            let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(unreadable)?;
-            ClientConfig::builder_with_provider(default_provider().into())
-                .with_safe_default_protocol_versions()
-                .map_err(wrong("nats.tls.certificate_file", certificate_file))?
-                .with_root_certificates(roots)
-                .with_client_auth_cert(chain, key)
-                .map_err(wrong("nats.tls.certificate_file", certificate_file))?;
+        let config = ClientConfig::builder_with_provider(default_provider().into())
+            .with_safe_default_protocol_versions()
+            .map_err(wrong("nats.tls.ca_file", ca_file))?
+            .with_root_certificates(roots);
+        if certificate_file.is_empty() {
+            return Ok(config.with_no_client_auth());
         }
-        // A nonce that no server has sent: only whether it can be signed counts.
-        authenticate(&self.login, None, b"nonce").map(drop)
+        let chain = certificates("nats.tls.certificate_file", certificate_file)?;
+        let bytes = read("nats.tls.key_file", key_file)?;
+        // Nothing of the file is repeated: it is a key.
+        let unreadable = |_| wrong("nats.tls.key_file", key_file)("no private key in PEM");
+        let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(unreadable)?;
+        config.with_client_auth_cert(chain, key).map_err(wrong("nats.tls.certificate_file", certificate_file))
+    }
+
+    /// The fields of NATS's CONNECT that say who we are, to a server that has sent this nonce.
+    pub(super) fn credentials(
+        &self,
+        in_url: Option<&UserInfo>,
+        nonce: &str,
+    ) -> Result<impl Iterator<Item = (&'static str, String)>, SecurityError> {
+        let auth = authenticate(&self.login, in_url, nonce.as_bytes())?;
+        let signature = auth.signature.map(|signature| URL_SAFE_NO_PAD.encode(signature));
+        let fields = [
+            ("user", auth.username),
+            ("pass", auth.password),
+            ("auth_token", auth.token),
+            ("jwt", auth.jwt),
+            ("nkey", auth.nkey),
+            ("sig", signature),
+        ];
+        Ok(fields.into_iter().filter_map(|(name, value)| Some((name, value?))))
     }
 
     /// The options of a connection to these servers, which must have no user in their URLs.
