@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use weir_kit::nats::Launch;
 
 use crate::nats::{Server, soon};
+use crate::security::{Authority, Files, done, fails, run, tls};
 use crate::weir::{Weir, place, receive};
 
 const ROLES: &str = include_str!("../../deploy/nats/roles.conf");
@@ -31,12 +32,17 @@ fn password(role: &str) -> String {
     format!("the {role}'s own")
 }
 
-async fn server() -> Server {
+/// Starts a server with every role's password in its environment.
+async fn server_with(configuration: &str) -> Server {
     let mut before = vec!["env".into()];
     for role in ALL.iter().map(|role| role.0).chain(["worker"]) {
         before.push(format!("WEIR_{}_PASSWORD={}", role.to_uppercase(), password(role)).into());
     }
-    Server::launch(Launch { before, ..Launch::for_test(ROLES) }).await.unwrap()
+    Server::launch(Launch { before, ..Launch::for_test(configuration) }).await.unwrap()
+}
+
+async fn server() -> Server {
+    server_with(ROLES).await
 }
 
 /// A client of a role, and what the server complains of.
@@ -235,4 +241,24 @@ async fn nobody_gets_in_without_a_role() {
         .connect(server.url())
         .await;
     assert!(wrong.is_err());
+}
+
+/// `deploy/nats/server.conf`, with the files of the test in the places of those that it names.
+#[tokio::test]
+async fn the_ready_server_lets_in_who_has_a_certificate_and_a_role() {
+    let files = Files::of(&Authority::new());
+    let configuration = include_str!("../../deploy/nats/server.conf")
+        .replace("/etc/nats/tls/", &files.path(""))
+        .replace("include roles.conf", ROLES);
+    assert!(configuration.contains("verify: true") && !configuration.contains("/etc/"));
+    let server = server_with(&configuration).await;
+    let login = [
+        ("NATS_USER", "worker"),
+        ("NATS_PASSWORD", "the worker's own"),
+        ("NATS_INBOX_PREFIX", "_INBOX.worker"),
+    ];
+    done(&run(&tls(&server), &["setup"], &files.all(), &login).await);
+    fails(&run(&tls(&server), &["status"], &files.ca(), &login).await, "cannot connect to NATS");
+    let other = [("NATS_USER", "worker"), ("NATS_PASSWORD", "the stock's own")];
+    fails(&run(&tls(&server), &["status"], &files.all(), &other).await, "cannot connect to NATS");
 }

@@ -16,10 +16,10 @@ use crate::nats::Server;
 use crate::weir::{Ended, Weir, place, receive};
 
 /// An authority of the test's own.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
@@ -43,16 +43,16 @@ impl Authority {
 }
 
 /// The files of one side, in a folder.
-struct Files(TempDir);
+pub(crate) struct Files(TempDir);
 
 impl Files {
-    fn of(authority: &Authority) -> Self {
+    pub(crate) fn of(authority: &Authority) -> Self {
         let files = Self(folder(&scratch(), "tls").unwrap());
         authority.write(files.0.path());
         files
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
@@ -62,11 +62,11 @@ impl Files {
         format!("tls {{ cert_file: {certificate:?}, key_file: {key:?}, ca_file: {ca:?}, {more} }}\n")
     }
 
-    fn ca(&self) -> [String; 2] {
+    pub(crate) fn ca(&self) -> [String; 2] {
         ["--tlsca".to_owned(), self.path("ca.pem")]
     }
 
-    fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         let own = [
             "--tlscert".to_owned(),
             self.path("client.pem"),
@@ -81,23 +81,28 @@ async fn launch(configuration: &str) -> Server {
     Server::launch(Launch::for_test(configuration)).await.unwrap()
 }
 
-fn tls(server: &Server) -> String {
+pub(crate) fn tls(server: &Server) -> String {
     server.url().replace("nats://", "tls://")
 }
 
 /// Runs a command against servers of this URL, with more arguments and an environment.
-async fn run(url: &str, arguments: &[&str], more: &[String], environment: &[(&str, &str)]) -> Ended {
+pub(crate) async fn run(
+    url: &str,
+    arguments: &[&str],
+    more: &[String],
+    environment: &[(&str, &str)],
+) -> Ended {
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
     let arguments = [arguments, &["--nats", url], &more].concat();
     Weir::spawn(&arguments, environment, "").finish().await
 }
 
-fn done(ended: &Ended) {
+pub(crate) fn done(ended: &Ended) {
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
 #[track_caller]
-fn fails(ended: &Ended, said: &str) {
+pub(crate) fn fails(ended: &Ended, said: &str) {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains(said), "{said:?} is not in {ended:?}");
 }
