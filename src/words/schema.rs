@@ -65,7 +65,7 @@ impl JsonSchema for True {
 
 /// Texts are ids, or as short as ids, but where something else is said of them.
 fn bound_texts(schema: &mut Schema) {
-    let says_more = ["format", "enum", "const", "pattern"].iter().any(|key| schema.get(key).is_some());
+    let says_more = ["format", "enum", "const", "pattern"].iter().any(|key| schema.get(*key).is_some());
     let is_text = schema.get("type").is_some_and(|kind| match kind {
         Value::String(kind) => kind == "string",
         Value::Array(kinds) => kinds.contains(&"string".into()),
@@ -107,7 +107,9 @@ fn as_written(schema: &mut Schema) {
     }
     if let Some(detail) = schema.get_mut("properties").and_then(|all| all.get_mut("detail")) {
         for bound in ["minLength", "maxLength", "pattern"] {
-            detail.as_object_mut().map(|detail| detail.remove(bound));
+            if let Some(detail) = detail.as_object_mut() {
+                detail.remove(bound);
+            }
         }
     }
 }
@@ -117,9 +119,10 @@ fn generator(mut settings: SchemaSettings, contract: Contract) -> SchemaGenerato
     let settings = settings
         .with_transform(RecursiveTransform(drop_null_defaults))
         .with_transform(RecursiveTransform(bound_texts));
-    match contract {
-        Contract::Serialize => settings.with_transform(RecursiveTransform(as_written)).into_generator(),
-        Contract::Deserialize => settings.into_generator(),
+    if contract == Contract::Serialize {
+        settings.with_transform(RecursiveTransform(as_written)).into_generator()
+    } else {
+        settings.into_generator()
     }
 }
 
