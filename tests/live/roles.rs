@@ -36,7 +36,7 @@ fn password(role: &str) -> String {
 async fn server_with(configuration: &str) -> Server {
     let mut before = vec!["env".into()];
     for role in ALL.iter().map(|role| role.0).chain(["worker"]) {
-        before.push(format!("WEIR_{}_PASSWORD={}", role.to_uppercase(), password(role)).into());
+        before.push(format!("WEIR_{}_PASSWORD=\"{}\"", role.to_uppercase(), password(role)).into());
     }
     Server::launch(Launch { before, ..Launch::for_test(configuration) }).await.unwrap()
 }

@@ -377,19 +377,26 @@ fn credentials(files: &TempDir) -> (String, String, String) {
         let signed = format!("{head}.{}", BASE64.encode(claims.to_string()));
         format!("{signed}.{}", BASE64.encode(issuer.sign(signed.as_bytes()).unwrap()))
     };
-    let (operator, account) = (nkeys::KeyPair::new_operator(), nkeys::KeyPair::new_account());
+    let [account, system] = [(); 2].map(|()| nkeys::KeyPair::new_account());
+    let operator = nkeys::KeyPair::new_operator();
     let of_operator =
         token(&operator, &operator.public_key(), "O", json!({"type": "operator", "version": 2}));
     let limits = json!({
         "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
         "mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1,
     });
-    let of_account = token(
-        &operator,
-        &account.public_key(),
-        "A",
-        json!({"type": "account", "version": 2, "limits": limits, "default_permissions": {"pub": {}, "sub": {}}}),
-    );
+    let of_account = |pair: &nkeys::KeyPair, name: &str, limits: &serde_json::Value| {
+        let permissions = json!({"pub": {}, "sub": {}});
+        let claims =
+            json!({"type": "account", "version": 2, "limits": limits, "default_permissions": permissions});
+        format!("{}: {}", pair.public_key(), token(&operator, &pair.public_key(), name, claims))
+    };
+    // JetStream wants a system account, which has none itself.
+    let mut of_system = limits.clone();
+    of_system
+        .as_object_mut()
+        .unwrap()
+        .retain(|limit, _| !["mem_storage", "disk_storage", "streams", "consumer"].contains(&limit.as_str()));
     let user = |name: &str, issuer: &nkeys::KeyPair| {
         let pair = nkeys::KeyPair::new_user();
         let claims = json!({"type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1});
@@ -402,8 +409,10 @@ fn credentials(files: &TempDir) -> (String, String, String) {
         secret_file(files, name, &text)
     };
     let configuration = format!(
-        "operator: {of_operator}\nresolver: MEMORY\nresolver_preload: {{ {}: {of_account} }}\n",
-        account.public_key()
+        "operator: {of_operator}\nsystem_account: {}\nresolver: MEMORY\nresolver_preload: {{ {}, {} }}\n",
+        system.public_key(),
+        of_account(&account, "A", &limits),
+        of_account(&system, "SYS", &of_system),
     );
     let good = user("good.creds", &account);
     let bad = user("bad.creds", &nkeys::KeyPair::new_account());

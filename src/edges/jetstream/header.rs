@@ -65,7 +65,17 @@ pub(super) struct Incoming {
 
 impl Incoming {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.as_ref()?.get(name).map(HeaderValue::as_str)
+        let headers = self.headers.as_ref()?;
+        if let Some(value) = headers.get(name) {
+            return Some(value.as_str());
+        }
+        // NATS tells names apart by their case, people do not. Which of several counts must not be left to the order of a map.
+        let named = headers.iter().filter(|(other, _)| other.as_ref().eq_ignore_ascii_case(name));
+        let (_, values) = named.min_by(|(one, _), (other, _)| {
+            let (one, other): (&str, &str) = (one.as_ref(), other.as_ref());
+            one.cmp(other)
+        })?;
+        values.first().map(HeaderValue::as_str)
     }
 
     /// The format; none where it is not known.
@@ -241,6 +251,27 @@ pub(super) fn parse(block: &[u8]) -> Option<HeaderMap> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_case_of_a_name_does_not_count() {
+        let header = |lines: &str, name: &str| {
+            let headers = parse(format!("NATS/1.0\r\n{lines}\r\n").as_bytes());
+            let payload = Bytes::new();
+            let incoming = Incoming { sequence: 1, stored_at_ns: 0, way: Way::Any, headers, payload };
+            incoming.header(name).map(str::to_owned)
+        };
+        for name in ["Content-Type", "content-type", "CONTENT-type"] {
+            assert_eq!(header(&format!("{name}: a\r\n"), CONTENT_TYPE).as_deref(), Some("a"), "{name}");
+        }
+        assert_eq!(header("Content-Typo: a\r\n", CONTENT_TYPE), None);
+        // The exact name first, and then by the alphabet: the same whenever it is read.
+        for _ in 0..32 {
+            let several = "content-type: c\r\nCONTENT-TYPE: b\r\n";
+            assert_eq!(header(several, CONTENT_TYPE).as_deref(), Some("b"));
+            let exact = format!("{several}Content-Type: a\r\n");
+            assert_eq!(header(&exact, CONTENT_TYPE).as_deref(), Some("a"));
+        }
+    }
 
     #[test]
     fn a_value_cannot_end_its_line() {
