@@ -148,7 +148,7 @@ async fn the_checkout_hears_its_answer() {
     let (_, program) = blocks(readme, "python").remove(0);
     let known = Command::new("python3").args(["-c", "import nats"]).output();
     if !known.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: python3 has no nats-py");
+        weir_kit::skipped("python3 has no nats-py");
         return;
     }
     let server = Server::start().await;
