@@ -128,6 +128,12 @@ pub trait Streams: Clone + Send + Sync + 'static {
         async { Ok(None) }
     }
 
+    /// The settings of the log and the outcome stream under which they would lose data, in words: somebody changed them since they were
+    /// made.
+    fn unsafe_settings(&self) -> impl Future<Output = Result<Vec<String>, ReadError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
     /// The last append of the outcome stream; none where it holds none. What somebody else put there, and is no append, is passed
     /// over.
     fn last_outcomes(&self) -> impl Future<Output = Result<Option<StoredAppend>, ReadError>> + Send;

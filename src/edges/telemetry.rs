@@ -155,6 +155,10 @@ impl Telemetry {
         gauge("weir_life", "1 for what the shard is at this worker.");
         gauge("weir_log_first_sequence", "The first message that the log holds.");
         gauge("weir_log_last_sequence", "The last message that the log ever stored.");
+        gauge(
+            "weir_stream_unsafe_settings",
+            "Settings of the shard's streams under which they would lose data.",
+        );
         gauge("weir_clock_skew_seconds", "How far the broker's clock is ahead of this worker's.");
         gauge(
             "weir_last_progress_timestamp_seconds",
@@ -247,6 +251,7 @@ impl Telemetry {
             lives: LIVES.map(|life| gauge_of("weir_life", "life", life)),
             log_sequences: [gauge("weir_log_first_sequence"), gauge("weir_log_last_sequence")],
             clock_skew: gauge("weir_clock_skew_seconds"),
+            unsafe_settings: gauge("weir_stream_unsafe_settings"),
             moved_at: Once::new(self, "weir_last_progress_timestamp_seconds", std::slice::from_ref(&own)),
             outcomes_since: Once::new(
                 self,
@@ -352,6 +357,7 @@ pub struct ShardTelemetry {
     panics: [Counter; STAGES.len()],
     lives: [Gauge; LIVES.len()],
     log_sequences: [Gauge; 2],
+    unsafe_settings: Gauge,
     clock_skew: Gauge,
     moved_at: Once,
     snapshot_at: Once,
@@ -390,6 +396,8 @@ pub struct Gauges {
     pub moved_at_ns: i64,
     /// How far the broker's clock is ahead, in nanoseconds.
     pub clock_skew_ns: i64,
+    /// How many settings of the shard's streams there are under which they would lose data.
+    pub unsafe_settings: usize,
     /// The log.
     pub log: StreamState,
     /// The outcome stream.
@@ -554,6 +562,7 @@ impl ShardTelemetry {
         self.log_sequences[0].set(log.first_sequence as f64);
         self.log_sequences[1].set(log.last_sequence as f64);
         self.clock_skew.set(gauges.clock_skew_ns as f64 / 1e9);
+        self.unsafe_settings.set(gauges.unsafe_settings as f64);
         if gauges.moved_at_ns > 0 {
             self.moved_at.set(gauges.moved_at_ns as f64 / 1e9);
         }

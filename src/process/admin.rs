@@ -146,6 +146,7 @@ fn view(status: &Status) -> Value {
         "role": status.role(),
         "life": status.life().name(),
         "ready": status.is_ready(),
+        "unsafe_settings": progress.unsafe_settings,
         "fault": progress.fault.as_ref().map(ToString::to_string),
         "applied": progress.applied.sequence,
         "chain": progress.applied.to_string(),

@@ -167,6 +167,12 @@ impl Streams for JetStreams {
         Ok(first.map(|first| first.millis().saturating_mul(1_000_000)))
     }
 
+    async fn unsafe_settings(&self) -> Result<Vec<String>, ReadError> {
+        let context = self.connections.publishing.context();
+        let differences = self::setup::unsafe_settings(&context, &self.names).await?;
+        Ok(differences.iter().map(ToString::to_string).collect())
+    }
+
     async fn last_outcomes(&self) -> Result<Option<StoredAppend>, ReadError> {
         Ok(self.outcomes_end().await?.1)
     }

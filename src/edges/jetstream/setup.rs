@@ -12,7 +12,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 
 use super::compare::{Comparison, Difference, Role, bytes_max, compare};
-use super::names::{NameError, Names, StoreNames, TableNames};
+use super::names::{NameError, Names, ShardNames, StoreNames, TableNames};
 use super::request;
 use crate::edges::streams::ReadError;
 use crate::words::config::{Storage, StreamSettings};
@@ -82,8 +82,9 @@ fn wanted(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<Wanted>, Name
     let mut want = |role, stream, subjects| wanted.push(Wanted { stream, subjects, role });
     for shard in shards {
         let names = names.shard(shard.as_ref())?;
-        want(Role::Log, names.log_stream, names.log_subjects);
-        want(Role::Outcomes, names.outcomes_stream, vec![names.outcomes_subject]);
+        for (role, stream, subjects) in of_shard(&names) {
+            want(role, stream, subjects);
+        }
     }
     want(Role::DeadLetters, names.dead_letters_stream(), vec![names.dead_letters_subjects()]);
     for (role, bucket) in [(Role::Leases, names.leases_bucket()), (Role::Pointers, names.pointers_bucket())] {
@@ -93,6 +94,36 @@ fn wanted(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<Wanted>, Name
     let store = StoreNames::new(&names.snapshots_bucket());
     want(Role::Snapshots, store.stream.clone(), store.subjects());
     Ok(wanted)
+}
+
+/// The streams that a shard has to itself.
+fn of_shard(names: &ShardNames) -> [(Role, String, Vec<String>); 2] {
+    let ShardNames { log_stream, log_subjects, outcomes_stream, outcomes_subject, .. } = names;
+    [
+        (Role::Log, log_stream.clone(), log_subjects.clone()),
+        (Role::Outcomes, outcomes_stream.clone(), vec![outcomes_subject.clone()]),
+    ]
+}
+
+/// The settings of a shard's own streams under which they would lose data: somebody changed them since a worker looked at its start. A
+/// stream that is not there is none of this.
+pub(super) async fn unsafe_settings(
+    context: &Context,
+    names: &ShardNames,
+) -> Result<Vec<Difference>, ReadError> {
+    let mut differences = Vec::new();
+    for (role, stream, subjects) in of_shard(names) {
+        match request::info(context, &stream).await {
+            Ok(info) => differences.extend(compare(&stream, role, &subjects, &info.config, None).refused),
+            Err(ReadError::Missing(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // A log that is closed, while a new epoch of it is begun, takes other subjects for a moment.
+    differences.retain(|difference| {
+        difference.setting != "subjects" || difference.is != names.closed_log_subjects.join(",")
+    });
+    Ok(differences)
 }
 
 /// The names of all streams of a deployment, buckets included.

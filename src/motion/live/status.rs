@@ -52,6 +52,8 @@ pub struct Progress {
     pub polled_at: Option<Duration>,
     /// When something was last applied or announced, in nanoseconds since 1970; 0 before.
     pub moved_at_ns: i64,
+    /// Settings of the shard's streams under which they would lose data, in words.
+    pub unsafe_settings: Vec<String>,
     /// Sums over the state.
     pub totals: Totals,
     /// Why the shard stands still, if it does.
