@@ -132,7 +132,12 @@ async fn run(args: &Args, calm: Duration) -> Result<()> {
 
 /// The shard's edges, over connections of their own.
 async fn edges(url: &str, name: &str) -> Result<ShardEdges<InJetStream>> {
-    let connection = Connection { urls: vec![url.to_owned()], name: name.to_owned(), wait_for_server: false };
+    let connection = Connection {
+        urls: vec![url.to_owned()],
+        name: name.to_owned(),
+        wait_for_server: false,
+        ..Connection::default()
+    };
     let (connections, names) = (Connections::open(&connection).await?, Names::default());
     Ok(ShardEdges {
         streams: JetStreams::new(connections.clone(), names.shard(SHARD)?),

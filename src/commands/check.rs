@@ -1,6 +1,7 @@
 //! `weir check`: is the configuration right, and what is in force?
 
 use super::Ended;
+use super::connect::secured;
 use super::output::{self, say};
 use super::run::WorkerFlags;
 use super::settings::Common;
@@ -21,6 +22,7 @@ pub(super) struct Args {
 
 pub(super) fn check(args: &Args) -> anyhow::Result<Ended> {
     let mut config = args.common.load(|config| args.worker.apply(config))?;
+    secured(&config)?;
     for url in &mut config.nats.urls {
         hide_password(url);
     }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::edges::ShardEdges;
 use crate::edges::folder::FolderObjects;
 use crate::edges::jetstream::{
-    Connection, Connections, InJetStream, JetKeys, JetObjects, JetStreams, Names, Store,
+    Connection, Connections, InJetStream, JetKeys, JetObjects, JetStreams, Names, Security, Store,
 };
 use crate::folds::inventory::Inventory;
 use crate::motion::fold::FoldOn;
@@ -30,11 +30,8 @@ impl Deployment {
     /// Connects. A worker waits for a server that cannot be reached; a command that a person waits for fails.
     pub(super) async fn connect(config: &Config, role: &str, wait: bool) -> anyhow::Result<Self> {
         let names = Names::new(&config.nats.prefix).map_err(|error| Misconfigured(error.to_string()))?;
-        let connection = Connection {
-            urls: config.nats.urls.clone(),
-            name: format!("weir {role}"),
-            wait_for_server: wait,
-        };
+        let connection =
+            Connection { name: format!("weir {role}"), wait_for_server: wait, ..secured(config)? };
         let connections = Connections::open(&connection).await?;
         let beside = Connection { name: format!("weir {role} snapshots"), ..connection };
         let beside = if wait { Some(Connections::open(&beside).await?) } else { None };
@@ -83,6 +80,13 @@ impl Deployment {
     pub(super) fn all(&self, config: &Config) -> anyhow::Result<Vec<(String, JetStreams)>> {
         config.shards.0.iter().map(|shard| Ok((shard.name.clone(), self.streams(&shard.name)?))).collect()
     }
+}
+
+/// How the configured broker is connected to. Every file that is named for it was looked at.
+pub(super) fn secured(config: &Config) -> Result<Connection, Misconfigured> {
+    let security = Security::of(&config.nats);
+    security.verify().map_err(|error| Misconfigured(error.to_string()))?;
+    Ok(Connection { urls: config.nats.urls.clone(), security, ..Connection::default() })
 }
 
 /// The names of the configured shards.

@@ -18,6 +18,7 @@ use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
 use crate::edges::jetstream::{InJetStream, SetupError, verify};
 use crate::edges::objects::Objects as _;
+use crate::edges::requests::Replies as _;
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::telemetry::Telemetry;
 use crate::motion::audit::AuditOptions;
@@ -26,6 +27,7 @@ use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
 use crate::motion::snapshots::{Kept, Snapshots};
 use crate::process::admin::{Shown, bind, serve};
+use crate::process::door::OpenDoor;
 use crate::process::engine::{Drained, Engine, SharingOptions};
 use crate::words::codec::Format;
 use crate::words::config::{Config, LogStyle, SnapshotSettings};
@@ -136,13 +138,31 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     if !config.snapshots.folder.is_empty() {
         refuse_another_folder(&shards, &config.snapshots.folder).await?;
     }
-    let engine = Engine::share(shards, &SystemClock::shared(), &options, &telemetry, sharing);
+    let (clock, names) = (SystemClock::shared(), &deployment.names);
+    let mut door = None;
+    if config.door.enabled {
+        door = Some(OpenDoor::open(&config, names, &options.writer, &clock, &telemetry).await?);
+    }
+    // A worker that is only a door leads nothing.
+    let shards = if config.door.only { Vec::new() } else { shards };
+    let engine = Engine::share(shards, &clock, &options, &telemetry, sharing);
     shown.set_statuses(engine.statuses());
     shown.set_health(engine.health());
+    if let Some(door) = door.as_ref().filter(|_| config.door.only) {
+        let replies = door.replies();
+        shown.set_only_door(move || replies.is_open());
+    }
 
     signals.next().await;
     tracing::info!(deadline_ms = config.worker.drain_deadline_ms, "draining");
     shown.set_draining();
+    if let Some(door) = door {
+        // First, while its shards are still led.
+        tokio::select! {
+            () = door.close(deadline / 2) => tracing::info!("the door is closed"),
+            () = signals.next() => {}
+        }
+    }
     let statuses = engine.statuses().to_vec();
     let drained = tokio::select! {
         drained = engine.drain(deadline) => drained,

@@ -140,14 +140,14 @@ mod tests {
     use super::*;
     use crate::edges::ShardEdges;
     use crate::edges::clock::SystemClock;
-    use crate::edges::memory::{MemoryHeadlines, MemoryLimits, MemoryReader, MemoryStreams};
-    use crate::edges::streams::{Reader, StreamState};
+    use crate::edges::memory::{MemoryHeadlines, MemoryLimits, MemoryLog, MemoryReader, MemoryStreams};
+    use crate::edges::streams::{Headers, Reader, StreamState};
     use crate::edges::telemetry::Telemetry;
     use crate::motion::shard::ShardOptions;
     use crate::process::engine::Engine;
     use crate::words::append::{Append, DeadLetter, StoredAppend, StoredLetter};
     use crate::words::command::{Line, Receive, Tick};
-    use crate::words::message::LogMessage;
+    use crate::words::message::Way;
 
     /// Streams whose acknowledgements are slow, and whose readers break after everything they gave.
     #[derive(Clone)]
@@ -170,7 +170,7 @@ mod tests {
     }
 
     impl Streams for Frail {
-        type LogReader = MemoryReader<LogMessage>;
+        type LogReader = MemoryLog;
         type OutcomeReader = FrailReader;
         type HeadlineReader = MemoryHeadlines;
 
@@ -186,7 +186,7 @@ mod tests {
             self.0.log_message(sequence).await
         }
 
-        async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
+        async fn read_log(&self, from: u64) -> Result<MemoryLog, ReadError> {
             self.0.read_log(from).await
         }
 
@@ -194,6 +194,16 @@ mod tests {
             let sequence = self.0.append_log(format, payload).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
             sequence
+        }
+
+        async fn append_log_by(
+            &self,
+            way: Way,
+            format: Format,
+            headers: &Headers,
+            payload: Bytes,
+        ) -> Result<u64, AppendError> {
+            self.0.append_log_by(way, format, headers, payload).await
         }
 
         async fn trim_log(&self, through: u64) -> Result<(), AppendError> {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use async_nats::ServerAddr;
 use clap::Args;
 
-use crate::words::config::Config;
+use crate::words::config::{Config, Nats};
+use crate::words::security::Secret;
 
 /// The options of every command that talks to NATS.
 #[derive(Clone, Debug, Default, Args)]
@@ -19,6 +20,71 @@ pub(super) struct Common {
     /// The first word of every subject [default: the configuration's, else weir]
     #[arg(long, value_name = "WORD", env = "WEIR_PREFIX")]
     pub(super) prefix: Option<String>,
+    #[command(flatten)]
+    pub(super) security: SecurityFlags,
+}
+
+/// How the broker is logged in to, under the names that NATS's own command line has. A password and a token come from files and the
+/// environment only (`NATS_PASSWORD`, `NATS_TOKEN`): others on the machine can read a command line.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Connection (NATS_PASSWORD and NATS_TOKEN are read too)")]
+pub(super) struct SecurityFlags {
+    /// Log in with this file of credentials
+    #[arg(long, value_name = "FILE", env = "NATS_CREDS")]
+    creds: Option<String>,
+    /// Log in with the nkey whose seed this file has
+    #[arg(long, value_name = "FILE", env = "NATS_NKEY")]
+    nkey: Option<String>,
+    /// Log in as this user
+    #[arg(long, value_name = "NAME", env = "NATS_USER")]
+    user: Option<String>,
+    /// Trust servers whose certificates these vouch for, in place of the system's
+    #[arg(long, value_name = "FILE", env = "NATS_CA")]
+    tlsca: Option<String>,
+    /// Show the server this certificate
+    #[arg(long, value_name = "FILE", env = "NATS_CERT")]
+    tlscert: Option<String>,
+    /// The certificate's key
+    #[arg(long, value_name = "FILE", env = "NATS_KEY")]
+    tlskey: Option<String>,
+    /// What the subjects begin with on which answers come back
+    #[arg(long, value_name = "SUBJECT", env = "NATS_INBOX_PREFIX")]
+    inbox_prefix: Option<String>,
+}
+
+impl SecurityFlags {
+    /// Puts what is given in the place of what the file says. `variable` reads the environment.
+    fn apply(&self, nats: &mut Nats, variable: impl Fn(&str) -> Option<String>) {
+        let set = |place: &mut String, given: Option<&String>| {
+            // What is empty is not set.
+            if let Some(given) = given.filter(|given| !given.is_empty()) {
+                place.clone_from(given);
+            }
+        };
+        let secret = |name: &str| variable(name).filter(|text| !text.is_empty()).map(Secret::new);
+        let login = &mut nats.login;
+        let (password, token) = (secret("NATS_PASSWORD"), secret("NATS_TOKEN"));
+        let given = |flag: &Option<String>| flag.as_ref().is_some_and(|text| !text.is_empty());
+        // A way to log in that a nearer layer names takes the place of the file's, whichever that was.
+        let mut from_file = std::mem::take(login);
+        if given(&self.user) {
+            login.password_file = from_file.password_file;
+        } else if !given(&self.creds) && !given(&self.nkey) && token.is_none() {
+            *login = std::mem::take(&mut from_file);
+        }
+        if password.is_some() {
+            login.password_file.clear();
+        }
+        set(&mut login.credentials_file, self.creds.as_ref());
+        set(&mut login.nkey_file, self.nkey.as_ref());
+        set(&mut login.user, self.user.as_ref());
+        login.password = password.unwrap_or_default();
+        login.token = token.unwrap_or_default();
+        set(&mut nats.tls.ca_file, self.tlsca.as_ref());
+        set(&mut nats.tls.certificate_file, self.tlscert.as_ref());
+        set(&mut nats.tls.key_file, self.tlskey.as_ref());
+        set(&mut nats.inbox_prefix, self.inbox_prefix.as_ref());
+    }
 }
 
 /// The configuration is wrong: exit code 78.
@@ -40,6 +106,7 @@ impl Common {
         if let Some(prefix) = &self.prefix {
             config.nats.prefix.clone_from(prefix);
         }
+        self.security.apply(&mut config.nats, |name| std::env::var(name).ok());
         flags(&mut config);
         config.check().map_err(|error| Misconfigured(error.to_string()))?;
         for (position, url) in (1..).zip(&config.nats.urls) {
@@ -74,6 +141,7 @@ fn read(path: &Path) -> Result<Config, Misconfigured> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::security::Login;
 
     fn load(nats: &[&str]) -> Result<Vec<String>, String> {
         let nats = nats.iter().map(|&url| url.to_owned()).collect();
@@ -93,6 +161,32 @@ mod tests {
             assert!(error.starts_with("configuration: nats.urls: number 2: "), "{url}: {error}");
             assert!(!error.contains("secret") && !error.contains("99999"), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn a_nearer_way_to_log_in_takes_the_place_of_the_files() {
+        let text = |text: &str| Some(text.to_owned());
+        let of_file = Login { user: "u".into(), password_file: "p".into(), ..Login::default() };
+        let login = |flags: SecurityFlags, environment: &[(&str, &str)]| {
+            let mut nats = Nats { login: of_file.clone(), ..Nats::default() };
+            let variable = |name: &str| {
+                environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            };
+            flags.apply(&mut nats, variable);
+            nats.login
+        };
+        let none = SecurityFlags::default;
+        let secret = |text: &str| Secret::new(text.to_owned());
+        assert_eq!(login(none(), &[("NATS_TOKEN", "")]), of_file);
+        let with_password = Login { user: "u".into(), password: secret("s"), ..Login::default() };
+        assert_eq!(login(none(), &[("NATS_PASSWORD", "s")]), with_password);
+        let token = Login { token: secret("t"), ..Login::default() };
+        assert_eq!(login(none(), &[("NATS_TOKEN", "t")]), token);
+        let credentials = Login { credentials_file: "c".into(), ..Login::default() };
+        assert_eq!(login(SecurityFlags { creds: text("c"), ..none() }, &[]), credentials);
+        let other = Login { user: "v".into(), ..of_file.clone() };
+        assert_eq!(login(SecurityFlags { user: text("v"), ..none() }, &[]), other);
+        assert_eq!(login(SecurityFlags { user: text(""), creds: text(""), ..none() }, &[]), of_file);
     }
 
     #[test]

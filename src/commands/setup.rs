@@ -7,8 +7,9 @@ use super::Ended;
 use super::connect::{Deployment, shard_names};
 use super::output::{self, say};
 use super::settings::Common;
-use crate::edges::jetstream::{Done, SetupError, setup as make_streams};
+use crate::edges::jetstream::{Done, JetKeys, SetupError, setup as make_streams};
 use crate::edges::streams::Streams;
+use crate::motion::door::Routes;
 use crate::words::codec::{Format, encode_commands};
 use crate::words::command::Command;
 use crate::words::config::{Config, Shard};
@@ -86,6 +87,9 @@ pub(super) async fn make_all(deployment: &Deployment, config: &Config) -> anyhow
             lines.push(format!("shard {}: first policy at sequence {sequence}", shard.name));
         }
     }
+    let pointers = JetKeys::new(&deployment.connections, &deployment.names.pointers_bucket());
+    let kept = Routes::keep(&pointers, &config.shards).await.context("the routes of doors")?;
+    lines.push(format!("routes of doors: {}", if kept { "written" } else { "there already" }));
     Ok(lines)
 }
 

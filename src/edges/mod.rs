@@ -7,6 +7,7 @@ pub mod jetstream;
 pub mod keys;
 pub mod memory;
 pub mod objects;
+pub mod requests;
 pub mod streams;
 pub mod telemetry;
 

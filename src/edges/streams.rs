@@ -114,6 +114,16 @@ pub trait Streams: Clone + Send + Sync + 'static {
         payload: Bytes,
     ) -> impl Future<Output = Result<u64, AppendError>> + Send;
 
+    /// The same by one of the shard's subjects (what is no shard's is refused as [`AppendError::Missing`]), with headers of Weir's own
+    /// beside the payload, which [`LogReader::next_stored`] gives back.
+    fn append_log_by(
+        &self,
+        way: Way,
+        format: Format,
+        headers: &Headers,
+        payload: Bytes,
+    ) -> impl Future<Output = Result<u64, AppendError>> + Send;
+
     /// Drops the log's messages up to and including sequence `through`, or all that there are where that lies beyond the
     /// last one; sequences go on as if they were still there. After a time-out it may have been done: doing it again does
     /// no harm.

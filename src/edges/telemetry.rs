@@ -6,6 +6,7 @@
 
 mod audits;
 mod distributions;
+mod door;
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,6 +18,7 @@ use metrics_process::Collector;
 
 pub use audits::Audits;
 use distributions::{Distribution, Distributions};
+pub use door::DoorTelemetry;
 
 use super::streams::{AppendError, StreamState};
 use crate::folds::inventory::{Counts, Totals};
@@ -68,6 +70,7 @@ pub struct Telemetry {
     shards: Mutex<Vec<Arc<ShardTelemetry>>>,
     decisions: bool,
     process: Collector,
+    door: OnceLock<Arc<DoorTelemetry>>,
 }
 
 impl Default for Telemetry {
@@ -90,7 +93,8 @@ impl Telemetry {
         let handle = recorder.handle();
         let process = Collector::default();
         metrics::with_local_recorder(&*recorder, || process.describe());
-        let telemetry = Self { recorder, handle, shards: Mutex::default(), decisions, process };
+        let (shards, door) = (Mutex::default(), OnceLock::new());
+        let telemetry = Self { recorder, handle, shards, decisions, process, door };
         telemetry.describe();
         let labels = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("rules", RULES_NEWEST.to_string())];
         telemetry.gauge("weir_build_info", &labels).set(1.0);
@@ -185,6 +189,7 @@ impl Telemetry {
         gauge("weir_stream_bytes", "Bytes that the stream holds.");
         gauge("weir_stream_limit_bytes", "Bytes that the stream may hold; 0 where there is no limit.");
         Audits::describe(counter, gauge);
+        DoorTelemetry::describe(counter, gauge);
     }
 
     fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
@@ -328,6 +333,9 @@ impl Telemetry {
         family("weir_append_outcomes", "Outcomes announced by one append.", &|distributions| {
             vec![("", &distributions.append_outcomes)]
         });
+        if let Some(door) = self.door.get() {
+            door.render(&mut text);
+        }
         text
     }
 }

@@ -8,8 +8,10 @@
 //! | [`store`] | snapshots and their pointers, streams read onward, the mark of an epoch |
 //! | [`past`] | what is done with what is stored already: recovery, replay, audit, a new epoch |
 //! | [`live`] | a shard at work: the stages, and who carries between them, the edges, the threads and the clock |
+//! | [`door`] | where requests enter, and wait for their answers |
 //! | [`sharing`] | which worker holds which shard |
 
+pub mod door;
 pub mod live;
 pub mod past;
 pub mod rules;

@@ -26,6 +26,7 @@ pub struct Shown {
     statuses: Mutex<Vec<Arc<Status>>>,
     draining: AtomicBool,
     health: Mutex<Arc<Health>>,
+    door: Mutex<Option<Box<dyn Fn() -> bool + Send>>>,
 }
 
 impl Shown {
@@ -51,6 +52,11 @@ impl Shown {
         *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses.to_vec();
     }
 
+    /// The worker is nothing but a door from now on; `is_open` says whether requests can come to it.
+    pub fn set_only_door(&self, is_open: impl Fn() -> bool + Send + 'static) {
+        *self.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(is_open));
+    }
+
     /// Says that the worker is going: it is not ready any more.
     pub fn set_draining(&self) {
         self.draining.store(true, Relaxed);
@@ -66,6 +72,9 @@ impl Shown {
     pub fn unready(&self) -> Option<String> {
         if self.draining.load(Relaxed) {
             return Some("draining".to_owned());
+        }
+        if let Some(is_open) = &*self.door.lock().unwrap_or_else(PoisonError::into_inner) {
+            return (!is_open()).then(|| "the door is not connected to NATS".to_owned());
         }
         let statuses = self.statuses();
         if statuses.is_empty() {

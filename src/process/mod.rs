@@ -1,4 +1,5 @@
 //! Floor 4: the process. The engine that wires and supervises the shards, and the admin server that shows them.
 
 pub mod admin;
+pub mod door;
 pub mod engine;

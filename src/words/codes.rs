@@ -10,6 +10,7 @@ macro_rules! codes {
         $(#[$about])*
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, SchemaRead, SchemaWrite,
+            schemars::JsonSchema,
         )]
         pub enum $Name {
             $($(#[$doc])* #[serde(rename = $name)] $Variant,)*

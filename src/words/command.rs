@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -16,7 +17,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use super::codes::{Family, codes};
 use super::outcome::Subject;
-use super::policy::PolicyChange;
+use super::policy::{LINES_LIMIT_MAX, PolicyChange, QUANTITY_LIMIT_MAX, STOCK_MAX, WINDOW_MS_MAX};
 use super::text::Text;
 use super::timestamp::Timestamp;
 
@@ -51,7 +52,7 @@ pub trait Content {
 macro_rules! commands {
     ($($(#[$doc:meta])* $Variant:ident($Type:ty) = $name:literal, $family:expr, $rules:literal;)*) => {
         /// One command.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
         pub enum Command<'a> {
             $($(#[$doc])* #[serde(rename = $name)] $Variant($Type),)*
         }
@@ -151,26 +152,31 @@ commands! {
 }
 
 /// A quantity of one SKU.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Line<'a> {
     /// The stock-keeping unit.
     #[serde(borrow)]
     pub sku: Text<'a>,
     /// How many, in whole units; from 1 to the policy's limit, and in an `adjust` below 0 too.
+    #[schemars(range(min = -QUANTITY_LIMIT_MAX, max = QUANTITY_LIMIT_MAX))]
     pub quantity: i64,
 }
 
 /// A line of an order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceLine<'a> {
     /// The stock-keeping unit.
     #[serde(borrow)]
     pub sku: Text<'a>,
     /// How many, in whole units; from 1 to the policy's limit.
+    #[schemars(range(min = 1, max = QUANTITY_LIMIT_MAX))]
     pub quantity: i64,
     /// What a unit costs, in the currency's minor unit. Nobody decides by it.
+    #[schemars(range(min = 0, max = STOCK_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_price: Option<i64>,
 }
@@ -182,15 +188,19 @@ impl<'a> From<Line<'a>> for PlaceLine<'a> {
 }
 
 /// What was found of one SKU.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct CountLine<'a> {
     /// The stock-keeping unit.
     #[serde(borrow)]
     pub sku: Text<'a>,
     /// How many are there, reserved or not; from 0 to the policy's limit.
+    #[schemars(range(min = 0, max = QUANTITY_LIMIT_MAX))]
     pub quantity: i64,
     /// What the counter's books said when he counted: then the difference is applied to the books of now.
+    #[schemars(range(min = -QUANTITY_LIMIT_MAX, max = QUANTITY_LIMIT_MAX))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<i64>,
 }
@@ -216,12 +226,14 @@ codes! {
 }
 
 /// An amount of money.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Money<'a> {
     /// In the currency's minor unit (cents, pence, yen), up to 2^53 - 1.
+    #[schemars(range(min = 0, max = STOCK_MAX))]
     pub minor: i64,
     /// ISO 4217 code: three capital letters.
+    #[schemars(regex(pattern = "^[A-Z]{3}$"))]
     #[serde(borrow)]
     pub currency: Text<'a>,
 }
@@ -234,7 +246,7 @@ pub struct Attributes<'a>(pub Vec<(Text<'a>, Text<'a>)>);
 ///
 /// `site`, `sites`, `lines`, `on_shortage`, `value` and `pay_within_ms` are the deciding fields: the same id with the same
 /// deciding fields is the same order, however often it comes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Place<'a> {
     /// The shop's id of the order: the key of idempotency.
@@ -245,9 +257,11 @@ pub struct Place<'a> {
     pub site: Option<Text<'a>>,
     /// What is ordered; lines that name one SKU are summed.
     #[serde(borrow, deserialize_with = "capped")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Vec<PlaceLine<'a>>,
     /// What to do with a shortage; default `refuse`.
     #[serde(default, skip_serializing_if = "is_default", deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<OnShortage>")]
     pub on_shortage: OnShortage,
     /// When the customer submitted it, by the client's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -274,21 +288,24 @@ pub struct Place<'a> {
         skip_serializing_if = "Attributes::is_empty",
         deserialize_with = "null_is_default"
     )]
+    #[schemars(with = "Option<Attributes<'a>>")]
     pub attributes: Attributes<'a>,
     /// How long it may hold its stock unpaid, in milliseconds of log time, in place of the policy's figure; at most the policy's
     /// `hold_ms_max`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = WINDOW_MS_MAX))]
     pub pay_within_ms: Option<i64>,
     /// Until when it may wait, in log time; at most the policy's `wait_ms_max` from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_until: Option<Timestamp>,
     /// In place of `site`: the sites that it may come from, the preferred one first; at most [`ORDER_SITES_MAX`].
     #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "capped_option")]
+    #[schemars(length(min = 1, max = ORDER_SITES_MAX))]
     pub sites: Option<Vec<Text<'a>>>,
 }
 
 /// Cancel an order or some of its lines: what waits or is reserved, never what has left.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cancel<'a> {
     /// Which order.
@@ -296,6 +313,7 @@ pub struct Cancel<'a> {
     pub order_id: Text<'a>,
     /// Which lines and how many of each; default all that remain.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "capped_option")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Option<Vec<Line<'a>>>,
     /// Who wants it: `customer`, `shop`, `payment`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -312,13 +330,14 @@ pub struct Cancel<'a> {
 }
 
 /// A customer's review or complaint.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Review<'a> {
     /// Which order.
     #[serde(borrow)]
     pub order_id: Text<'a>,
     /// From 1 (bad) to 5 (good).
+    #[schemars(range(min = 1, max = 5))]
     pub score: i64,
     /// What it is about, as a short code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -332,7 +351,7 @@ pub struct Review<'a> {
 }
 
 /// The order was paid: in full where no amount is named, else by so much.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pay<'a> {
     /// Which order.
@@ -350,7 +369,7 @@ pub struct Pay<'a> {
 }
 
 /// An attempt to pay failed. The order stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PayFailed<'a> {
     /// Which order.
@@ -368,7 +387,7 @@ pub struct PayFailed<'a> {
 }
 
 /// Goods left the site: a fact, accepted even where it contradicts the books.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ship<'a> {
     /// Which order.
@@ -379,6 +398,7 @@ pub struct Ship<'a> {
     pub shipment_id: Option<Text<'a>>,
     /// Which lines and how many of each; default all that remain.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "capped_option")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Option<Vec<Line<'a>>>,
     /// Who carries it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -389,7 +409,7 @@ pub struct Ship<'a> {
 }
 
 /// Goods reached the customer: a fact, accepted even where it contradicts the books.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Deliver<'a> {
     /// Which order.
@@ -401,6 +421,7 @@ pub struct Deliver<'a> {
     pub shipment_id: Option<Text<'a>>,
     /// Which lines and how many of each; default all that remain.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "capped_option")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Option<Vec<Line<'a>>>,
     /// When it arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -408,20 +429,21 @@ pub struct Deliver<'a> {
 }
 
 /// A quantity of one SKU that came back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReturnLine<'a> {
     /// The stock-keeping unit.
     #[serde(borrow)]
     pub sku: Text<'a>,
     /// How many.
+    #[schemars(range(min = 1, max = QUANTITY_LIMIT_MAX))]
     pub quantity: i64,
     /// Whether it goes back on the shelf.
     pub restock: bool,
 }
 
 /// Goods came back: a fact, accepted even where it contradicts the books.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Return<'a> {
     /// Which order.
@@ -432,9 +454,11 @@ pub struct Return<'a> {
     pub return_id: Text<'a>,
     /// Which lines, how many of each, restocked or not; default all that remain, by `restock`.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "capped_option")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Option<Vec<ReturnLine<'a>>>,
     /// Where no lines are named: whether all of it goes back on the shelf. Default false.
     #[serde(default, skip_serializing_if = "is_default", deserialize_with = "null_is_default")]
+    #[schemars(with = "Option<bool>")]
     pub restock: bool,
     /// Why, as a short code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -445,7 +469,7 @@ pub struct Return<'a> {
 }
 
 /// Stock arrived at a site. Makes a SKU known there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receive<'a> {
     /// The shop's id of the receipt: the key of idempotency.
@@ -456,6 +480,7 @@ pub struct Receive<'a> {
     pub site: Option<Text<'a>>,
     /// What; lines that name one SKU are summed.
     #[serde(borrow, deserialize_with = "capped")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Vec<Line<'a>>,
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -463,7 +488,7 @@ pub struct Receive<'a> {
 }
 
 /// Stock was counted at a site: what is on hand from now on. Makes a SKU known there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Count<'a> {
     /// The shop's id of the count: the key of idempotency.
@@ -474,6 +499,7 @@ pub struct Count<'a> {
     pub site: Option<Text<'a>>,
     /// What is there; each SKU at most once.
     #[serde(borrow, deserialize_with = "capped")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Vec<CountLine<'a>>,
     /// When it was counted. A line without `expected` is not applied if its stock has changed since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -481,12 +507,14 @@ pub struct Count<'a> {
 }
 
 /// Time passed. Carries nothing, so two do no harm; it counts only as the one command of its message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Tick {}
 
 /// The books of a site were wrong: a fact, by so many units more or less. Makes a SKU known there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Adjust<'a> {
     /// The shop's id of the adjustment: the key of idempotency.
@@ -497,6 +525,7 @@ pub struct Adjust<'a> {
     pub site: Option<Text<'a>>,
     /// How many more or (below 0) less of each SKU; lines that name one SKU are summed.
     #[serde(borrow, deserialize_with = "capped")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Vec<Line<'a>>,
     /// Why, as a short code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -508,7 +537,7 @@ pub struct Adjust<'a> {
 
 /// Move stock from one site to another, at once: a request, refused unless every line is available. Makes a SKU known at the
 /// site that it goes to.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Transfer<'a> {
     /// The shop's id of the transfer: the key of idempotency.
@@ -522,6 +551,7 @@ pub struct Transfer<'a> {
     pub to: Text<'a>,
     /// What; lines that name one SKU are summed.
     #[serde(borrow, deserialize_with = "capped")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Vec<Line<'a>>,
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -529,7 +559,7 @@ pub struct Transfer<'a> {
 }
 
 /// Replace all lines of an order at once: a request, refused whole where it cannot be met.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Amend<'a> {
     /// Which order.
@@ -540,6 +570,7 @@ pub struct Amend<'a> {
     pub amendment_id: Text<'a>,
     /// What is ordered from now on, all of it; lines that name one SKU are summed.
     #[serde(borrow, deserialize_with = "capped")]
+    #[schemars(length(min = 1, max = LINES_LIMIT_MAX))]
     pub lines: Vec<PlaceLine<'a>>,
     /// What it is worth from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -550,7 +581,7 @@ pub struct Amend<'a> {
 }
 
 /// Give an order that is held unpaid more time: a request.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Extend<'a> {
     /// Which order.
@@ -560,6 +591,7 @@ pub struct Extend<'a> {
     #[serde(borrow)]
     pub extension_id: Text<'a>,
     /// How long it is held from now on, in milliseconds: from 1 to the policy's `hold_ms_max`.
+    #[schemars(range(min = 1, max = WINDOW_MS_MAX))]
     pub pay_within_ms: i64,
 }
 

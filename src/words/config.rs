@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::Format;
 use super::policy::{SITE_DEFAULT, SITES_MAX};
+use super::security::{self, Login, Tls};
 use super::text::is_id;
 
 /// All that a worker is told at its start.
@@ -20,6 +21,8 @@ pub struct Config {
     pub admin: Admin,
     /// The worker itself.
     pub worker: Worker,
+    /// The door: requests over NATS, answered with outcomes.
+    pub door: Door,
     /// How streams are made.
     pub streams: StreamSettings,
     /// When snapshots are taken, and where they are kept.
@@ -37,6 +40,12 @@ pub struct Nats {
     /// The first word of every subject, so that several deployments can share an account: 1 to 32 letters, digits,
     /// `-` and `_`.
     pub prefix: String,
+    /// What the subjects begin with on which answers come back, where the broker lets each role have only its own.
+    pub inbox_prefix: String,
+    /// Encryption.
+    pub tls: Tls,
+    /// Who the broker is told that we are.
+    pub login: Login,
 }
 
 /// The admin server: metrics and probes.
@@ -71,6 +80,53 @@ pub struct Worker {
     pub log: LogStyle,
     /// Whether decisions are counted and timed for `/metrics`. How far each shard is shows there all the same.
     pub metrics: bool,
+}
+
+/// The door: requests over NATS, answered with outcomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Door {
+    /// Whether this worker answers requests.
+    pub enabled: bool,
+    /// Whether this worker does nothing else: it leads no shard, and stands by for none.
+    pub only: bool,
+    /// How long a request waits for its outcome that does not say it, in milliseconds: 1 to 30,000. Then it is answered `accepted`.
+    pub within_ms: u64,
+    /// How many commands of one shard may be undecided at once: 1 to 10,000,000. Further ones are answered `busy`.
+    pub pending_max: usize,
+    /// What all requests together may cost this worker in memory, in bytes, as the door counts it: 1 MiB to 1 TiB. Further ones are
+    /// answered `busy`.
+    pub memory_bytes_max: usize,
+}
+
+impl Default for Door {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            only: false,
+            within_ms: 2_000,
+            pending_max: 100_000,
+            memory_bytes_max: 256 << 20,
+        }
+    }
+}
+
+impl Door {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.only && !self.enabled {
+            return Err(wrong("door.only: needs door.enabled"));
+        }
+        if !(1..=30_000).contains(&self.within_ms) {
+            return Err(wrong("door.within_ms: 1 to 30000"));
+        }
+        if !(1..=10_000_000).contains(&self.pending_max) {
+            return Err(wrong("door.pending_max: 1 to 10000000"));
+        }
+        if !(1 << 20..=1 << 40).contains(&self.memory_bytes_max) {
+            return Err(wrong("door.memory_bytes_max: 1048576 (1 MiB) to 1099511627776 (1 TiB)"));
+        }
+        Ok(())
+    }
 }
 
 /// How log lines are written.
@@ -150,7 +206,13 @@ pub struct Shard {
 
 impl Default for Nats {
     fn default() -> Self {
-        Self { urls: vec!["nats://127.0.0.1:4222".to_owned()], prefix: "weir".to_owned() }
+        Self {
+            urls: vec!["nats://127.0.0.1:4222".to_owned()],
+            prefix: "weir".to_owned(),
+            inbox_prefix: "_INBOX".to_owned(),
+            tls: Tls::default(),
+            login: Login::default(),
+        }
     }
 }
 
@@ -199,8 +261,14 @@ impl Default for Shards {
 #[error("{0}")]
 pub struct ConfigError(String);
 
+impl ConfigError {
+    pub(super) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 fn wrong(text: impl Into<String>) -> ConfigError {
-    ConfigError(text.into())
+    ConfigError::new(text)
 }
 
 /// Whether a text may be a part of a stream's name and of a subject.
@@ -243,6 +311,7 @@ impl Config {
         if !is_token(&self.nats.prefix) {
             return Err(wrong("nats.prefix: 1 to 32 letters, digits, '-' and '_'"));
         }
+        security::check(&self.nats.tls, &self.nats.login, &self.nats.inbox_prefix)?;
         if self.admin.address.parse::<std::net::SocketAddr>().is_err() {
             return Err(wrong(format!(
                 "admin.address: {:?} is not an address and a port, such as 127.0.0.1:9464",
@@ -283,6 +352,7 @@ impl Config {
                 return Err(wrong(format!("streams.{name}: 1048576 (1 MiB) to 1125899906842624 (1 PiB)")));
             }
         }
+        self.door.check()?;
         self.check_shards()
     }
 
@@ -343,6 +413,8 @@ mod tests {
             ("[admin]\naddress = \"here\"", "admin.address: \"here\" is not"),
             ("[streams]\nreplicas = 0", "streams.replicas: 1 to 5"),
             ("[streams]\nlog_bytes_max = 5", "streams.log_bytes_max: 1048576"),
+            ("[door]\nwithin_ms = 0", "door.within_ms: 1 to 30000"),
+            ("[door]\nenabled = false\nonly = true", "door.only: needs"),
             ("shards = []", "shards: 1 to 1024"),
             ("[[shards]]\nname = \"a\"\nsites = []", "shards: \"a\" needs"),
             (

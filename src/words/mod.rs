@@ -3,6 +3,7 @@
 //!
 //! Nothing here decides, waits or touches the outside.
 
+pub mod advice;
 pub mod append;
 pub mod codec;
 pub mod codes;
@@ -14,5 +15,8 @@ pub mod identity;
 pub mod message;
 pub mod outcome;
 pub mod policy;
+pub mod reply;
+pub mod schema;
+pub mod security;
 pub mod text;
 pub mod timestamp;

@@ -1,6 +1,7 @@
 //! Outcomes: what became of a record. One type for what the fold says, what the outcome stream holds (JSON or
 //! bincode) and what clients read.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -13,7 +14,7 @@ use super::codes::codes;
 pub use super::codes::{Mark, Reason, State, Unreadable};
 
 /// What became of a record, with its identity.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 pub struct Outcome<'a> {
     /// What was decided.
     #[serde(flatten, borrow)]
@@ -38,7 +39,7 @@ impl Outcome<'_> {
 }
 
 /// What was decided. Tags are append-only.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Decision<'a> {
     /// The order has its stock.
@@ -434,7 +435,7 @@ impl Decision<'_> {
 }
 
 /// Whose command was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 pub enum Subject<'a> {
     /// An order.
     #[serde(rename = "order_id")]
@@ -468,7 +469,7 @@ impl Subject<'_> {
 }
 
 /// Where a line of an order comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 pub struct SiteLine<'a> {
     /// Which SKU.
     pub sku: Text<'a>,
@@ -479,7 +480,7 @@ pub struct SiteLine<'a> {
 }
 
 /// What of a SKU was asked for and could not be had.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 pub struct Shortage<'a> {
     /// Which SKU.
     pub sku: Text<'a>,
@@ -490,7 +491,7 @@ pub struct Shortage<'a> {
 }
 
 /// A difference between the books and a count.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 pub struct Adjustment<'a> {
     /// Which SKU.
     pub sku: Text<'a>,
@@ -501,7 +502,7 @@ pub struct Adjustment<'a> {
 }
 
 /// Says that an outcome repeats an earlier one: the same command came again and changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 pub struct Repeat {
     /// Always `true`, so that readers can tell repeats by one field.
     pub duplicate: True,

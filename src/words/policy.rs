@@ -1,6 +1,7 @@
 //! Policy: what the fold is told to do. It arrives as commands in the log, never from a worker's configuration,
 //! so that two workers configured differently still decide alike.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -47,7 +48,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 macro_rules! figures {
     ($($(#[$doc:meta])* $figure:ident = $default:expr, $least:expr, $most:expr;)*) => {
         /// A change of policy: what is absent stays as it is.
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct PolicyChange<'a> {
             /// The version of the rules from this record on. A worker that does not know it halts before this record.
@@ -64,6 +65,7 @@ macro_rules! figures {
             pub sites: Option<Vec<Text<'a>>>,
             $($(#[$doc])*
             #[serde(default, skip_serializing_if = "Option::is_none")]
+            #[schemars(range(min = $least, max = $most))]
             pub $figure: Option<i64>,)*
             /// Stock that is never promised, SKU by SKU.
             #[serde(
@@ -198,7 +200,7 @@ figures! {
 }
 
 /// A figure of one SKU's own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, SchemaRead, SchemaWrite, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnFigure<'a> {
     /// Where; default `main`.

@@ -110,7 +110,12 @@ impl Cluster {
     }
 
     async fn connect(&self) -> Connections {
-        let connection = Connection { urls: self.urls(), name: "test".to_owned(), wait_for_server: false };
+        let connection = Connection {
+            urls: self.urls(),
+            name: "test".to_owned(),
+            wait_for_server: false,
+            ..Connection::default()
+        };
         Connections::open(&connection).await.unwrap()
     }
 

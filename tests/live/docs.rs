@@ -15,7 +15,7 @@ use crate::weir::OWN;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The shell blocks that are not run here, by a line of each, and why.
-const NOT_RUN: [(&str, &str); 9] = [
+const NOT_RUN: [(&str, &str); 10] = [
     ("cargo run --release -- demo", "the demo has a test of its own, and this is what tests/run runs"),
     ("target/release/weir-bench load", "the bench has tests of its own"),
     ("target/release/weir-bench --help", "the same"),
@@ -24,6 +24,7 @@ const NOT_RUN: [(&str, &str); 9] = [
         "it wants NATS's own command line; `restore` in these tests does the same by the client",
     ),
     ("nats stream restore", "the same"),
+    ("nats request", "`clients` in these tests runs it where there is a `nats` on the PATH"),
     ("weir epoch --shard main", "`epoch` in these tests runs it, on a log that was rewritten"),
     ("cargo +nightly fuzz run", "fuzzing wants a nightly compiler"),
     (
@@ -49,7 +50,7 @@ fn pages() -> Vec<(String, String)> {
 }
 
 /// The blocks of a language, each with the heading above it.
-fn blocks(page: &str, language: &str) -> Vec<(String, String)> {
+pub(crate) fn blocks(page: &str, language: &str) -> Vec<(String, String)> {
     let (mut found, mut heading, mut block) = (Vec::new(), String::new(), None::<String>);
     for line in page.lines() {
         match &mut block {

@@ -127,7 +127,7 @@ fn a_file_imports_its_own_floor_and_lower_ones() {
 }
 
 /// The layers of motion, from the lowest.
-const LAYERS: [&str; 5] = ["rules", "store", "past", "live", "sharing"];
+const LAYERS: [&str; 6] = ["rules", "store", "past", "live", "door", "sharing"];
 
 /// The paths that code names, from `crate`, `super` or `self` on, each item of a group by itself.
 fn paths(code: &str) -> Vec<String> {

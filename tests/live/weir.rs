@@ -38,8 +38,10 @@ impl Weir {
 
     fn spawn_as(binary: &str, arguments: &[&str], environment: &[(&str, &str)], stdin: &str) -> Self {
         let mut command = Command::new(binary);
-        for name in ["NATS_URL", "WEIR_CONFIG", "WEIR_PREFIX", "WEIR_ADMIN", "WEIR_NAME", "WEIR_LOG"] {
-            command.env_remove(name);
+        for (name, _) in std::env::vars_os() {
+            if [&b"NATS_"[..], b"WEIR_"].iter().any(|of| name.as_encoded_bytes().starts_with(of)) {
+                command.env_remove(name);
+            }
         }
         command.args(arguments).envs(environment.iter().copied());
         let process = Process::start("weir", command, Input::Whole(stdin), Ending::Killed).unwrap();
@@ -75,8 +77,17 @@ impl Weir {
 
     /// The same, of another binary.
     pub(crate) async fn worker_as(binary: &str, url: &str, arguments: &[&str]) -> Self {
+        Self::worker_of(binary, url, arguments, &[("WEIR_ADMIN", "127.0.0.1:0")]).await
+    }
+
+    /// The same, with an environment, in which `WEIR_ADMIN` must be.
+    pub(crate) async fn worker_in(url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::worker_of(OWN, url, arguments, environment).await
+    }
+
+    async fn worker_of(binary: &str, url: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments = [&["run", "--nats", url], arguments].concat();
-        let mut worker = Self::spawn_as(binary, &arguments, &[("WEIR_ADMIN", "127.0.0.1:0")], "");
+        let mut worker = Self::spawn_as(binary, &arguments, environment, "");
         let address = until("the admin server's address", async || {
             let text = worker.log();
             let (_, rest) = text.split_once("the admin server listens address=")?;

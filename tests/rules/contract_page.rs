@@ -59,3 +59,17 @@ fn every_code_is_on_the_page_and_no_other() {
         assert!(PAGE.contains(&format!("`{mark}`")), "{mark} is not on the page");
     }
 }
+
+/// What the page says of a code is what the catalogue says, from which `weir schema errors` is made.
+#[test]
+fn the_page_says_of_each_code_what_the_catalogue_says() {
+    for reason in Reason::ALL {
+        let advice = reason.advice();
+        let row = format!("| `{}` | {} | {} |", reason.code(), advice.meaning, advice.retry.words());
+        assert!(PAGE.lines().any(|line| line == row), "not on the page: {row}");
+    }
+    for unreadable in Unreadable::ALL {
+        let row = format!("| `{}` | {} |", unreadable.name(), unreadable.advice().meaning);
+        assert!(PAGE.lines().any(|line| line == row), "not on the page: {row}");
+    }
+}

@@ -30,6 +30,7 @@ mod rules_shard;
 mod rules_sites;
 mod rules_stock;
 mod rules_waiting;
+mod schema;
 mod script;
 mod script_outcomes;
 mod snapshot;

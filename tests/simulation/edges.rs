@@ -10,9 +10,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use weir::edges::Edges;
 use weir::edges::keys::{Entry, Keys};
-use weir::edges::memory::{MemoryHeadlines, MemoryObjectReader, MemoryReader};
+use weir::edges::memory::{MemoryHeadlines, MemoryLog, MemoryObjectReader, MemoryReader};
 use weir::edges::objects::{ObjectInfo, ObjectReader, Objects};
-use weir::edges::streams::{AppendError, ClosableLog, LogReader, ReadError, Reader, StreamState, Streams};
+use weir::edges::streams::{
+    AppendError, ClosableLog, Headers, LogReader, ReadError, Reader, StoredMessage, StreamState, Streams,
+};
 use weir::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use weir::words::codec::Format;
 use weir::words::message::{LogMessage, Way};
@@ -95,7 +97,7 @@ impl SimStreams {
 }
 
 impl Streams for SimStreams {
-    type LogReader = SimReader<SimLog, LogMessage>;
+    type LogReader = SimLogReader;
     type OutcomeReader = SimReader<MemoryReader<StoredAppend>, StoredAppend>;
     type HeadlineReader = SimReader<MemoryHeadlines, Headline>;
 
@@ -121,12 +123,24 @@ impl Streams for SimStreams {
 
     async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
         let inner = read(&self.life, async { self.truth().streams().read_log(from).await }).await?;
-        Ok(self.reader(SimLog { inner, hole: self.truth().hole.load(Relaxed) }))
+        Ok(SimLogReader(self.reader(SimLog { inner, hole: self.truth().hole.load(Relaxed) })))
     }
 
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
         let (world, shard) = (self.life.world.clone(), self.shard);
         write(&self.life, async move { world.shards[shard].append(format, payload).await }).await
+    }
+
+    async fn append_log_by(
+        &self,
+        way: Way,
+        format: Format,
+        headers: &Headers,
+        payload: Bytes,
+    ) -> Result<u64, AppendError> {
+        let (world, shard, headers) = (self.life.world.clone(), self.shard, headers.clone());
+        write(&self.life, async move { world.shards[shard].append_by(way, format, &headers, payload).await })
+            .await
     }
 
     async fn trim_log(&self, through: u64) -> Result<(), AppendError> {
@@ -205,15 +219,15 @@ impl ClosableLog for SimStreams {
 
 /// Reads what there is of a log.
 pub(crate) struct SimLog {
-    inner: MemoryReader<LogMessage>,
+    inner: MemoryLog,
     hole: u64,
 }
 
-impl Reader<LogMessage> for SimLog {
-    async fn next(&mut self) -> Result<Vec<LogMessage>, ReadError> {
+impl Reader<StoredMessage> for SimLog {
+    async fn next(&mut self) -> Result<Vec<StoredMessage>, ReadError> {
         loop {
-            let mut messages = self.inner.next().await?;
-            messages.retain(|message| message.sequence != self.hole);
+            let mut messages = self.inner.next_stored().await?;
+            messages.retain(|stored| stored.message.sequence != self.hole);
             if !messages.is_empty() {
                 return Ok(messages);
             }
@@ -269,7 +283,20 @@ impl<R: Reader<T>, T: Clone + Send + Sync + 'static> Reader<T> for SimReader<R, 
     }
 }
 
-impl LogReader for SimReader<SimLog, LogMessage> {}
+/// Reads a log onwards, as long as that goes well.
+pub(crate) struct SimLogReader(SimReader<SimLog, StoredMessage>);
+
+impl Reader<LogMessage> for SimLogReader {
+    async fn next(&mut self) -> Result<Vec<LogMessage>, ReadError> {
+        Ok(self.0.next().await?.into_iter().map(|stored| stored.message).collect())
+    }
+}
+
+impl LogReader for SimLogReader {
+    async fn next_stored(&mut self) -> Result<Vec<StoredMessage>, ReadError> {
+        self.0.next().await
+    }
+}
 
 /// A table.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use weir::edges::clock::{Clock, SharedClock};
 use weir::edges::memory::{MemoryKeys, MemoryLimits, MemoryObjects, MemoryStreams};
-use weir::edges::streams::{ClosableLog as _, Reader as _, StreamState, Streams as _};
+use weir::edges::streams::{ClosableLog as _, Headers, Reader as _, StreamState, Streams as _};
 use weir::words::append::StoredAppend;
 use weir::words::codec::Format;
 use weir::words::message::{LogMessage, Way};
@@ -159,8 +159,19 @@ impl Truth {
         format: Format,
         payload: Bytes,
     ) -> Result<u64, weir::edges::streams::AppendError> {
+        self.append_by(Way::Any, format, &Headers::default(), payload).await
+    }
+
+    /// The same, by one of the shard's subjects.
+    pub(crate) async fn append_by(
+        &self,
+        way: Way,
+        format: Format,
+        headers: &Headers,
+        payload: Bytes,
+    ) -> Result<u64, weir::edges::streams::AppendError> {
         let streams = self.streams();
-        let sequence = streams.append_log(format, payload).await?;
+        let sequence = streams.append_log_by(way, format, headers, payload).await?;
         let stored = streams.log_message(sequence).await.unwrap().unwrap();
         self.history.lock().unwrap().push(stored);
         Ok(sequence)
@@ -201,7 +212,9 @@ impl Truth {
         for message in log {
             stamp.at_ns.store(message.stored_at_ns, Relaxed);
             let format = message.format.unwrap();
-            assert_eq!(streams.append_log(format, message.payload.clone()).await, Ok(message.sequence));
+            let (way, headers) = (message.way, Headers::default());
+            let appended = streams.append_log_by(way, format, &headers, message.payload.clone()).await;
+            assert_eq!(appended, Ok(message.sequence));
         }
         if first > 1 {
             streams.trim_log(first - 1).await.unwrap();

@@ -28,8 +28,12 @@ const QUEUED_MAX: usize = 65_536;
 /// Runs the ceiling's worker.
 pub(crate) async fn count() -> anyhow::Result<()> {
     let job: CountJob = take()?;
-    let connection =
-        Connection { urls: job.urls.clone(), name: "weir-bench ceiling".to_owned(), wait_for_server: false };
+    let connection = Connection {
+        urls: job.urls.clone(),
+        name: "weir-bench ceiling".to_owned(),
+        wait_for_server: false,
+        ..Connection::default()
+    };
     let connections = Connections::open(&connection).await?;
     let names = Names::new(&job.prefix)?;
     let mut shards = Vec::with_capacity(job.shards.len());

@@ -325,8 +325,12 @@ fn slack(options: &Options) -> u64 {
 
 /// Connects to a pass's servers.
 async fn connect(config: &Config) -> anyhow::Result<(Connections, Names)> {
-    let connection =
-        Connection { urls: config.nats.urls.clone(), name: "weir-bench".to_owned(), wait_for_server: false };
+    let connection = Connection {
+        urls: config.nats.urls.clone(),
+        name: "weir-bench".to_owned(),
+        wait_for_server: false,
+        ..Connection::default()
+    };
     Ok((Connections::open(&connection).await?, Names::new(&config.nats.prefix)?))
 }
 

@@ -4,17 +4,20 @@
 //! one each: a burst of log messages must not hold up an acknowledgement. A connection that was once made is
 //! never given up: it is tried again, with a bounded backoff, for as long as the process lives.
 //!
-//! TLS and credentials are not here yet.
+//! One server that must be spoken to by TLS means that all are; [`Security`] has files and secrets.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, Event, ServerAddr};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
+
+use super::security::{Security, UserInfo, choose_cryptography, take_user};
 
 /// How long an append waits for its acknowledgement, and a request for its answer. Longer than a healthy server
 /// ever takes, about as long as the election of a new stream leader; an append that took longer may still land.
@@ -28,15 +31,31 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// Where to connect to, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Connection {
-    /// The servers of one cluster, such as `nats://127.0.0.1:4222`; at least one.
+    /// The servers of one cluster, such as `nats://127.0.0.1:4222`; at least one. One user or token may stand in them.
     pub urls: Vec<String>,
     /// What the servers call this client in their own listings.
     pub name: String,
     /// Whether to go on trying while no server can be reached at first. A worker waits; a command that a person
     /// waits for fails at once.
     pub wait_for_server: bool,
+    /// What keeps it secret, and who it is.
+    pub security: Security,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A URL may hold a password.
+        let servers: Vec<_> =
+            self.urls.iter().map(|url| url.parse().as_ref().map(shown).unwrap_or_default()).collect();
+        f.debug_struct("Connection")
+            .field("servers", &servers)
+            .field("name", &self.name)
+            .field("wait_for_server", &self.wait_for_server)
+            .field("security", &self.security)
+            .finish()
+    }
 }
 
 /// Why a connection could not be made.
@@ -53,6 +72,9 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A user or token stands in a URL, and beside that there is another login.
+    #[error("a NATS server's URL has a user or token in it, and nats.login another: choose one")]
+    TwoLogins,
     /// No server could be reached.
     #[error("cannot connect to NATS at {servers}: {source}")]
     Unreachable {
@@ -153,24 +175,17 @@ pub async fn connect(options: &Connection) -> Result<Client, ConnectError> {
 }
 
 async fn connect_counting(options: &Connection, losses: watch::Sender<u64>) -> Result<Client, ConnectError> {
-    if options.urls.is_empty() {
-        return Err(ConnectError::NoServer);
-    }
-    let mut servers = Vec::with_capacity(options.urls.len());
-    for (position, url) in (1..).zip(&options.urls) {
-        let server: ServerAddr = url
-            .parse()
-            .map_err(|error: std::io::Error| ConnectError::Url { position, reason: error.to_string() })?;
-        servers.push(server);
-    }
+    choose_cryptography();
+    let (servers, in_url) = servers(options)?;
+    let encrypted = options.security.tls.is_required(&options.urls);
     let shown = servers.iter().map(shown).collect::<Vec<_>>().join(", ");
 
     let name = options.name.clone();
     let lost = AtomicBool::new(false);
-    let mut connect = ConnectOptions::new()
+    let mut connect = options
+        .security
+        .options(encrypted, in_url)
         .name(&options.name)
-        // So that servers of which others tell are not spoken to in the clear.
-        .require_tls(servers.iter().all(|server| server.scheme() == "tls"))
         .connection_timeout(CONNECT_TIMEOUT)
         .ping_interval(PING_INTERVAL)
         .max_reconnects(None)
@@ -188,6 +203,32 @@ async fn connect_counting(options: &Connection, losses: watch::Sender<u64>) -> R
     connect.connect(servers).await.map_err(|source| ConnectError::Unreachable { servers: shown, source })
 }
 
+/// The servers that are named, without what their URLs say of a user or token, and that.
+pub(super) fn servers(options: &Connection) -> Result<(Vec<ServerAddr>, Option<UserInfo>), ConnectError> {
+    if options.urls.is_empty() {
+        return Err(ConnectError::NoServer);
+    }
+    let mut servers = Vec::with_capacity(options.urls.len());
+    let mut in_url = None;
+    for (position, url) in (1..).zip(&options.urls) {
+        let wrong = |reason: String| ConnectError::Url { position, reason };
+        let server: ServerAddr = url.parse().map_err(|error: std::io::Error| wrong(error.to_string()))?;
+        // The client would not use it, and would show it in its traces.
+        let (server, user) = take_user(server).map_err(wrong)?;
+        servers.push(server);
+        if let (Some(before), Some(user)) = (&in_url, &user)
+            && before != user
+        {
+            return Err(wrong("its user or token is not that of the URL before".to_owned()));
+        }
+        in_url = in_url.or(user);
+    }
+    if in_url.is_some() && !options.security.login.is_none() {
+        return Err(ConnectError::TwoLogins);
+    }
+    Ok((servers, in_url))
+}
+
 /// A server without what its URL may hold of credentials.
 fn shown(server: &ServerAddr) -> String {
     let (host, port) = (server.host(), server.port());
@@ -195,7 +236,7 @@ fn shown(server: &ServerAddr) -> String {
 }
 
 /// The pause before an attempt: none before the first, then 10 ms, doubled each time, up to [`BACKOFF_MAX`].
-fn backoff(attempts: usize) -> Duration {
+pub(super) fn backoff(attempts: usize) -> Duration {
     let Some(doublings) = attempts.checked_sub(2) else { return Duration::ZERO };
     let doublings = u32::try_from(doublings).unwrap_or(u32::MAX);
     Duration::from_millis(10).saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX)

@@ -169,6 +169,16 @@ pub(super) fn of_log(format: Format) -> HeaderMap {
     headers
 }
 
+/// Adds headers of Weir's own. A name that is none is left out.
+pub(super) fn with(mut headers: HeaderMap, more: &Headers) -> HeaderMap {
+    for (name, value) in more.iter() {
+        if let Ok(name) = HeaderName::from_str(name) {
+            headers.append(name, safe(value).as_str());
+        }
+    }
+    headers
+}
+
 /// The header of a copy of a message of the log, which is only stored after `expected_last`.
 pub(super) fn of_copy(format: Option<Format>, expected_last: u64) -> HeaderMap {
     let mut headers = HeaderMap::new();

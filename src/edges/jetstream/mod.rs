@@ -16,8 +16,11 @@ mod names;
 mod objects;
 mod reader;
 mod request;
+mod requests;
+mod security;
 mod setup;
 mod span;
+mod wire;
 
 use std::sync::Arc;
 
@@ -34,7 +37,7 @@ use super::Edges;
 use super::folder::{FolderObjects, FolderReader};
 use super::objects::{ObjectInfo, ObjectReader, Objects};
 use super::streams::{
-    AppendError, ClosableLog, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, StreamState, Streams,
+    AppendError, ClosableLog, Headers, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, StreamState, Streams,
 };
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
@@ -46,6 +49,8 @@ pub use self::keys::JetKeys;
 pub use self::names::{NameError, Names, PREFIX_DEFAULT, ShardNames};
 pub use self::objects::{JetObjectReader, JetObjects};
 pub use self::reader::JetReader;
+pub use self::requests::{JetReplies, JetRequests};
+pub use self::security::{Security, SecurityError};
 pub use self::setup::{Done, SetupError, setup, streams, verify};
 
 /// How many messages at the end of an outcome stream are passed over that are no appends.
@@ -149,6 +154,23 @@ impl Streams for JetStreams {
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
         let ShardNames { log_stream, log_subject, .. } = &*self.names;
         append(&self.connections.publishing, log_stream, log_subject, header::of_log(format), payload).await
+    }
+
+    async fn append_log_by(
+        &self,
+        way: Way,
+        format: Format,
+        headers: &Headers,
+        payload: Bytes,
+    ) -> Result<u64, AppendError> {
+        let ShardNames { log_stream, log_subject, .. } = &*self.names;
+        let subject = match way {
+            Way::Any => log_subject,
+            Way::Family(family) => &format!("{log_subject}.{}", family.name()),
+            Way::Other => return Err(AppendError::Missing(log_stream.clone())),
+        };
+        let headers = header::with(header::of_log(format), headers);
+        append(&self.connections.publishing, log_stream, subject, headers, payload).await
     }
 
     async fn trim_log(&self, through: u64) -> Result<(), AppendError> {

@@ -80,6 +80,12 @@ impl Names {
         format!("{}_SNAPSHOTS", self.stream_prefix)
     }
 
+    /// The subjects of all requests at a door: one for each family.
+    #[must_use]
+    pub fn submit_subjects(&self) -> String {
+        format!("{}.submit.*", self.prefix)
+    }
+
     /// The names of one shard, whose own name has the same bounds as the prefix.
     pub fn shard(&self, shard: &str) -> Result<ShardNames, NameError> {
         valid("the shard", shard)?;

@@ -7,6 +7,7 @@
 
 mod keys;
 mod objects;
+mod requests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +18,8 @@ use tokio::sync::Notify;
 use super::{Edges, ShardEdges};
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::{
-    AppendError, ClosableLog, LogReader, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, StreamState,
-    Streams,
+    AppendError, ClosableLog, Headers, LogReader, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader,
+    StoredMessage, StreamState, Streams,
 };
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
@@ -26,6 +27,7 @@ use crate::words::message::{LogMessage, Way};
 
 pub use self::keys::MemoryKeys;
 pub use self::objects::{MemoryObjectReader, MemoryObjects};
+pub use self::requests::{MemoryAsker, MemoryReplies, MemoryRequests, Replied};
 
 /// What a message counts beside its payload, in bytes: about what it costs in memory and in a header.
 const MESSAGE_OVERHEAD_BYTES: u64 = 128;
@@ -63,13 +65,13 @@ trait Stored: Clone + Send + 'static {
     }
 }
 
-impl Stored for LogMessage {
+impl Stored for StoredMessage {
     fn sequence(&self) -> u64 {
-        self.sequence
+        self.message.sequence
     }
 
     fn payload_len(&self) -> usize {
-        self.payload.len()
+        self.message.payload.len()
     }
 }
 
@@ -159,7 +161,7 @@ impl<T: Stored> Stream<T> {
 }
 
 struct State {
-    log: Stream<LogMessage>,
+    log: Stream<StoredMessage>,
     log_is_closed: bool,
     last_stored_at_ns: i64,
     outcomes: Stream<StoredAppend>,
@@ -214,11 +216,13 @@ impl MemoryStreams {
         state: &mut State,
         way: Way,
         format: Option<Format>,
+        headers: Headers,
         payload: Bytes,
     ) -> Result<u64, AppendError> {
         let sequence = state.log.next_sequence();
         let stored_at_ns = self.shared.clock.wall_ns().max(state.last_stored_at_ns.saturating_add(1));
-        let appended = state.log.append(LogMessage { sequence, stored_at_ns, way, format, payload })?;
+        let message = LogMessage { sequence, stored_at_ns, way, format, payload };
+        let appended = state.log.append(StoredMessage { message, headers })?;
         state.last_stored_at_ns = stored_at_ns;
         Ok(appended)
     }
@@ -230,7 +234,7 @@ impl MemoryStreams {
 }
 
 impl Streams for MemoryStreams {
-    type LogReader = MemoryReader<LogMessage>;
+    type LogReader = MemoryLog;
     type OutcomeReader = MemoryReader<StoredAppend>;
     type HeadlineReader = MemoryHeadlines;
 
@@ -248,20 +252,34 @@ impl Streams for MemoryStreams {
 
     async fn log_message(&self, sequence: u64) -> Result<Option<LogMessage>, ReadError> {
         let state = self.shared.state();
-        Ok(state.log.from(sequence).next().filter(|message| message.sequence == sequence).cloned())
+        let found = state.log.from(sequence).next().filter(|stored| stored.message.sequence == sequence);
+        Ok(found.map(|stored| stored.message.clone()))
     }
 
     async fn read_log(&self, from: u64) -> Result<Self::LogReader, ReadError> {
-        Ok(self.reader(from, |state| &state.log))
+        Ok(MemoryLog(self.reader(from, |state| &state.log)))
     }
 
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
+        self.append_log_by(Way::Any, format, &Headers::default(), payload).await
+    }
+
+    async fn append_log_by(
+        &self,
+        way: Way,
+        format: Format,
+        headers: &Headers,
+        payload: Bytes,
+    ) -> Result<u64, AppendError> {
+        if way == Way::Other {
+            return Err(AppendError::Missing("of that subject".to_owned()));
+        }
         self.check_size(&payload)?;
         let mut state = self.shared.state();
         if state.log_is_closed {
             return Err(AppendError::Unavailable("the log is closed".to_owned()));
         }
-        self.append_to_log(&mut state, Way::Any, Some(format), payload)
+        self.append_to_log(&mut state, way, Some(format), headers.clone(), payload)
     }
 
     async fn trim_log(&self, through: u64) -> Result<(), AppendError> {
@@ -333,7 +351,7 @@ impl ClosableLog for MemoryStreams {
         if state.log.state.last_sequence != expected_last {
             return Err(AppendError::Conflict);
         }
-        self.append_to_log(&mut state, way, format, payload)
+        self.append_to_log(&mut state, way, format, Headers::default(), payload)
     }
 }
 
@@ -372,7 +390,20 @@ impl<T: Stored> Reader<T> for MemoryReader<T> {
     }
 }
 
-impl LogReader for MemoryReader<LogMessage> {}
+/// Reads a log in memory onwards.
+pub struct MemoryLog(MemoryReader<StoredMessage>);
+
+impl Reader<LogMessage> for MemoryLog {
+    async fn next(&mut self) -> Result<Vec<LogMessage>, ReadError> {
+        Ok(self.0.next().await?.into_iter().map(|stored| stored.message).collect())
+    }
+}
+
+impl LogReader for MemoryLog {
+    async fn next_stored(&mut self) -> Result<Vec<StoredMessage>, ReadError> {
+        self.0.next().await
+    }
+}
 
 /// Reads the headlines of outcomes in memory onwards.
 pub struct MemoryHeadlines(MemoryReader<StoredAppend>);

@@ -23,8 +23,7 @@ pub(super) struct Distributions {
 
 impl Distributions {
     pub(super) fn new() -> Self {
-        let duration = || Distribution::new(&DURATION_BOUNDS, 1e6);
-        let size = || Distribution::new(&SIZE_BOUNDS, 1.0);
+        let (duration, size) = (Distribution::of_durations, Distribution::of_sizes);
         Self {
             apply: duration(),
             publish: duration(),
@@ -52,6 +51,16 @@ impl Distribution {
         Self { histogram, sum: 0, bounds, scale }
     }
 
+    /// Of durations, in microseconds.
+    pub(super) fn of_durations() -> Self {
+        Self::new(&DURATION_BOUNDS, 1e6)
+    }
+
+    /// Of sizes.
+    pub(super) fn of_sizes() -> Self {
+        Self::new(&SIZE_BOUNDS, 1.0)
+    }
+
     pub(super) fn record(&mut self, value: u64, count: u64) {
         self.sum += u128::from(value) * u128::from(count);
         self.histogram.saturating_record_n(value, count);
@@ -70,13 +79,14 @@ impl Distribution {
         reason = "bounds are small and positive"
     )]
     pub(super) fn render(&self, text: &mut String, name: &str, labels: &str) {
+        let before = if labels.is_empty() { "" } else { "," };
         for bound in self.bounds {
             let count = self.histogram.count_between(0, (bound * self.scale) as u64);
-            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {count}");
+            let _ = writeln!(text, "{name}_bucket{{{labels}{before}le=\"{bound}\"}} {count}");
         }
         let count = self.histogram.len();
         let sum = self.sum as f64 / self.scale;
-        let _ = writeln!(text, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}");
+        let _ = writeln!(text, "{name}_bucket{{{labels}{before}le=\"+Inf\"}} {count}");
         let _ = writeln!(text, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}");
     }
 }

@@ -3,6 +3,7 @@
 pub(super) mod comparing;
 pub mod findings;
 pub mod folding;
+pub mod gathering;
 pub mod kept;
 pub mod leases;
 pub mod life;

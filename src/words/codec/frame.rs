@@ -15,6 +15,7 @@ use crate::words::command::{COMMANDS_MAX, Command, ELEMENTS_MAX};
 use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, Outcome, Unreadable};
 use crate::words::policy::{PolicyChange, RULES_NEWEST};
+use crate::words::reply::Reply;
 use crate::words::text::{ID_BYTES_MAX, Id};
 use crate::words::timestamp::Timestamp;
 pub(super) use plain::read as read_plain;
@@ -160,7 +161,7 @@ pub(crate) fn write_varint(bytes: &mut Vec<u8>, value: u64) {
 }
 
 /// Appends an element behind its length, and gives where it begins.
-fn write_element(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+pub(super) fn write_element(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> usize {
     let start = bytes.len();
     // Nearly every element is short enough for a length of one byte.
     bytes.push(0);
@@ -444,5 +445,15 @@ pub(crate) const fn zigzag(value: i64) -> u64 {
 
 /// Reads one outcome in bincode's format, without a frame.
 pub fn decode_outcome(bytes: &[u8]) -> Result<Outcome<'_>, Undecodable<'_>> {
+    wincode::config::deserialize_exact(bytes, reading!()).map_err(|error| Undecodable::element(error, bytes))
+}
+
+/// One reply in bincode's format, without a frame.
+pub(super) fn encode_reply(reply: &Reply<'_>) -> Vec<u8> {
+    wincode::config::serialize(reply, writing!()).expect("memory takes whatever is written")
+}
+
+/// Reads one reply in bincode's format, without a frame.
+pub(super) fn decode_reply(bytes: &[u8]) -> Result<Reply<'_>, Undecodable<'_>> {
     wincode::config::deserialize_exact(bytes, reading!()).map_err(|error| Undecodable::element(error, bytes))
 }

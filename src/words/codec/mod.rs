@@ -8,6 +8,7 @@ mod frame;
 mod json;
 #[cfg(test)]
 mod samples;
+mod told;
 
 use super::command::{Command, CommandKind};
 use super::outcome::{Outcome, Unreadable};
@@ -17,6 +18,9 @@ use super::timestamp::Timestamp;
 pub use frame::{Confirmations, FRAME_VERSION, FrameWriter, decode_outcome, encode_command, encode_outcome};
 pub(crate) use frame::{read_varint, write_varint, zigzag};
 pub use json::{JsonOutcomes, write_outcome as write_json_outcome};
+pub use told::{
+    DecidedReplies, Told, decode_reply, encode_reply, replies, told, write_door_reply, write_replies,
+};
 
 /// The `Content-Type` of bincode frames, version 1.
 pub const BINCODE: &str = "application/vnd.weir.v1+bincode";

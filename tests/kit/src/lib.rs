@@ -11,6 +11,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use tempfile::TempDir;
+
 /// How long anything may take before a test gives up on it: on a busy machine with a slow disk.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 /// How often it is looked whether something has come.
@@ -45,7 +47,7 @@ pub fn scratch() -> PathBuf {
 }
 
 /// A folder of its own in `parent`, which is made if it is missing. It goes with the value; only its owner can read it.
-pub fn folder(parent: &Path, name: &str) -> std::io::Result<tempfile::TempDir> {
+pub fn folder(parent: &Path, name: &str) -> std::io::Result<TempDir> {
     std::fs::create_dir_all(parent)?;
     tempfile::Builder::new().prefix(&format!("weir-{name}-")).tempdir_in(parent)
 }

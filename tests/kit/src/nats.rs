@@ -150,7 +150,7 @@ impl Server {
     /// How a test connects to it.
     #[must_use]
     pub fn connection(&self) -> Connection {
-        Connection { urls: vec![self.url()], name: "test".to_owned(), wait_for_server: false }
+        Connection { urls: vec![self.url()], name: "test".to_owned(), ..Connection::default() }
     }
 
     /// New connections to it.

@@ -1,0 +1,472 @@
+//! Pending: requests that wait for their answers, index by index, and their deadlines.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
+use tokio::sync::{Notify, oneshot};
+
+use crate::edges::clock::SharedClock;
+use crate::edges::requests::Replies;
+use crate::edges::telemetry::DoorTelemetry;
+use crate::words::codec::{Format, write_door_reply, write_replies};
+use crate::words::reply::{DoorReason, DoorReply, ReplyKind};
+
+/// What a reply's own header and its address take of what the server takes, in bytes.
+const REPLY_HEADER_BYTES: usize = 512;
+
+/// The reply to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// How it is written: as the request was.
+    pub format: Format,
+    /// One reply, or an array or a frame of them.
+    pub payload: Bytes,
+    /// What kind of reply it is; of several, the first that is not [`ReplyKind::Decided`], if there is one.
+    pub kind: ReplyKind,
+    /// When to try again, in milliseconds, where a reply says so: the longest of them.
+    pub retry_after_ms: Option<u32>,
+}
+
+/// Where a reply goes over a connection.
+pub(super) trait Inbox: Send + Sync {
+    fn reply(&self, to: &[u8], format: Format, payload: &[u8]);
+    fn payload_bytes_max(&self) -> usize;
+}
+
+impl<R: Replies> Inbox for R {
+    fn reply(&self, to: &[u8], format: Format, payload: &[u8]) {
+        Replies::reply(self, to, format, payload);
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        Replies::payload_bytes_max(self)
+    }
+}
+
+/// Who waits for a reply.
+pub(super) enum To {
+    Nobody,
+    Inbox(Bytes, Arc<dyn Inbox>),
+    Caller(oneshot::Sender<Answer>),
+}
+
+impl To {
+    /// The longest payload that it takes, in bytes.
+    pub(super) fn payload_bytes_max(&self) -> usize {
+        match self {
+            Self::Inbox(to, inbox) => inbox.payload_bytes_max().saturating_sub(REPLY_HEADER_BYTES + to.len()),
+            Self::Nobody | Self::Caller(_) => usize::MAX,
+        }
+    }
+
+    pub(super) fn send(self, answer: Answer) {
+        match self {
+            Self::Nobody => {}
+            Self::Inbox(to, inbox) => inbox.reply(&to, answer.format, &answer.payload),
+            Self::Caller(caller) => {
+                // It may have given up.
+                let _ = caller.send(answer);
+            }
+        }
+    }
+}
+
+/// A reply in few bytes: what is left of it where all of them together would be too long.
+#[derive(Clone, Copy, Debug)]
+enum Short {
+    Stored(u64, u32),
+    Refused(DoorReason),
+    Unknown,
+    Busy(u32),
+    Unavailable(u32),
+}
+
+impl Short {
+    const fn reply(self) -> DoorReply<'static> {
+        match self {
+            Self::Stored(sequence, index) => DoorReply::Accepted { sequence, index, detail: None },
+            Self::Refused(reason) => {
+                DoorReply::Refused { command: None, subject: None, reason, detail: None }
+            }
+            Self::Unknown => DoorReply::Unknown { detail: None },
+            Self::Busy(retry_after_ms) => DoorReply::Busy { retry_after_ms, detail: None },
+            Self::Unavailable(retry_after_ms) => DoorReply::Unavailable { retry_after_ms, detail: None },
+        }
+    }
+
+    const fn of(reply: &DoorReply<'_>) -> Self {
+        match *reply {
+            DoorReply::Refused { reason, .. } => Self::Refused(reason),
+            DoorReply::Accepted { sequence, index, .. } => Self::Stored(sequence, index),
+            DoorReply::Unknown { .. } => Self::Unknown,
+            DoorReply::Busy { retry_after_ms, .. } => Self::Busy(retry_after_ms),
+            DoorReply::Unavailable { retry_after_ms, .. } => Self::Unavailable(retry_after_ms),
+        }
+    }
+}
+
+/// How far a command of a request is.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    /// Waits to be appended.
+    Queued,
+    /// Is being appended.
+    Sent,
+    /// Is in the log.
+    Stored(u64, u32),
+    /// Is answered: where in the bytes, and in short.
+    Answered(u32, u32, Short),
+}
+
+struct Open {
+    slots: SmallVec<[Slot; 1]>,
+    /// The replies so far, one behind the other, as they came.
+    bytes: Vec<u8>,
+    left: usize,
+    kinds: [u32; ReplyKind::ALL.len()],
+    /// The first kind that is no decision, and the longest wait that was asked for.
+    kind: ReplyKind,
+    retry_after_ms: Option<u32>,
+    /// None once it is answered.
+    to: Option<To>,
+}
+
+impl Open {
+    /// Answers one command; false where it is answered already.
+    fn answer(
+        &mut self,
+        position: usize,
+        kind: ReplyKind,
+        retry_after_ms: Option<u32>,
+        short: Short,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let Self { slots, bytes, .. } = self;
+        let Some(slot) = slots.get_mut(position) else { return false };
+        if self.to.is_none() || matches!(slot, Slot::Answered(..)) {
+            return false;
+        }
+        let begin = bytes.len();
+        write(bytes);
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        *slot = Slot::Answered(place(begin), place(bytes.len()), short);
+        self.left -= 1;
+        self.kinds[kind as usize] += 1;
+        if self.kind == ReplyKind::Decided {
+            self.kind = kind;
+        }
+        self.retry_after_ms = self.retry_after_ms.max(retry_after_ms);
+        true
+    }
+}
+
+/// One request under way.
+pub(super) struct Gather {
+    number: u64,
+    pub(super) format: Format,
+    many: bool,
+    pub(super) deadline: Duration,
+    began: Duration,
+    cost: usize,
+    board: Arc<Board>,
+    open: Mutex<Open>,
+}
+
+impl Gather {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A command is about to be appended; false where nobody waits for it any more: then it must not be.
+    pub(super) fn sends(&self, position: u32) -> bool {
+        self.moves(position, Slot::Sent)
+    }
+
+    /// A command waits to be appended again; false where nobody waits for it any more.
+    pub(super) fn queues(&self, position: u32) -> bool {
+        self.moves(position, Slot::Queued)
+    }
+
+    /// A command is in the log.
+    pub(super) fn stores(&self, position: u32, sequence: u64, index: u32) -> bool {
+        self.moves(position, Slot::Stored(sequence, index))
+    }
+
+    fn moves(&self, position: u32, to: Slot) -> bool {
+        let mut open = self.open();
+        let waits = open.to.is_some();
+        match open.slots.get_mut(position as usize) {
+            Some(slot) if waits && !matches!(slot, Slot::Answered(..)) => {
+                *slot = to;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A command is decided: `write` writes its reply.
+    pub(super) fn decided(
+        &self,
+        position: u32,
+        (sequence, index): (u64, u32),
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.answer(position, ReplyKind::Decided, None, Short::Stored(sequence, index), write);
+    }
+
+    /// A command is answered by the door itself.
+    pub(super) fn door(&self, position: u32, reply: DoorReply<'_>) {
+        let (kind, retry, short) = (reply.kind(), reply.retry_after_ms(), Short::of(&reply));
+        self.answer(position, kind, retry, short, |bytes| write_door_reply(self.format, bytes, reply));
+    }
+
+    fn answer(
+        &self,
+        position: u32,
+        kind: ReplyKind,
+        retry_after_ms: Option<u32>,
+        short: Short,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut open = self.open();
+        if open.answer(position as usize, kind, retry_after_ms, short, write) && open.left == 0 {
+            self.finish(open);
+        }
+    }
+
+    /// Answers what is open as it stands: the time is over.
+    fn expire(&self, why: Expired) {
+        // Under one lock: what is said not to be stored must not be sent meanwhile.
+        let mut open = self.open();
+        if open.to.is_none() {
+            return;
+        }
+        for position in 0..open.slots.len() {
+            let detail = Some(why.text().into());
+            let reply = match open.slots[position] {
+                Slot::Queued => DoorReply::Unavailable { retry_after_ms: UNAVAILABLE_RETRY_MS, detail },
+                Slot::Sent => DoorReply::Unknown { detail },
+                Slot::Stored(sequence, index) => DoorReply::Accepted { sequence, index, detail },
+                Slot::Answered(..) => continue,
+            };
+            let (kind, retry, short) = (reply.kind(), reply.retry_after_ms(), Short::of(&reply));
+            open.answer(position, kind, retry, short, |bytes| write_door_reply(self.format, bytes, reply));
+        }
+        if open.left == 0 {
+            self.finish(open);
+        }
+    }
+
+    /// Sends the reply.
+    fn finish(&self, mut open: MutexGuard<'_, Open>) {
+        let Some(to) = open.to.take() else { return };
+        let (slots, bytes) = (std::mem::take(&mut open.slots), std::mem::take(&mut open.bytes));
+        let (kind, kinds, retry_after_ms) = (open.kind, open.kinds, open.retry_after_ms);
+        drop(open);
+        let payload = self.payload(&slots, bytes, to.payload_bytes_max());
+        to.send(Answer { format: self.format, payload: payload.into(), kind, retry_after_ms });
+        self.board.finished(self, &kinds);
+    }
+
+    fn payload(&self, slots: &[Slot], bytes: Vec<u8>, bytes_max: usize) -> Vec<u8> {
+        let element = |slot: &Slot| match slot {
+            Slot::Answered(begin, end, _) => &bytes[*begin as usize..*end as usize],
+            _ => &[],
+        };
+        // What stands around an element: a comma, or its length.
+        const AROUND: usize = 9;
+        if bytes.len() + AROUND * (slots.len() + 2) <= bytes_max {
+            if let ([one], Format::Json, false) = (slots, self.format, self.many)
+                && element(one).len() == bytes.len()
+            {
+                return bytes;
+            }
+            return write_replies(self.format, self.many, slots.iter().map(element));
+        }
+        let shorts: Vec<Vec<u8>> = slots
+            .iter()
+            .map(|slot| {
+                let mut short = Vec::new();
+                if let Slot::Answered(_, _, in_short) = slot {
+                    write_door_reply(self.format, &mut short, in_short.reply());
+                }
+                short
+            })
+            .collect();
+        let mut room =
+            bytes_max.saturating_sub(shorts.iter().map(|short| short.len() + AROUND).sum::<usize>());
+        let chosen: Vec<&[u8]> = slots
+            .iter()
+            .zip(&shorts)
+            .map(|(slot, short)| {
+                let whole = element(slot);
+                let more = whole.len().saturating_sub(short.len());
+                if more <= room {
+                    room -= more;
+                    whole
+                } else {
+                    short
+                }
+            })
+            .collect();
+        write_replies(self.format, self.many, chosen.into_iter())
+    }
+}
+
+/// When to try again what was not stored, in milliseconds.
+pub(super) const UNAVAILABLE_RETRY_MS: u32 = 500;
+
+/// Why an answer is given before there is a decision.
+#[derive(Clone, Copy)]
+pub(super) enum Expired {
+    Deadline,
+    Closing,
+}
+
+impl Expired {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Deadline => "not decided in time",
+            Self::Closing => "the door is closing",
+        }
+    }
+}
+
+/// All requests of a door.
+pub(super) struct Board {
+    pub(super) clock: SharedClock,
+    pub(super) telemetry: Arc<DoorTelemetry>,
+    /// By deadline and number.
+    waiting: Mutex<Waiting>,
+    /// What the requests that are held cost, in bytes.
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    /// Told when the first deadline is earlier than it was.
+    pub(super) earlier: Notify,
+    /// Told when nothing waits any more.
+    pub(super) empty: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    numbers: u64,
+    by_deadline: BTreeMap<(Duration, u64), Arc<Gather>>,
+}
+
+impl Board {
+    pub(super) fn new(clock: SharedClock, telemetry: Arc<DoorTelemetry>, bytes_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            clock,
+            telemetry,
+            waiting: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+            earlier: Notify::new(),
+            empty: Notify::new(),
+        })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes room for a request; false where there is none.
+    pub(super) fn take_room(&self, bytes: usize) -> bool {
+        let taken = self.bytes.fetch_add(bytes, Relaxed).saturating_add(bytes);
+        if taken > self.bytes_max {
+            self.bytes.fetch_sub(bytes, Relaxed);
+            return false;
+        }
+        true
+    }
+
+    /// Gives back what was taken for a request that came to nothing.
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Relaxed);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// How many requests wait.
+    pub(super) fn requests(&self) -> usize {
+        self.waiting().by_deadline.len()
+    }
+
+    /// Begins a request of so many commands, for which `cost` bytes are taken.
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        (format, many): (Format, bool),
+        commands: usize,
+        cost: usize,
+        deadline: Duration,
+        to: To,
+    ) -> Arc<Gather> {
+        let began = self.clock.monotonic();
+        let open = Open {
+            slots: smallvec![Slot::Queued; commands],
+            bytes: Vec::new(),
+            left: commands,
+            kinds: [0; ReplyKind::ALL.len()],
+            kind: ReplyKind::Decided,
+            retry_after_ms: None,
+            to: Some(to),
+        };
+        let mut waiting = self.waiting();
+        let number = waiting.numbers;
+        waiting.numbers += 1;
+        let gather = Arc::new(Gather {
+            number,
+            format,
+            many,
+            deadline,
+            began,
+            cost,
+            board: self.clone(),
+            open: Mutex::new(open),
+        });
+        let earlier = waiting.by_deadline.first_key_value().is_none_or(|((first, _), _)| deadline < *first);
+        waiting.by_deadline.insert((deadline, number), gather.clone());
+        drop(waiting);
+        if earlier {
+            self.earlier.notify_one();
+        }
+        gather
+    }
+
+    fn finished(&self, gather: &Gather, kinds: &[u32; ReplyKind::ALL.len()]) {
+        self.bytes.fetch_sub(gather.cost, Relaxed);
+        self.telemetry.answered(kinds, self.clock.monotonic().saturating_sub(gather.began));
+        let mut waiting = self.waiting();
+        waiting.by_deadline.remove(&(gather.deadline, gather.number));
+        let empty = waiting.by_deadline.is_empty();
+        drop(waiting);
+        if empty {
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// The first deadline.
+    pub(super) fn first(&self) -> Option<Duration> {
+        self.waiting().by_deadline.first_key_value().map(|((first, _), _)| *first)
+    }
+
+    /// Answers the requests whose time is over by `now`, or all of them.
+    pub(super) fn expire(&self, until: Option<Duration>, why: Expired) {
+        let due: Vec<_> = {
+            let waiting = self.waiting();
+            let all = waiting.by_deadline.iter();
+            all.take_while(|((deadline, _), _)| until.is_none_or(|until| *deadline <= until))
+                .map(|(_, gather)| gather.clone())
+                .collect()
+        };
+        for gather in due {
+            gather.expire(why);
+        }
+    }
+}
