@@ -6,4 +6,5 @@ pub mod folding;
 pub mod kept;
 pub mod leases;
 pub mod life;
+pub mod observing;
 pub mod publishing;
