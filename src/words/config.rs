@@ -157,6 +157,8 @@ pub struct StreamSettings {
     /// The size limit of the snapshots of all shards, in bytes. A full store takes no more of them, so that logs are not
     /// trimmed. Where the broker has no room for so much, it is made smaller.
     pub snapshots_bytes_max: u64,
+    /// The size limit of the signals of all shards, in bytes. Beyond it the oldest go.
+    pub signals_bytes_max: u64,
 }
 
 /// When snapshots are taken, and where they are kept.
@@ -246,6 +248,7 @@ impl Default for StreamSettings {
             outcomes_bytes_max: 8 << 30,
             dead_letters_bytes_max: 256 << 20,
             snapshots_bytes_max: 32 << 30,
+            signals_bytes_max: 256 << 20,
         }
     }
 }
@@ -347,6 +350,7 @@ impl Config {
             ("outcomes_bytes_max", self.streams.outcomes_bytes_max),
             ("dead_letters_bytes_max", self.streams.dead_letters_bytes_max),
             ("snapshots_bytes_max", self.streams.snapshots_bytes_max),
+            ("signals_bytes_max", self.streams.signals_bytes_max),
         ] {
             if !((1 << 20)..=(1 << 50)).contains(&bytes) {
                 return Err(wrong(format!("streams.{name}: 1048576 (1 MiB) to 1125899906842624 (1 PiB)")));

@@ -18,5 +18,6 @@ pub mod policy;
 pub mod reply;
 pub mod schema;
 pub mod security;
+pub mod signal;
 pub mod text;
 pub mod timestamp;

@@ -19,6 +19,7 @@ mod request;
 mod requests;
 mod security;
 mod setup;
+mod signals;
 mod span;
 mod wire;
 
@@ -42,6 +43,7 @@ use super::streams::{
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::{LogMessage, Way};
+use crate::words::signal::SignalLetter;
 
 pub use self::compare::Difference;
 pub use self::connection::{ACK_TIMEOUT, ConnectError, Connection, Connections, Link, connect};
@@ -51,6 +53,7 @@ pub use self::objects::{JetObjectReader, JetObjects};
 pub use self::reader::JetReader;
 pub use self::requests::{JetReplies, JetRequests};
 pub use self::security::{Security, SecurityError};
+pub use self::signals::JetSignals;
 pub use self::setup::{Done, SetupError, setup, streams, verify};
 
 /// How many messages at the end of an outcome stream are passed over that are no appends.
@@ -258,6 +261,14 @@ impl Streams for JetStreams {
         }
         let link = &self.connections.publishing;
         append(link, dead_letters_stream, dead_letters_subject, headers, bytes).await.map(|_| ())
+    }
+
+    /// A repeat, by its id, is stored once within the stream's window for that.
+    async fn append_signal(&self, signal: SignalLetter) -> Result<(), AppendError> {
+        let ShardNames { signals_stream, signals_subject, .. } = &*self.names;
+        let subject = format!("{signals_subject}.{}", signal.kind);
+        let (headers, link) = (header::of_signal(&signal.id), &self.connections.publishing);
+        append(link, signals_stream, &subject, headers, signal.payload).await.map(|_| ())
     }
 
     async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {

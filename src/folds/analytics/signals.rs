@@ -98,6 +98,8 @@ pub struct Signal {
     pub revision: u32,
     /// When it is told, in milliseconds since 1970.
     pub at_ms: i64,
+    /// Of a SKU that will run out: how many units to order now, by [`super::Supply`].
+    pub restock: Option<i64>,
 }
 
 #[derive(Clone, Debug, SchemaRead, SchemaWrite)]
@@ -227,6 +229,7 @@ impl Open {
             raised_ms: self.raised_ms,
             revision: self.revision,
             at_ms,
+            restock: None,
         }
     }
 }

@@ -106,6 +106,8 @@ pub enum Stage {
     Auditor,
     /// Asks the streams how far they are, and shows it.
     Poller,
+    /// Feeds analytics.
+    Observer,
     /// Carries all the others.
     Supervisor,
 }
@@ -123,6 +125,7 @@ impl Stage {
             Self::Scribe => "scribe",
             Self::Auditor => "auditor",
             Self::Poller => "poller",
+            Self::Observer => "observer",
             Self::Supervisor => "supervisor",
         }
     }

@@ -7,4 +7,5 @@ pub mod gathering;
 pub mod kept;
 pub mod leases;
 pub mod life;
+pub mod observing;
 pub mod publishing;
