@@ -7,6 +7,7 @@ mod answers;
 mod audit;
 mod check;
 mod connect;
+mod dashboards;
 mod dead;
 mod demo;
 mod epoch;
@@ -44,7 +45,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["demo", "setup", "check", "run", "status", "probe"]),
     ("Shop", &["submit", "stock", "import", "eval", "policy"]),
     ("Repair", &["audit", "epoch", "dead"]),
-    ("More", &["completions", "man", "help"]),
+    ("More", &["dashboards", "completions", "man", "help"]),
 ];
 
 /// Weir confirms orders: it decides each one against stock, from a log, exactly once in effect
@@ -88,6 +89,8 @@ enum Command {
     /// List what was no command, show it, send it again
     #[command(subcommand)]
     Dead(dead::Command),
+    /// Write the dashboards, alerts and runbooks of this version
+    Dashboards(dashboards::Args),
     /// Print what a shell needs to complete this command line
     Completions(pages::Completions),
     /// Write the manual pages
@@ -155,6 +158,7 @@ pub fn main() -> ExitCode {
             Command::Audit(args) => audit::audit(args).await,
             Command::Epoch(args) => epoch::epoch(args).await,
             Command::Dead(command) => dead::dead(command).await,
+            Command::Dashboards(args) => dashboards::dashboards(&args),
             Command::Completions(args) => Ok(pages::completions(&args)),
             Command::Man(args) => pages::man(&args),
         }
@@ -216,7 +220,7 @@ mod tests {
             let has =
                 |option: &str| command.get_arguments().any(|argument| argument.get_long() == Some(option));
             // A worker logs; pages are files; the demo has streams of its own, and an evaluation has none.
-            let pages = ["completions", "man"].contains(&name);
+            let pages = ["dashboards", "completions", "man"].contains(&name);
             assert_eq!(has("json"), !pages && name != "run", "{name} and --json");
             assert_eq!(has("nats"), !pages && !["demo", "eval"].contains(&name), "{name} and --nats");
         }
