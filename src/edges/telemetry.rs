@@ -6,6 +6,7 @@
 
 mod audits;
 mod distributions;
+pub mod families;
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
