@@ -15,7 +15,7 @@ use crate::weir::OWN;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The shell blocks that are not run here, by a line of each, and why.
-const NOT_RUN: [(&str, &str); 9] = [
+const NOT_RUN: [(&str, &str); 10] = [
     ("cargo run --release -- demo", "the demo has a test of its own, and this is what tests/run runs"),
     ("target/release/weir-bench load", "the bench has tests of its own"),
     ("target/release/weir-bench --help", "the same"),
@@ -30,6 +30,7 @@ const NOT_RUN: [(&str, &str); 9] = [
         "weir eval ",
         "the tests of `commands::eval` judge small files; the public data sets are not part of the project",
     ),
+    ("weir dashboards eyes", "the tests of `monitoring` run the command, the rules' tests, and a Prometheus"),
     ("cargo run --release --example online_retail", "the tests on real data run the mapping"),
 ];
 

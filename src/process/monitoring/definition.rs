@@ -123,7 +123,7 @@ impl Unit {
 /// How an alert is tried out: series as `promtool` reads them, and what comes of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Names with labels, and values; one every 15 seconds, or every hour where the alert looks weeks back.
+    /// Names with labels, and values; one every 15 seconds, or every half hour where the alert looks weeks back.
     pub series: &'static [(&'static str, &'static str)],
     /// When it is looked whether it fires.
     pub at: &'static str,
@@ -183,7 +183,7 @@ pub struct Alert {
     pub diagnosis: &'static [&'static str],
     /// What to do about it.
     pub mitigation: &'static [&'static str],
-    /// Whether its unit tests take an hour a step, as it looks weeks back.
+    /// Whether its unit tests take half an hour a step, as it looks days or weeks back.
     pub weekly: bool,
     /// Where it fires.
     pub fires: Case,

@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::Links;
-use super::alerts::{alert, alerts};
+use super::alerts::alert;
 use super::boards::boards;
 use super::definition::{Alert, Board, Item, Kind, Panel, Row, Target, Threshold, Tile, Unit, for_dashboards};
 
@@ -85,10 +85,7 @@ pub(super) fn dashboard(board: &Board, links: &Links) -> String {
         "refresh": "10s",
         "time": {"from": "now-1h", "to": "now"},
         "timezone": "browser",
-        "links": [{
-            "type": "dashboards", "tags": ["weir"], "title": "Weir", "asDropdown": false, "includeVars": true,
-            "keepTime": true, "targetBlank": false, "icon": "dashboard", "tooltip": "", "url": "",
-        }],
+        "links": [link("Weir", "dashboards", "")],
         "annotations": {"list": [
             {
                 "builtIn": 1, "datasource": {"type": "grafana", "uid": "-- Grafana --"}, "enable": true, "hide": true,
@@ -108,7 +105,7 @@ pub(super) fn dashboard(board: &Board, links: &Links) -> String {
         "templating": {"list": [
             {
                 "name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "hide": 0,
-                "refresh": 1, "current": {}, "options": [], "multi": false, "includeAll": false, "regex": "",
+                "refresh": 1, "current": {"text": "default", "value": "default"}, "options": [], "multi": false, "includeAll": false, "regex": "",
             },
             variable("job", "label_values(weir_build_info, job)"),
             variable("instance", "label_values(weir_build_info{job=~\"$job\"}, instance)"),
@@ -120,10 +117,19 @@ pub(super) fn dashboard(board: &Board, links: &Links) -> String {
     text
 }
 
+/// A link, to a page or to all boards of Weir; what is chosen and the time go with it.
+fn link(title: &str, kind: &str, url: &str) -> Value {
+    let boards = kind == "dashboards";
+    json!({
+        "type": kind, "title": title, "url": url, "tags": if boards { vec!["weir"] } else { vec![] }, "asDropdown": false,
+        "includeVars": boards, "keepTime": boards, "targetBlank": !boards, "icon": "external link", "tooltip": "",
+    })
+}
+
 fn variable(name: &str, query: &str) -> Value {
     json!({
         "name": name, "label": name, "type": "query", "datasource": source(), "query": {"query": query, "refId": name},
-        "definition": query, "refresh": 2, "sort": 1, "multi": true, "includeAll": true, "allValue": ".+",
+        "refresh": 2, "sort": 1, "multi": true, "includeAll": true, "allValue": ".+",
         "current": {"selected": true, "text": ["All"], "value": ["$__all"]}, "hide": 0, "regex": "", "options": [],
     })
 }
@@ -171,7 +177,7 @@ fn steps(threshold: Threshold) -> Value {
 }
 
 fn alert_links(alert: &Alert, links: &Links) -> Value {
-    json!([{"title": "What to do", "url": super::runbooks::url(alert, links), "targetBlank": true}])
+    json!([link("What to do", "link", &super::runbooks::url(alert, links))])
 }
 
 fn limit(alert: &Alert) -> String {
@@ -306,13 +312,13 @@ fn timeline(panel: &Panel, states: &[(f64, &str, &str)]) -> Value {
                 "unit": panel.unit.grafana(), "noValue": "no data", "mappings": [{"type": "value", "options": named}],
                 "thresholds": {"mode": "absolute", "steps": [{"color": "text", "value": null}]},
                 "color": {"mode": "thresholds"},
-                "custom": {"lineWidth": 0, "fillOpacity": 80, "spanNulls": false, "insertNulls": false},
+                "custom": {"lineWidth": 0, "fillOpacity": 80},
             },
             "overrides": [],
         },
         "options": {
             "mergeValues": true, "showValue": "auto", "alignValue": "left", "rowHeight": 0.9,
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": false},
+            "legend": {"displayMode": "list", "placement": "bottom", "calcs": [], "showLegend": false},
             "tooltip": {"mode": "single", "sort": "none"},
         },
     })
@@ -359,6 +365,7 @@ fn table(panel: &Panel) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use super::super::alerts::alerts;
     use super::*;
 
     #[test]

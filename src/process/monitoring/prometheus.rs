@@ -56,11 +56,13 @@ pub(super) fn rules(links: &Links) -> String {
 
 /// The files of unit tests: every alert fires once, and stays silent once. Those that look weeks back take longer steps.
 pub(super) fn tests(links: &Links) -> [(String, String); 2] {
-    [("alerts_test.yml", "15s", false), ("weekly_test.yml", "1h", true)].map(|(name, step, weekly)| {
+    let paces = [("alerts_test.yml", "15s", "30s", false), ("weekly_test.yml", "30m", "30m", true)];
+    paces.map(|(name, step, evaluated, weekly)| {
         let mut text = String::from(HEAD);
         let _ = write!(
             text,
-            "rule_files: [recording.yml, alerts.yml]\nevaluation_interval: {step}\ntests:\n"
+            "rule_files: [recording.yml, alerts.yml]\ngroup_eval_order: [weir-recorded, weir-alerts]\n\
+             evaluation_interval: {evaluated}\ntests:\n"
         );
         for alert in alerts().filter(|alert| alert.weekly == weekly) {
             for (what, case) in [("fires", &alert.fires), ("silent", &alert.silent)] {

@@ -97,7 +97,7 @@ pub(super) const ALL: [Alert; 4] = [
         fires: orders!("0+1000x2000", "0+990x2000"), "20m",
         "800 orders within 6h were not decided in 250 ms, 10.0 times what is allowed. At this rate the budget of 30 days ends in 0s.",
         // It is over: the short window says so.
-        silent: orders!("0+1000x2000", "0+900x40 36900+1000x2000"), "4h"
+        silent: orders!("0+1000x2000", "0+900x40 37000+1000x2000"), "50m"
     ),
     tier!(
         "1d", "2h", 3.0, "20", "1h", Ticket,

@@ -282,7 +282,7 @@ pub(super) const ALL: [Alert; 7] = [
         fires: Case {
             series: &[(
                 "weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}",
-                "0+1000x168 168000+200x30",
+                "0+500x336 168100+100x60",
             )],
             at: "173h",
             labels: &[("job", "weir")],
@@ -292,7 +292,7 @@ pub(super) const ALL: [Alert; 7] = [
         silent: Case {
             series: &[(
                 "weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}",
-                "0+50x168 8400+10x30",
+                "0+25x336 8405+5x60",
             )],
             at: "173h",
             labels: &[],

@@ -247,15 +247,15 @@ pub(super) const ALL: [Alert; 7] = [
         mitigation: &["Run one by hand: `weir audit`.", "Start a standby."],
         weekly: true,
         fires: Case {
-            series: &[("weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x100")],
+            series: &[("weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x200")],
             at: "52h",
             labels: &[("job", "weir"), ("shard", "main")],
             summary: "No audit of shard main has agreed for 2d 4h 0m 0s.",
         },
         silent: Case {
             series: &[
-                ("weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x100"),
-                ("weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"b\",shard=\"main\"}", "0x24 90000x100"),
+                ("weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x200"),
+                ("weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"b\",shard=\"main\"}", "0x50 90000x150"),
             ],
             at: "52h",
             labels: &[],
