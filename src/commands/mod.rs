@@ -7,6 +7,7 @@ mod answers;
 mod audit;
 mod check;
 mod connect;
+mod dashboards;
 mod dead;
 mod demo;
 mod epoch;
@@ -45,7 +46,7 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["demo", "setup", "check", "run", "status", "probe"]),
     ("Shop", &["submit", "stock", "import", "eval", "policy"]),
     ("Repair", &["audit", "epoch", "dead"]),
-    ("More", &["schema", "completions", "man", "help"]),
+    ("More", &["schema", "dashboards", "completions", "man", "help"]),
 ];
 
 /// Weir confirms orders: it decides each one against stock, from a log, exactly once in effect
@@ -91,6 +92,8 @@ enum Command {
     Dead(dead::Command),
     /// Print the contract for programs: JSON Schema, AsyncAPI, the catalogue of codes
     Schema(schema::Args),
+    /// Write the dashboards, alerts and runbooks of this version
+    Dashboards(dashboards::Args),
     /// Print what a shell needs to complete this command line
     Completions(pages::Completions),
     /// Write the manual pages
@@ -159,6 +162,7 @@ pub fn main() -> ExitCode {
             Command::Epoch(args) => epoch::epoch(args).await,
             Command::Dead(command) => dead::dead(command).await,
             Command::Schema(args) => schema::schema(&args),
+            Command::Dashboards(args) => dashboards::dashboards(&args),
             Command::Completions(args) => Ok(pages::completions(&args)),
             Command::Man(args) => pages::man(&args),
         }
@@ -220,7 +224,7 @@ mod tests {
             let has =
                 |option: &str| command.get_arguments().any(|argument| argument.get_long() == Some(option));
             // A worker logs; pages are files; the demo has streams of its own, and an evaluation has none.
-            let pages = ["schema", "completions", "man"].contains(&name);
+            let pages = ["schema", "dashboards", "completions", "man"].contains(&name);
             assert_eq!(has("json"), !pages && name != "run", "{name} and --json");
             assert_eq!(has("nats"), !pages && !["demo", "eval"].contains(&name), "{name} and --nats");
         }

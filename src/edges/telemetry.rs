@@ -160,6 +160,14 @@ impl Telemetry {
         gauge("weir_lag_seconds", "Age of the oldest log message that is not applied.");
         gauge("weir_applied_sequence", "The last log message applied.");
         gauge("weir_announced_sequence", "The log message of the last outcome announced.");
+        gauge(
+            "weir_decided_sequence",
+            "The log message through which all is decided and announced, also what has no outcome.",
+        );
+        gauge(
+            "weir_shown_timestamp_seconds",
+            "When the gauges of this shard were last set, in seconds since 1970.",
+        );
         gauge("weir_ready", "1 while the shard is connected and caught up.");
         gauge("weir_role", "1 for what this worker does for the shard: leader, standby or away.");
         gauge("weir_life", "1 for what the shard is at this worker.");
@@ -278,6 +286,8 @@ impl Telemetry {
             lag_seconds: gauge("weir_lag_seconds"),
             applied_sequence: gauge("weir_applied_sequence"),
             announced_sequence: gauge("weir_announced_sequence"),
+            decided_sequence: gauge("weir_decided_sequence"),
+            shown_at: Once::new(self, "weir_shown_timestamp_seconds", std::slice::from_ref(&own)),
             ready: gauge("weir_ready"),
             faults: Fault::NAMES.map(|fault| gauge_of("weir_fault", "fault", fault)),
             orders: ["open", "waiting", "timed", "settled", "closed", "refused"]
@@ -392,6 +402,8 @@ pub struct ShardTelemetry {
     lag_seconds: Gauge,
     applied_sequence: Gauge,
     announced_sequence: Gauge,
+    decided_sequence: Gauge,
+    shown_at: Once,
     ready: Gauge,
     faults: [Gauge; Fault::NAMES.len()],
     orders: [Gauge; 6],
@@ -412,6 +424,10 @@ pub struct Gauges {
     pub applied: u64,
     /// The message of the last outcome announced.
     pub announced: u64,
+    /// The message through which all is decided and announced, also what has no outcome.
+    pub decided: u64,
+    /// When this was shown, in nanoseconds since 1970; 0 where it is not known.
+    pub shown_at_ns: i64,
     /// Age of the oldest message that is not applied, in seconds, as it was last known.
     pub lag_seconds: f64,
     /// Whether the shard is connected, caught up, and does not stand still.
@@ -622,6 +638,10 @@ impl ShardTelemetry {
         self.lag_seconds.set(*lag_seconds);
         self.applied_sequence.set(*applied as f64);
         self.announced_sequence.set(*announced as f64);
+        self.decided_sequence.set(gauges.decided as f64);
+        if gauges.shown_at_ns > 0 {
+            self.shown_at.set(gauges.shown_at_ns as f64 / 1e9);
+        }
         self.ready.set(f64::from(u8::from(*ready)));
         for (place, stream) in [log, outcomes].into_iter().enumerate() {
             self.bytes[place].set(stream.bytes as f64);

@@ -1,4 +1,4 @@
-//! The admin server: /metrics, /livez, /readyz and /status. Plain HTTP without a token: it belongs on loopback, or on a
+//! The admin server: /metrics, /livez, /readyz, /status and /runbooks. Plain HTTP without a token: it belongs on loopback, or on a
 //! network that only Prometheus reaches.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::edges::telemetry::Telemetry;
 use crate::motion::status::Status;
 use crate::process::engine::Health;
+use crate::process::monitoring;
 
 /// What the admin server shows.
 #[derive(Default)]
@@ -99,6 +100,7 @@ pub async fn serve(listener: TcpListener, shown: Arc<Shown>, cancelled: Cancella
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
+        .route("/runbooks/{alert}", get(runbook))
         .with_state(shown);
     let served = axum::serve(listener, router).with_graceful_shutdown(cancelled.cancelled_owned()).await;
     if let Err(error) = served {
@@ -122,6 +124,14 @@ async fn readyz(State(shown): State<Arc<Shown>>) -> Response {
     match shown.unready() {
         None => "ready\n".into_response(),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+/// What to do about an alert, by this binary's version of it.
+async fn runbook(Path(alert): Path<String>) -> Response {
+    match monitoring::runbook(&alert) {
+        Some(text) => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response(),
+        None => (StatusCode::NOT_FOUND, "there is no such alert\n").into_response(),
     }
 }
 

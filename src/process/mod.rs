@@ -3,3 +3,4 @@
 pub mod admin;
 pub mod door;
 pub mod engine;
+pub mod monitoring;

@@ -31,6 +31,7 @@ const NOT_RUN: [(&str, &str); 10] = [
         "weir eval ",
         "the tests of `commands::eval` judge small files; the public data sets are not part of the project",
     ),
+    ("weir dashboards eyes", "the tests of `monitoring` run the command, the rules' tests, and a Prometheus"),
     ("cargo run --release --example online_retail", "the tests on real data run the mapping"),
 ];
 

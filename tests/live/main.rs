@@ -15,10 +15,14 @@ mod dead;
 mod docs;
 mod epoch;
 mod jetstream;
+mod monitoring;
 #[path = "../../examples/online_retail/mapping.rs"]
 mod online_retail;
 mod orders;
+mod paging;
 mod poison;
+#[path = "../promql.rs"]
+mod promql;
 mod publishing;
 mod real_data;
 mod restore;

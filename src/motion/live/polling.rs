@@ -104,6 +104,8 @@ impl<E: Edges> Shard<E> {
         self.telemetry.progress(&Gauges {
             applied: progress.applied.sequence,
             announced: progress.through.sequence,
+            decided: progress.announced.sequence,
+            shown_at_ns: self.clock.wall_ns(),
             lag_seconds: progress.lag_seconds + unanswered,
             ready: self.status.is_ready(),
             log: progress.log,
