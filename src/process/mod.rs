@@ -2,3 +2,6 @@
 
 pub mod admin;
 pub mod engine;
+pub mod http;
+pub mod outward;
+pub mod queries;

@@ -7,6 +7,7 @@ mod context;
 pub mod fold;
 mod history;
 mod input;
+pub mod notifying;
 pub mod options;
 mod polling;
 pub mod ports;
