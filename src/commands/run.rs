@@ -23,12 +23,14 @@ use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::telemetry::Telemetry;
 use crate::motion::audit::AuditOptions;
 use crate::motion::leases::LeaseOptions;
+use crate::motion::door::Submits;
 use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
 use crate::motion::snapshots::{Kept, Snapshots};
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::door::OpenDoor;
 use crate::process::engine::{Drained, Engine, SharingOptions};
+use crate::process::outward::{HttpError, Listening, Outward};
 use crate::words::codec::Format;
 use crate::words::config::{Config, LogStyle, SnapshotSettings};
 
@@ -52,6 +54,9 @@ pub(super) struct WorkerFlags {
     /// Where /metrics, /livez, /readyz and /status listen [default: the configuration's, else 127.0.0.1:9464]
     #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN")]
     admin: Option<String>,
+    /// Where the HTTP API listens [default: the configuration's, else nowhere]
+    #[arg(long, value_name = "ADDR", env = "WEIR_HTTP")]
+    http: Option<String>,
     /// The worker's name in the headers of its appends [default: host name and process id]
     #[arg(long, env = "WEIR_NAME")]
     name: Option<String>,
@@ -65,9 +70,12 @@ pub(super) struct WorkerFlags {
 
 impl WorkerFlags {
     pub(super) fn apply(&self, config: &mut Config) {
-        let Self { admin, name, outcomes, drain_deadline } = self;
+        let Self { admin, http, name, outcomes, drain_deadline } = self;
         if let Some(admin) = admin {
             config.admin.address.clone_from(admin);
+        }
+        if let Some(http) = http {
+            config.http.address.clone_from(http);
         }
         if let Some(name) = name {
             config.worker.name.clone_from(name);
@@ -107,6 +115,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let address: SocketAddr = config.admin.address.parse().expect("checked with the configuration");
     let listener = listen(address, args.worker.admin.is_some()).await?;
     tracing::info!(address = %listener.local_addr()?, "the admin server listens");
+    let api = listen_for_http(&config).await?;
     let shown = Arc::new(Shown::new(telemetry.clone()));
     let stop_admin = CancellationToken::new();
     let admin = tokio::spawn(serve(listener, shown.clone(), stop_admin.clone()));
@@ -152,6 +161,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         let replies = door.replies();
         shown.set_only_door(move || replies.is_open());
     }
+    let held = deployment.all(&config)?.into_iter().filter_map(|(name, streams)| {
+        let status = engine.statuses().iter().find(|status| status.shard == name)?;
+        Some((status.clone(), streams))
+    });
+    let here = (&deployment.connections.consuming, &deployment.names);
+    let submit = door.as_ref().map(|door| Arc::new(door.door()) as Arc<dyn Submits>);
+    let outward = Outward::start(&config, held.collect(), here, api, submit).await?;
 
     signals.next().await;
     tracing::info!(deadline_ms = config.worker.drain_deadline_ms, "draining");
@@ -177,6 +193,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
             "stopped"
         );
     }
+    outward.close().await;
     stop_admin.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     match drained {
@@ -206,6 +223,23 @@ async fn refuse_another_folder(
         }
     }
     Ok(())
+}
+
+/// Listens for the HTTP API, where it is on; its token is in a file, or in a variable.
+async fn listen_for_http(config: &Config) -> anyhow::Result<Option<Listening>> {
+    let token = std::env::var("WEIR_HTTP_TOKEN").ok();
+    let listening = match Listening::open(&config.http, token.as_deref()).await {
+        Ok(listening) => listening,
+        Err(error @ HttpError::Listen { .. }) => return Err(error.into()),
+        Err(error) => return Err(Misconfigured(error.to_string()).into()),
+    };
+    if let Some(listening) = &listening {
+        if !config.http.commands.is_empty() && !config.door.enabled {
+            return Err(Misconfigured(HttpError::NoDoor.to_string()).into());
+        }
+        tracing::info!(address = %listening.address()?, "the HTTP API listens");
+    }
+    Ok(listening)
 }
 
 /// Listens where it was said. Where nothing was said and another worker of this machine is there already, anywhere.

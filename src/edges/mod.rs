@@ -6,8 +6,10 @@ pub mod folder;
 pub mod jetstream;
 pub mod keys;
 pub mod memory;
+pub mod notices;
 pub mod objects;
 pub mod requests;
+pub mod questions;
 pub mod streams;
 pub mod telemetry;
 

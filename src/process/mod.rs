@@ -4,3 +4,6 @@ pub mod admin;
 pub mod door;
 pub mod engine;
 pub mod monitoring;
+pub mod http;
+pub mod outward;
+pub mod queries;

@@ -19,5 +19,6 @@ pub mod reply;
 pub mod schema;
 pub mod security;
 pub mod signal;
+pub mod query;
 pub mod text;
 pub mod timestamp;
