@@ -12,11 +12,12 @@ use tracing_subscriber::EnvFilter;
 
 use super::Ended;
 use super::connect::{Deployment, shard_names};
+use super::console;
 use super::settings::{Common, Misconfigured};
 use super::setup::make_all;
 use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
-use crate::edges::jetstream::{InJetStream, SetupError, verify};
+use crate::edges::jetstream::{InJetStream, Names, SetupError, verify};
 use crate::edges::objects::Objects as _;
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::telemetry::Telemetry;
@@ -27,6 +28,7 @@ use crate::motion::shard::ShardOptions;
 use crate::motion::snapshots::{Kept, Snapshots};
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::engine::{Drained, Engine, SharingOptions};
+use crate::process::flow::Flow;
 use crate::words::codec::Format;
 use crate::words::config::{Config, LogStyle, SnapshotSettings};
 
@@ -50,6 +52,9 @@ pub(super) struct WorkerFlags {
     /// Where /metrics, /livez, /readyz and /status listen [default: the configuration's, else 127.0.0.1:9464]
     #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN")]
     admin: Option<String>,
+    /// Where the live console listens, or `off` [default: the configuration's, else 127.0.0.1:9465]
+    #[arg(long, value_name = "ADDR", env = "WEIR_CONSOLE")]
+    console: Option<String>,
     /// The worker's name in the headers of its appends [default: host name and process id]
     #[arg(long, env = "WEIR_NAME")]
     name: Option<String>,
@@ -63,7 +68,12 @@ pub(super) struct WorkerFlags {
 
 impl WorkerFlags {
     pub(super) fn apply(&self, config: &mut Config) {
-        let Self { admin, name, outcomes, drain_deadline } = self;
+        let Self { admin, console, name, outcomes, drain_deadline } = self;
+        match console.as_deref() {
+            None => {}
+            Some("off") => config.console.address.clear(),
+            Some(address) => address.clone_into(&mut config.console.address),
+        }
         if let Some(admin) = admin {
             config.admin.address.clone_from(admin);
         }
@@ -105,9 +115,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let address: SocketAddr = config.admin.address.parse().expect("checked with the configuration");
     let listener = listen(address, args.worker.admin.is_some()).await?;
     tracing::info!(address = %listener.local_addr()?, "the admin server listens");
-    let shown = Arc::new(Shown::new(telemetry.clone()));
+    let clock = SystemClock::shared();
+    let flow = config.worker.metrics.then(|| Flow::new(clock.clone()));
+    let names = Names::new(&config.nats.prefix)?;
+    let shown = Arc::new(Shown::with_flow(telemetry.clone(), flow, names));
     let stop_admin = CancellationToken::new();
     let admin = tokio::spawn(serve(listener, shown.clone(), stop_admin.clone()));
+    let said = args.worker.console.is_some();
+    let console = console::open(&config.console, said, &shown, &telemetry, &clock, &writer(&config)).await?;
+    if let Some(address) = console.address {
+        tracing::info!(%address, "the console listens");
+    }
 
     let deployment = Deployment::connect(&config, "worker", true).await?;
     tokio::select! {
@@ -136,7 +154,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     if !config.snapshots.folder.is_empty() {
         refuse_another_folder(&shards, &config.snapshots.folder).await?;
     }
-    let engine = Engine::share(shards, &SystemClock::shared(), &options, &telemetry, sharing);
+    let engine = Engine::share(shards, &clock, &options, &telemetry, sharing);
     shown.set_statuses(engine.statuses());
     shown.set_health(engine.health());
 
@@ -158,7 +176,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         );
     }
     stop_admin.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
+    let _ =
+        tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(admin, console.close()) }).await;
     match drained {
         Drained::Clean => tracing::info!("drained"),
         Drained::Late => tracing::warn!("not drained in time: the next worker announces the rest"),

@@ -6,6 +6,7 @@
 
 mod audits;
 mod distributions;
+mod verdicts;
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,6 +18,7 @@ use metrics_process::Collector;
 
 pub use audits::Audits;
 use distributions::{Distribution, Distributions};
+pub use verdicts::VERDICTS;
 
 use super::streams::{AppendError, StreamState};
 use crate::folds::inventory::{Counts, Totals};
@@ -181,6 +183,7 @@ impl Telemetry {
         gauge("weir_stream_bytes", "Bytes that the stream holds.");
         gauge("weir_stream_limit_bytes", "Bytes that the stream may hold; 0 where there is no limit.");
         Audits::describe(counter, gauge);
+        verdicts::describe(gauge);
     }
 
     fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {

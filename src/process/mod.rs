@@ -1,4 +1,8 @@
 //! Floor 4: the process. The engine that wires and supervises the shards, and the admin server that shows them.
 
 pub mod admin;
+pub mod console;
 pub mod engine;
+pub mod flow;
+pub mod judging;
+pub mod verdict;

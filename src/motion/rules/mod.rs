@@ -7,3 +7,4 @@ pub mod kept;
 pub mod leases;
 pub mod life;
 pub mod publishing;
+pub mod unready;
