@@ -7,6 +7,7 @@ mod answers;
 mod audit;
 mod check;
 mod connect;
+mod console;
 mod dashboards;
 mod dead;
 mod demo;

@@ -12,24 +12,26 @@ use tracing_subscriber::EnvFilter;
 
 use super::Ended;
 use super::connect::{Deployment, shard_names};
+use super::console;
 use super::settings::{Common, Misconfigured};
 use super::setup::make_all;
 use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
-use crate::edges::jetstream::{InJetStream, SetupError, verify};
+use crate::edges::jetstream::{InJetStream, Names, SetupError, verify};
 use crate::edges::objects::Objects as _;
 use crate::edges::requests::Replies as _;
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::telemetry::Telemetry;
 use crate::motion::audit::AuditOptions;
-use crate::motion::leases::LeaseOptions;
 use crate::motion::door::Submits;
+use crate::motion::leases::LeaseOptions;
 use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
 use crate::motion::snapshots::{Kept, Snapshots};
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::door::OpenDoor;
 use crate::process::engine::{Drained, Engine, SharingOptions};
+use crate::process::flow::Flow;
 use crate::process::outward::{HttpError, Listening, Outward};
 use crate::words::codec::Format;
 use crate::words::config::{Config, LogStyle, SnapshotSettings};
@@ -57,6 +59,9 @@ pub(super) struct WorkerFlags {
     /// Where the HTTP API listens [default: the configuration's, else nowhere]
     #[arg(long, value_name = "ADDR", env = "WEIR_HTTP")]
     http: Option<String>,
+    /// Where the live console listens, or `off` [default: the configuration's, else 127.0.0.1:9465]
+    #[arg(long, value_name = "ADDR", env = "WEIR_CONSOLE")]
+    console: Option<String>,
     /// The worker's name in the headers of its appends [default: host name and process id]
     #[arg(long, env = "WEIR_NAME")]
     name: Option<String>,
@@ -70,7 +75,12 @@ pub(super) struct WorkerFlags {
 
 impl WorkerFlags {
     pub(super) fn apply(&self, config: &mut Config) {
-        let Self { admin, http, name, outcomes, drain_deadline } = self;
+        let Self { admin, http, console, name, outcomes, drain_deadline } = self;
+        match console.as_deref() {
+            None => {}
+            Some("off") => config.console.address.clear(),
+            Some(address) => address.clone_into(&mut config.console.address),
+        }
         if let Some(admin) = admin {
             config.admin.address.clone_from(admin);
         }
@@ -116,9 +126,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let listener = listen(address, args.worker.admin.is_some()).await?;
     tracing::info!(address = %listener.local_addr()?, "the admin server listens");
     let api = listen_for_http(&config).await?;
-    let shown = Arc::new(Shown::new(telemetry.clone()));
+    let clock = SystemClock::shared();
+    let flow = config.worker.metrics.then(|| Flow::new(clock.clone()));
+    let names = Names::new(&config.nats.prefix)?;
+    let shown = Arc::new(Shown::with_flow(telemetry.clone(), flow, names));
     let stop_admin = CancellationToken::new();
     let admin = tokio::spawn(serve(listener, shown.clone(), stop_admin.clone()));
+    let said = args.worker.console.is_some();
+    let console = console::open(&config.console, said, &shown, &telemetry, &clock, &writer(&config)).await?;
+    if let Some(address) = console.address {
+        tracing::info!(%address, "the console listens");
+    }
 
     let deployment = Deployment::connect(&config, "worker", true).await?;
     tokio::select! {
@@ -147,7 +165,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     if !config.snapshots.folder.is_empty() {
         refuse_another_folder(&shards, &config.snapshots.folder).await?;
     }
-    let (clock, names) = (SystemClock::shared(), &deployment.names);
+    let names = &deployment.names;
     let mut door = None;
     if config.door.enabled {
         door = Some(OpenDoor::open(&config, names, &options.writer, &clock, &telemetry).await?);
@@ -195,7 +213,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     }
     outward.close().await;
     stop_admin.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
+    let _ =
+        tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(admin, console.close()) }).await;
     match drained {
         Drained::Clean => tracing::info!("drained"),
         Drained::Late => tracing::warn!("not drained in time: the next worker announces the rest"),

@@ -8,8 +8,8 @@ pub mod keys;
 pub mod memory;
 pub mod notices;
 pub mod objects;
-pub mod requests;
 pub mod questions;
+pub mod requests;
 pub mod streams;
 pub mod telemetry;
 

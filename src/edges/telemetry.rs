@@ -10,6 +10,7 @@ mod audits;
 mod distributions;
 mod door;
 pub mod families;
+mod verdicts;
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -25,6 +26,7 @@ use analytics::Watched;
 use answering::Answering;
 use distributions::{Distribution, Distributions};
 pub use door::DoorTelemetry;
+pub use verdicts::VERDICTS;
 
 use super::streams::{AppendError, StreamState};
 use crate::folds::inventory::{Counts, Totals};
@@ -43,8 +45,18 @@ pub const ROLES: [&str; 3] = ["leader", "standby", "away"];
 pub const LIVES: [&str; 7] = ["away", "pausing", "restoring", "replaying", "following", "leading", "halted"];
 
 /// What a shard is made of.
-pub const STAGES: [&str; 10] =
-    ["recovery", "reader", "fold", "publisher", "ticker", "scribe", "auditor", "poller", "observer", "supervisor"];
+pub const STAGES: [&str; 10] = [
+    "recovery",
+    "reader",
+    "fold",
+    "publisher",
+    "ticker",
+    "scribe",
+    "auditor",
+    "poller",
+    "observer",
+    "supervisor",
+];
 
 /// Why a shard's work ends before it is told to.
 pub const RECOVERIES: [&str; 3] = ["fault", "lost", "panic"];
@@ -204,6 +216,7 @@ impl Telemetry {
         gauge("weir_stream_limit_bytes", "Bytes that the stream may hold; 0 where there is no limit.");
         Audits::describe(counter, gauge);
         DoorTelemetry::describe(counter, gauge);
+        verdicts::describe(gauge);
     }
 
     fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {

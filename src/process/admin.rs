@@ -15,10 +15,15 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::edges::clock::SystemClock;
+use crate::edges::jetstream::Names;
 use crate::edges::telemetry::Telemetry;
 use crate::motion::status::Status;
 use crate::process::engine::Health;
+use crate::process::flow::Flow;
+use crate::process::judging::figures_of;
 use crate::process::monitoring;
+use crate::process::verdict::{Figures, Verdict, judge};
 
 /// What the admin server shows.
 #[derive(Default)]
@@ -28,6 +33,8 @@ pub struct Shown {
     draining: AtomicBool,
     health: Mutex<Arc<Health>>,
     door: Mutex<Option<Box<dyn Fn() -> bool + Send>>>,
+    flow: Option<Arc<Flow>>,
+    names: Names,
 }
 
 impl Shown {
@@ -35,6 +42,37 @@ impl Shown {
     #[must_use]
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
         Self { telemetry, ..Self::default() }
+    }
+
+    /// The same, with what becomes of orders, and the names of a deployment's streams.
+    #[must_use]
+    pub fn with_flow(telemetry: Arc<Telemetry>, flow: Option<Arc<Flow>>, names: Names) -> Self {
+        Self { telemetry, flow, names, ..Self::default() }
+    }
+
+    /// What becomes of orders; none where that is not measured.
+    #[must_use]
+    pub fn flow(&self) -> Option<Arc<Flow>> {
+        self.flow.clone()
+    }
+
+    /// Whether orders are confirmed, how fast, and what to do.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        judge(&Figures {
+            now_ms: SystemClock::shared().wall_ns() / 1_000_000,
+            from_outside: false,
+            draining: self.draining.load(Relaxed),
+            unwell: self.unwell(),
+            shards: figures_of(&self.statuses(), &self.names),
+            flow: self.flow.as_ref().map(|flow| flow.for_verdict()),
+        })
+    }
+
+    /// How many messages are not applied, of all shards that are folded here.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        self.statuses().iter().map(|status| status.progress().lag_messages()).sum()
     }
 
     /// Says from now on whether the worker has what it needs.
@@ -48,8 +86,11 @@ impl Shown {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).unwell()
     }
 
-    /// Shows these shards from now on.
+    /// Shows these shards from now on, and what becomes of their orders.
     pub fn set_statuses(&self, statuses: &[Arc<Status>]) {
+        if let Some(flow) = &self.flow {
+            flow.listen(statuses);
+        }
         *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses.to_vec();
     }
 
@@ -63,7 +104,7 @@ impl Shown {
         self.draining.store(true, Relaxed);
     }
 
-    fn statuses(&self) -> Vec<Arc<Status>> {
+    pub(in crate::process) fn statuses(&self) -> Vec<Arc<Status>> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -153,7 +194,7 @@ async fn status(State(shown): State<Arc<Shown>>, Query(query): Query<BTreeMap<St
         }
         shards.push(view);
     }
-    let text = json!({ "version": env!("CARGO_PKG_VERSION"), "unready": shown.unready(), "shards": shards });
+    let text = json!({ "version": env!("CARGO_PKG_VERSION"), "unready": shown.unready(), "verdict": shown.verdict().json(), "shards": shards });
     ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
 }
 

@@ -1,9 +1,13 @@
 //! Floor 4: the process. The engine that wires and supervises the shards, and the admin server that shows them.
 
 pub mod admin;
+pub mod console;
 pub mod door;
 pub mod engine;
-pub mod monitoring;
+pub mod flow;
 pub mod http;
+pub mod judging;
+pub mod monitoring;
 pub mod outward;
 pub mod queries;
+pub mod verdict;

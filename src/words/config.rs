@@ -23,6 +23,8 @@ pub struct Config {
     pub nats: Nats,
     /// The admin server.
     pub admin: Admin,
+    /// The live console.
+    pub console: ConsoleSettings,
     /// The worker itself.
     pub worker: Worker,
     /// The door: requests over NATS, answered with outcomes.
@@ -65,6 +67,19 @@ pub struct Admin {
     /// Where it listens: an address and port. Nothing on it asks for a token, so keep it on loopback or on a network that
     /// only Prometheus reaches.
     pub address: String,
+}
+
+/// Where the console listens unless said.
+pub const CONSOLE_ADDRESS: &str = "127.0.0.1:9465";
+
+/// The live console: one page for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsoleSettings {
+    /// Where it listens: an address and port; empty: nowhere.
+    pub address: String,
+    /// A file with the token that it asks for: 16 to 512 characters. Empty: none is asked for, which only loopback may be.
+    pub token_file: String,
 }
 
 /// The worker itself.
@@ -234,6 +249,12 @@ impl Default for Admin {
     }
 }
 
+impl Default for ConsoleSettings {
+    fn default() -> Self {
+        Self { address: CONSOLE_ADDRESS.to_owned(), token_file: String::new() }
+    }
+}
+
 impl Default for Worker {
     fn default() -> Self {
         Self {
@@ -291,6 +312,24 @@ pub fn is_token(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
+impl ConsoleSettings {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.address.is_empty() {
+            return Ok(());
+        }
+        let Ok(address) = self.address.parse::<std::net::SocketAddr>() else {
+            return Err(wrong(format!(
+                "console.address: {:?} is not an address and a port, such as {CONSOLE_ADDRESS}",
+                self.address
+            )));
+        };
+        if !address.ip().is_loopback() && self.token_file.is_empty() {
+            return Err(wrong("console.token_file: needed where console.address is not on loopback"));
+        }
+        Ok(())
+    }
+}
+
 impl Config {
     /// Reads the file's layer.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
@@ -331,6 +370,7 @@ impl Config {
                 self.admin.address
             )));
         }
+        self.console.check()?;
         if !self.worker.name.is_empty() && !is_token(&self.worker.name) {
             return Err(wrong("worker.name: 1 to 32 letters, digits, '-' and '_'"));
         }
@@ -427,6 +467,9 @@ mod tests {
             ("[nats]\nurls = [\"http://a\"]", "nats.urls: each begins"),
             ("[nats]\nprefix = \"a.b\"", "nats.prefix: 1 to 32"),
             ("[admin]\naddress = \"here\"", "admin.address: \"here\" is not"),
+            ("[console]\naddress = \"here\"", "console.address: \"here\" is not"),
+            ("[console]\naddress = \"0.0.0.0:9465\"", "console.token_file: needed where"),
+            ("[console]\naddress = \"[::]:9465\"", "console.token_file: needed where"),
             ("[streams]\nreplicas = 0", "streams.replicas: 1 to 5"),
             ("[streams]\nlog_bytes_max = 5", "streams.log_bytes_max: 1048576"),
             ("[door]\nwithin_ms = 0", "door.within_ms: 1 to 30000"),

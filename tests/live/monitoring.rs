@@ -135,7 +135,11 @@ async fn every_expression_names_what_weir_exports() {
         let mut all: BTreeSet<String> = OF_PROMETHEUS.map(str::to_owned).into();
         for selector in selectors(&text) {
             let name = &selector.name;
-            let own = if name == "up" || name == "ALERTS" || recorded.contains(name) || late.contains(&name.as_str()) {
+            let own = if name == "up"
+                || name == "ALERTS"
+                || recorded.contains(name)
+                || late.contains(&name.as_str())
+            {
                 BTreeSet::from(["shard".to_owned()])
             } else {
                 known.get(name).unwrap_or_else(|| panic!("{place}: Weir exports no {name}: {text}")).clone()
@@ -258,7 +262,8 @@ async fn every_expression_returns_data_from_a_demo() {
     let scraped = scraped();
     for expression in &expressions {
         // Each parses, whether or not it has data.
-        let data = prometheus.ask(&expression.text).unwrap_or_else(|error| panic!("{}: {error}", expression.text));
+        let data =
+            prometheus.ask(&expression.text).unwrap_or_else(|error| panic!("{}: {error}", expression.text));
         if excused(expression, &scraped) == Some(true) {
             assert!(data.is_empty(), "{} is no longer empty: {}", expression.place, expression.text);
         }

@@ -256,9 +256,15 @@ impl<E: Edges> Observer<E> {
                             self.watched.watch().replace(model);
                             self.observing = Observing::after(saved.sequence, through);
                             self.saved.0 = saved.sequence;
-                            tracing::info!(shard, sequence = saved.sequence, "analytics go on from a saved state");
+                            tracing::info!(
+                                shard,
+                                sequence = saved.sequence,
+                                "analytics go on from a saved state"
+                            );
                         }
-                        Err(error) => tracing::warn!(shard, %error, "a saved state of analytics is passed over"),
+                        Err(error) => {
+                            tracing::warn!(shard, %error, "a saved state of analytics is passed over")
+                        }
                     }
                     return;
                 }
@@ -529,9 +535,7 @@ fn tell_submitted(
 }
 
 /// What comes next of what is told again; none at its end. It waits where nothing is told.
-async fn next_of(
-    retold: &mut Option<(Running<()>, mpsc::Receiver<Retold>)>,
-) -> Option<Retold> {
+async fn next_of(retold: &mut Option<(Running<()>, mpsc::Receiver<Retold>)>) -> Option<Retold> {
     match retold {
         Some((_, told)) => told.recv().await,
         None => std::future::pending().await,

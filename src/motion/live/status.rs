@@ -22,6 +22,7 @@ use crate::words::fault::Fault;
 use crate::words::identity::Identity;
 
 pub use crate::motion::rules::life::LAG_SECONDS_MAX;
+pub use crate::motion::rules::unready::Unready;
 
 /// Folds a log beside.
 pub(super) type Inspector =
@@ -75,6 +76,8 @@ struct Known {
     progress: Progress,
     /// Whether it was said what this worker is to the shard.
     assigned: bool,
+    /// Who leads it, by the table of leases.
+    leader: Option<String>,
 }
 
 /// One shard's status; shared.
@@ -252,13 +255,28 @@ impl Status {
     /// Why it is not ready, in words.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
+        self.why_unready().map(|why| format!("shard {}: {why}", self.shard))
+    }
+
+    /// Why it is not ready.
+    #[must_use]
+    pub fn why_unready(&self) -> Option<Unready> {
         let known = self.known();
-        let why = if known.assigned {
-            known.living.unready(self.clock.monotonic())
-        } else {
-            Some("NATS cannot be reached".to_owned())
-        };
-        why.map(|why| format!("shard {}: {why}", self.shard))
+        if known.assigned { known.living.unready(self.clock.monotonic()) } else { Some(Unready::Unreachable) }
+    }
+
+    /// Who leads it, by the table of leases as this worker last read it: the name that the worker has there. None where nobody does, or
+    /// where shards are not shared.
+    #[must_use]
+    pub fn leader(&self) -> Option<String> {
+        self.known().leader.clone()
+    }
+
+    pub(in crate::motion) fn led_by(&self, leader: Option<&str>) {
+        let mut known = self.known();
+        if known.leader.as_deref() != leader {
+            known.leader = leader.map(str::to_owned);
+        }
     }
 
     /// Where others read of the shard's fold, and ask it.

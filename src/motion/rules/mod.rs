@@ -9,3 +9,4 @@ pub mod leases;
 pub mod life;
 pub mod observing;
 pub mod publishing;
+pub mod unready;

@@ -163,11 +163,10 @@ impl Observing {
                 self.front += 1;
                 continue;
             }
-            let last = message
-                .outcomes_end
-                .checked_sub(1)
-                .filter(|_| message.outcomes > 0)
-                .and_then(|place| front.output.entries(place, place + 1).first().map(|entry| entry.identity()));
+            let last =
+                message.outcomes_end.checked_sub(1).filter(|_| message.outcomes > 0).and_then(|place| {
+                    front.output.entries(place, place + 1).first().map(|entry| entry.identity())
+                });
             if last.is_some_and(|last| last > self.through) {
                 return None;
             }

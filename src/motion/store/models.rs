@@ -157,7 +157,8 @@ impl<E: Edges> Models<E> {
         let listed = listed.map_err(|error| AppendError::Unavailable(error.to_string()))?;
         let prefix = self.prefix();
         for object in listed {
-            let sequence = object.name.strip_prefix(&prefix).and_then(|rest| rest.split('.').next()?.parse().ok());
+            let sequence =
+                object.name.strip_prefix(&prefix).and_then(|rest| rest.split('.').next()?.parse().ok());
             if object.name != kept.name && sequence.is_some_and(|sequence: u64| sequence <= kept.sequence) {
                 self.objects.remove(&object.name).await?;
             }

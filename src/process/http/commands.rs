@@ -268,7 +268,10 @@ mod tests {
         };
         let three = || Some("3".to_owned());
         assert_eq!(status(ReplyKind::Decided, r#"{"outcome":"confirmed"}"#, false), (200, None));
-        assert_eq!(status(ReplyKind::Decided, r#"{"outcome":"refused","reason":"busy"}"#, false), (429, three()));
+        assert_eq!(
+            status(ReplyKind::Decided, r#"{"outcome":"refused","reason":"busy"}"#, false),
+            (429, three())
+        );
         assert_eq!(status(ReplyKind::Accepted, r#"{"outcome":"accepted","sequence":7}"#, false), (202, None));
         assert_eq!(status(ReplyKind::Refused, r#"{"outcome":"refused"}"#, false), (422, None));
         assert_eq!(status(ReplyKind::Unknown, r#"{"outcome":"unknown"}"#, false), (503, three()));

@@ -41,7 +41,10 @@ pub(super) const ALL: [Alert; 8] = [
             summary: "7 messages about goods that moved were refused: unknown_order.",
         },
         silent: Case {
-            series: &[("weir_facts_refused_total{job=\"weir\",instance=\"a\",shard=\"main\",reason=\"unknown_order\"}", "7x24")],
+            series: &[(
+                "weir_facts_refused_total{job=\"weir\",instance=\"a\",shard=\"main\",reason=\"unknown_order\"}",
+                "7x24",
+            )],
             at: "3m",
             labels: &[],
             summary: "",
@@ -125,7 +128,10 @@ pub(super) const ALL: [Alert; 8] = [
                     "weir_outcomes_total{job=\"weir\",instance=\"a\",shard=\"main\",outcome=\"refused\",reason=\"insufficient_stock\"}",
                     "0+10x200",
                 ),
-                ("weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}", "0+100x200"),
+                (
+                    "weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}",
+                    "0+100x200",
+                ),
             ],
             at: "40m",
             labels: &[("job", "weir")],
@@ -137,7 +143,10 @@ pub(super) const ALL: [Alert; 8] = [
                     "weir_outcomes_total{job=\"weir\",instance=\"a\",shard=\"main\",outcome=\"refused\",reason=\"insufficient_stock\"}",
                     "0x150 1x50",
                 ),
-                ("weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}", "0x150 1x50"),
+                (
+                    "weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}",
+                    "0x150 1x50",
+                ),
             ],
             at: "45m",
             labels: &[],
@@ -165,13 +174,19 @@ pub(super) const ALL: [Alert; 8] = [
         mitigation: &["Order more, transfer from another site, or take them off the shop's pages."],
         weekly: false,
         fires: Case {
-            series: &[("weir_stock_running_out_skus{job=\"weir\",instance=\"a\",shard=\"main\",within=\"day\"}", "3x100")],
+            series: &[(
+                "weir_stock_running_out_skus{job=\"weir\",instance=\"a\",shard=\"main\",within=\"day\"}",
+                "3x100",
+            )],
             at: "20m",
             labels: &[("job", "weir"), ("shard", "main")],
             summary: "3 SKUs of shard main are expected to run out within a day.",
         },
         silent: Case {
-            series: &[("weir_stock_running_out_skus{job=\"weir\",instance=\"a\",shard=\"main\",within=\"week\"}", "3x100")],
+            series: &[(
+                "weir_stock_running_out_skus{job=\"weir\",instance=\"a\",shard=\"main\",within=\"week\"}",
+                "3x100",
+            )],
             at: "20m",
             labels: &[],
             summary: "",
@@ -209,7 +224,10 @@ pub(super) const ALL: [Alert; 8] = [
         weekly: false,
         fires: Case {
             series: &[
-                ("weir_cancellation_surge_ratio{job=\"weir\",instance=\"a\",shard=\"main\",series=\"carrier\",label=\"dhl\"}", "_x4 3.4x40"),
+                (
+                    "weir_cancellation_surge_ratio{job=\"weir\",instance=\"a\",shard=\"main\",series=\"carrier\",label=\"dhl\"}",
+                    "_x4 3.4x40",
+                ),
                 (
                     "weir_cancelled_orders_total{job=\"weir\",instance=\"a\",shard=\"main\",reason=\"late\",party=\"customer\"}",
                     "0+5x60",
@@ -300,11 +318,17 @@ pub(super) const ALL: [Alert; 8] = [
             "Has something changed at once for all: a strike, a holiday, other promises? It learns that within weeks.",
             "Do deliveries come in at all, and with the right `occurred_at`?",
         ],
-        mitigation: &["Judge it on your own past: `weir eval`.", "Until it is honest again, take warnings by their order, not by their probability."],
+        mitigation: &[
+            "Judge it on your own past: `weir eval`.",
+            "Until it is honest again, take warnings by their order, not by their probability.",
+        ],
         weekly: false,
         fires: Case {
             series: &[
-                ("weir_delay_calibration_error_ratio{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}", "0.15x300"),
+                (
+                    "weir_delay_calibration_error_ratio{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}",
+                    "0.15x300",
+                ),
                 ("weir_delay_judged{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}", "5000x300"),
             ],
             at: "70m",
@@ -314,7 +338,10 @@ pub(super) const ALL: [Alert; 8] = [
         // Too early to tell.
         silent: Case {
             series: &[
-                ("weir_delay_calibration_error_ratio{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}", "0.15x300"),
+                (
+                    "weir_delay_calibration_error_ratio{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}",
+                    "0.15x300",
+                ),
                 ("weir_delay_judged{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}", "50x300"),
             ],
             at: "70m",
