@@ -65,7 +65,7 @@ impl JsonSchema for True {
 
 /// Texts are ids, or as short as ids, but where something else is said of them.
 fn bound_texts(schema: &mut Schema) {
-    let says_more = ["format", "enum", "const", "pattern"].iter().any(|key| schema.get(key).is_some());
+    let says_more = ["format", "enum", "const", "pattern"].iter().any(|key| schema.get(*key).is_some());
     let is_text = schema.get("type").is_some_and(|kind| match kind {
         Value::String(kind) => kind == "string",
         Value::Array(kinds) => kinds.contains(&"string".into()),
@@ -119,7 +119,7 @@ fn generator(mut settings: SchemaSettings, contract: Contract) -> SchemaGenerato
         .with_transform(RecursiveTransform(bound_texts));
     match contract {
         Contract::Serialize => settings.with_transform(RecursiveTransform(as_written)).into_generator(),
-        Contract::Deserialize => settings.into_generator(),
+        _ => settings.into_generator(),
     }
 }
 
