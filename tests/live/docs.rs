@@ -15,7 +15,7 @@ use crate::weir::OWN;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The shell blocks that are not run here, by a line of each, and why.
-const NOT_RUN: [(&str, &str); 10] = [
+const NOT_RUN: [(&str, &str); 11] = [
     ("cargo run --release -- demo", "the demo has a test of its own, and this is what tests/run runs"),
     ("target/release/weir-bench load", "the bench has tests of its own"),
     ("target/release/weir-bench --help", "the same"),
