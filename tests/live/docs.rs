@@ -15,7 +15,7 @@ use crate::weir::OWN;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The shell blocks that are not run here, by a line of each, and why.
-const NOT_RUN: [(&str, &str); 9] = [
+const NOT_RUN: [(&str, &str); 11] = [
     ("cargo run --release -- demo", "the demo has a test of its own, and this is what tests/run runs"),
     ("target/release/weir-bench load", "the bench has tests of its own"),
     ("target/release/weir-bench --help", "the same"),
@@ -24,6 +24,11 @@ const NOT_RUN: [(&str, &str); 9] = [
         "it wants NATS's own command line; `restore` in these tests does the same by the client",
     ),
     ("nats stream restore", "the same"),
+    ("nats request weir.submit.orders", "the same; `door` in these tests does it by the client"),
+    (
+        "target/release/weir-bench door",
+        "it takes minutes, and its figures mean something on a quiet machine only",
+    ),
     ("weir epoch --shard main", "`epoch` in these tests runs it, on a log that was rewritten"),
     ("cargo +nightly fuzz run", "fuzzing wants a nightly compiler"),
     (

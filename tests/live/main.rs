@@ -9,9 +9,12 @@ mod cli;
 mod contract;
 mod contract_keys;
 mod contract_objects;
+mod contract_requests;
 mod crash;
 mod dead;
 mod docs;
+mod door;
+mod door_hostile;
 mod epoch;
 mod jetstream;
 #[path = "../../examples/online_retail/mapping.rs"]
