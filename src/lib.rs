@@ -52,7 +52,10 @@
 //! | 3 | [`motion`] | how a shard moves: recovering, folding, publishing, ticking, snapshots, leases |
 //! | 4 | [`process`] | the engine, which wires, shares and drains shards; the admin server |
 //! | 5 | [`commands`] | the command line |
+//!
+//! Beside them stands the [`client`] of other services, on the words and the edges alone.
 
+pub mod client;
 pub mod commands;
 pub mod edges;
 pub mod folds;

@@ -15,7 +15,7 @@ use crate::weir::OWN;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The shell blocks that are not run here, by a line of each, and why.
-const NOT_RUN: [(&str, &str); 11] = [
+const NOT_RUN: [(&str, &str); 12] = [
     ("cargo run --release -- demo", "the demo has a test of its own, and this is what tests/run runs"),
     ("target/release/weir-bench load", "the bench has tests of its own"),
     ("target/release/weir-bench --help", "the same"),
@@ -25,6 +25,10 @@ const NOT_RUN: [(&str, &str); 11] = [
     ),
     ("nats stream restore", "the same"),
     ("nats request", "`clients` in these tests runs it where there is a `nats` on the PATH"),
+    (
+        "target/release/weir-bench door",
+        "it takes minutes, and its figures mean something on a quiet machine only",
+    ),
     ("weir epoch --shard main", "`epoch` in these tests runs it, on a log that was rewritten"),
     ("cargo +nightly fuzz run", "fuzzing wants a nightly compiler"),
     (
