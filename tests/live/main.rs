@@ -6,6 +6,7 @@ mod audit;
 mod auditing;
 mod chaos;
 mod cli;
+mod console;
 mod contract;
 mod contract_keys;
 mod contract_objects;

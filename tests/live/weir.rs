@@ -38,7 +38,9 @@ impl Weir {
 
     fn spawn_as(binary: &str, arguments: &[&str], environment: &[(&str, &str)], stdin: &str) -> Self {
         let mut command = Command::new(binary);
-        for name in ["NATS_URL", "WEIR_CONFIG", "WEIR_PREFIX", "WEIR_ADMIN", "WEIR_NAME", "WEIR_LOG"] {
+        for name in
+            ["NATS_URL", "WEIR_CONFIG", "WEIR_PREFIX", "WEIR_ADMIN", "WEIR_CONSOLE", "WEIR_NAME", "WEIR_LOG"]
+        {
             command.env_remove(name);
         }
         command.args(arguments).envs(environment.iter().copied());

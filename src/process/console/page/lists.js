@@ -1,6 +1,11 @@
 // Tables and small parts of the page.
 export const byId = (id) => document.getElementById(id);
 
+// A text in which `code` stands between backticks.
+export function marked(place, text) {
+  place.replaceChildren(...text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part)));
+}
+
 export function element(name, attributes = {}, text) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
