@@ -4,6 +4,7 @@
 //! printed where (`output`), values (`fields`) and the options of every command that talks to NATS (`settings`).
 
 mod answers;
+mod asking;
 mod audit;
 mod check;
 mod connect;
@@ -17,6 +18,7 @@ pub mod generator;
 pub mod import;
 mod import_command;
 mod load;
+mod orders;
 mod output;
 mod pages;
 mod policy;
@@ -27,6 +29,7 @@ mod settings;
 mod setup;
 mod status;
 mod stock;
+mod stock_list;
 mod submit;
 
 use std::fmt::Write as _;
@@ -43,7 +46,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, disagreed or failed; 2 
 /// The commands as people look for them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["demo", "setup", "check", "run", "status", "probe"]),
-    ("Shop", &["submit", "stock", "import", "eval", "policy"]),
+    ("Shop", &["submit", "orders", "stock", "import", "eval", "policy"]),
     ("Repair", &["audit", "epoch", "dead"]),
     ("More", &["completions", "man", "help"]),
 ];
@@ -72,7 +75,9 @@ enum Command {
     Probe(probe::Args),
     /// Send one command, or a file of them, and print the outcomes
     Submit(submit::Args),
-    /// Load stock from a CSV
+    /// Show orders: one with its history, or those in some state
+    Orders(orders::Args),
+    /// Load stock from a CSV, or show it
     #[command(subcommand)]
     Stock(stock::Command),
     /// Send past orders, or any commands, from a file through the log
@@ -150,6 +155,7 @@ pub fn main() -> ExitCode {
             Command::Probe(args) => probe::probe(args).await,
             Command::Eval(args) => eval::eval(&args),
             Command::Submit(args) => submit::submit(args).await,
+            Command::Orders(args) => orders::orders(args).await,
             Command::Stock(command) => stock::stock(command).await,
             Command::Import(args) => import_command::import(args).await,
             Command::Policy(command) => policy::policy(command).await,

@@ -17,18 +17,23 @@ use super::settings::{Common, Misconfigured};
 use super::setup::make_all;
 use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
-use crate::edges::jetstream::{InJetStream, Names, SetupError, verify};
+use crate::edges::jetstream::service::JetQuestions;
+use crate::edges::jetstream::{InJetStream, JetStreams, Names, SetupError, verify};
 use crate::edges::objects::Objects as _;
-use crate::edges::streams::{AppendError, ReadError};
+use crate::edges::questions::Questions;
+use crate::edges::streams::{AppendError, ReadError, Streams as _};
 use crate::edges::telemetry::Telemetry;
 use crate::motion::audit::AuditOptions;
 use crate::motion::leases::LeaseOptions;
 use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
 use crate::motion::snapshots::{Kept, Snapshots};
+use crate::motion::status::Status;
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::engine::{Drained, Engine, SharingOptions};
 use crate::process::flow::Flow;
+use crate::process::queries::{Answers, Queries};
+use crate::process::outward::{HttpError, Listening, Outward};
 use crate::words::codec::Format;
 use crate::words::config::{Config, LogStyle, SnapshotSettings};
 
@@ -55,6 +60,9 @@ pub(super) struct WorkerFlags {
     /// Where the live console listens, or `off` [default: the configuration's, else 127.0.0.1:9465]
     #[arg(long, value_name = "ADDR", env = "WEIR_CONSOLE")]
     console: Option<String>,
+    /// Where the HTTP API listens [default: the configuration's, else nowhere]
+    #[arg(long, value_name = "ADDR", env = "WEIR_HTTP")]
+    http: Option<String>,
     /// The worker's name in the headers of its appends [default: host name and process id]
     #[arg(long, env = "WEIR_NAME")]
     name: Option<String>,
@@ -68,7 +76,7 @@ pub(super) struct WorkerFlags {
 
 impl WorkerFlags {
     pub(super) fn apply(&self, config: &mut Config) {
-        let Self { admin, console, name, outcomes, drain_deadline } = self;
+        let Self { admin, console, http, name, outcomes, drain_deadline } = self;
         match console.as_deref() {
             None => {}
             Some("off") => config.console.address.clear(),
@@ -76,6 +84,9 @@ impl WorkerFlags {
         }
         if let Some(admin) = admin {
             config.admin.address.clone_from(admin);
+        }
+        if let Some(http) = http {
+            config.http.address.clone_from(http);
         }
         if let Some(name) = name {
             config.worker.name.clone_from(name);
@@ -119,6 +130,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let flow = config.worker.metrics.then(|| Flow::new(clock.clone()));
     let names = Names::new(&config.nats.prefix)?;
     let shown = Arc::new(Shown::with_flow(telemetry.clone(), flow, names));
+    let api = listen_for_http(&config).await?;
     let stop_admin = CancellationToken::new();
     let admin = tokio::spawn(serve(listener, shown.clone(), stop_admin.clone()));
     let said = args.worker.console.is_some();
@@ -157,6 +169,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let engine = Engine::share(shards, &clock, &options, &telemetry, sharing);
     shown.set_statuses(engine.statuses());
     shown.set_health(engine.health());
+    let held = deployment.all(&config)?.into_iter().filter_map(|(name, streams)| {
+        let status = engine.statuses().iter().find(|status| status.shard == name)?;
+        Some((status.clone(), streams))
+    });
+    let here = (&deployment.connections.consuming, &deployment.names);
+    let held: Vec<_> = held.collect();
+    console.answer(answers(&deployment, &config, &held).await?);
+    let outward = Outward::start(&config, held, here, api, None).await?;
 
     signals.next().await;
     tracing::info!(deadline_ms = config.worker.drain_deadline_ms, "draining");
@@ -175,6 +195,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
             "stopped"
         );
     }
+    outward.close().await;
     stop_admin.cancel();
     let _ =
         tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(admin, console.close()) }).await;
@@ -205,6 +226,38 @@ async fn refuse_another_folder(
         }
     }
     Ok(())
+}
+
+/// Who answers the console's look-ups: this worker, or where it has no state of the shard, another one.
+async fn answers(
+    deployment: &Deployment,
+    config: &Config,
+    held: &[(Arc<Status>, JetStreams)],
+) -> anyhow::Result<Arc<dyn Answers>> {
+    let mut elsewhere: Option<Box<dyn Questions>> = None;
+    if config.queries.nats {
+        let link = deployment.connections.consuming.another("console").await?;
+        elsewhere = Some(Box::new(JetQuestions::new(link, deployment.names.clone())));
+    }
+    let held = held.iter().map(|(status, streams)| (status.clone(), streams.beside())).collect();
+    Ok(Arc::new(Queries::new(held, config.shards.clone(), elsewhere)))
+}
+
+/// Listens for the HTTP API, where it is on; its token is in a file, or in a variable.
+async fn listen_for_http(config: &Config) -> anyhow::Result<Option<Listening>> {
+    let token = std::env::var("WEIR_HTTP_TOKEN").ok();
+    let listening = match Listening::open(&config.http, token.as_deref()).await {
+        Ok(listening) => listening,
+        Err(error @ HttpError::Listen { .. }) => return Err(error.into()),
+        Err(error) => return Err(Misconfigured(error.to_string()).into()),
+    };
+    if let Some(listening) = &listening {
+        if !config.http.commands.is_empty() {
+            return Err(Misconfigured(HttpError::NoDoor.to_string()).into());
+        }
+        tracing::info!(address = %listening.address()?, "the HTTP API listens");
+    }
+    Ok(listening)
 }
 
 /// Listens where it was said. Where nothing was said and another worker of this machine is there already, anywhere.

@@ -6,7 +6,9 @@ pub mod folder;
 pub mod jetstream;
 pub mod keys;
 pub mod memory;
+pub mod notices;
 pub mod objects;
+pub mod questions;
 pub mod streams;
 pub mod telemetry;
 

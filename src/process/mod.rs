@@ -6,3 +6,6 @@ pub mod engine;
 pub mod flow;
 pub mod judging;
 pub mod verdict;
+pub mod http;
+pub mod outward;
+pub mod queries;

@@ -4,7 +4,11 @@
 //! A file (TOML), then the environment, then flags; each layer overrides the one before. Reading files and the
 //! environment is the commands' business; here is what they fill in, its defaults and its bounds.
 
+mod outward;
+
 use serde::{Deserialize, Serialize};
+
+pub use outward::{HttpSettings, NotifySettings, QuerySettings, Told};
 
 use super::codec::Format;
 use super::policy::{SITE_DEFAULT, SITES_MAX};
@@ -26,6 +30,12 @@ pub struct Config {
     pub streams: StreamSettings,
     /// When snapshots are taken, and where they are kept.
     pub snapshots: SnapshotSettings,
+    /// Queries over NATS.
+    pub queries: QuerySettings,
+    /// The HTTP API.
+    pub http: HttpSettings,
+    /// Outcomes as a small message each.
+    pub notify: NotifySettings,
     /// The shards, and the sites that they hold. Default: one shard `main` with one site `main`.
     pub shards: Shards,
 }
@@ -323,6 +333,8 @@ impl Config {
                 return Err(wrong(format!("streams.{name}: 1048576 (1 MiB) to 1125899906842624 (1 PiB)")));
             }
         }
+        self.http.check()?;
+        self.notify.told()?;
         self.check_shards()
     }
 

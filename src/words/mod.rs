@@ -14,5 +14,6 @@ pub mod identity;
 pub mod message;
 pub mod outcome;
 pub mod policy;
+pub mod query;
 pub mod text;
 pub mod timestamp;

@@ -6,6 +6,8 @@
 use crate::words::codes::Family;
 use crate::words::config::is_token;
 use crate::words::message::Way;
+use crate::words::outcome::OutcomeKind;
+use crate::words::query::Query;
 
 /// The prefix of a deployment that was given none.
 pub const PREFIX_DEFAULT: &str = "weir";
@@ -78,6 +80,22 @@ impl Names {
     #[must_use]
     pub fn snapshots_bucket(&self) -> String {
         format!("{}_SNAPSHOTS", self.stream_prefix)
+    }
+
+    /// Where a question goes to whoever has a shard's state; to any worker, where no shard is named.
+    #[must_use]
+    pub fn query_subject(&self, shard: Option<&str>, query: Query) -> String {
+        let (prefix, query) = (&self.prefix, query.name());
+        shard.map_or_else(
+            || format!("{prefix}.query.{query}"),
+            |shard| format!("{prefix}.query.{shard}.{query}"),
+        )
+    }
+
+    /// Where an outcome of a shard is told as a message of its own.
+    #[must_use]
+    pub fn notify_subject(&self, shard: &str, outcome: OutcomeKind) -> String {
+        format!("{}.notify.{shard}.{}", self.prefix, outcome.name())
     }
 
     /// The names of one shard, whose own name has the same bounds as the prefix.

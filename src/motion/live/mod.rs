@@ -1,10 +1,13 @@
 //! A shard at work: its stages, and what carries between them, the edges, the threads and the clock.
 
 mod announcing;
+pub mod answering;
 pub mod assigned;
 mod context;
 pub mod fold;
+mod history;
 mod input;
+pub mod notifying;
 pub mod options;
 mod polling;
 pub mod ports;

@@ -1,0 +1,289 @@
+//! Commands by HTTP: what is checked before they go to the door, and what its answers are here.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::LengthLimitError;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::routes::json_response;
+use super::{Api, BODY_BYTES_MAX};
+use crate::words::codec::{self, Format};
+use crate::words::codes::Family;
+use crate::words::command::Command;
+use crate::words::policy::RULES_NEWEST;
+
+/// What became of commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// They were decided: the outcome as JSON, or an array of them where an array was sent.
+    Decided(Bytes),
+    /// They are stored, and not decided in time.
+    Undecided {
+        /// The shard.
+        shard: String,
+        /// The sequence of their message.
+        sequence: u64,
+    },
+    /// They were not taken, as there is too much to do.
+    Busy {
+        /// When they may be sent again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// They were not taken, as nobody could, or nobody knows whether they were.
+    Unavailable {
+        /// For a person.
+        detail: String,
+        /// When they may be sent again, in milliseconds.
+        retry_after_ms: u64,
+    },
+    /// They are no commands, or not of this family.
+    Unreadable {
+        /// For a person.
+        detail: String,
+    },
+}
+
+/// Commands on their way.
+pub type Submitting<'a> = Pin<Box<dyn Future<Output = Submitted> + Send + 'a>>;
+
+/// Takes commands: the door of this worker.
+pub trait Submit: Send + Sync + 'static {
+    /// Takes one command or an array of them, of one family, as JSON.
+    fn submit(&self, family: Family, payload: Bytes) -> Submitting<'_>;
+}
+
+/// Answers a POST of commands.
+pub(super) async fn post(
+    api: &Api,
+    family: Family,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let submit = api.submit.as_ref().filter(|_| api.families.contains(&family));
+    let Some(submit) = submit else {
+        let detail =
+            "commands of this family are not taken by HTTP here: the configuration names those that are";
+        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "commands_off", detail));
+    };
+    check_head(headers)?;
+    let body = read(api, body).await?;
+    check_text(&body)?;
+    check_key(headers, &body)?;
+    answered(submit.submit(family, body).await)
+}
+
+/// What the head of a request says of its body.
+fn check_head(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported =
+        |detail: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let is_json = match (types.next(), types.next()) {
+        (Some(value), None) => value.to_str().ok().and_then(Format::of_content_type) == Some(Format::Json),
+        _ => false,
+    };
+    if !is_json {
+        return Err(unsupported("a body is JSON, and Content-Type: application/json must say so"));
+    }
+    let is_plain = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if !is_plain {
+        return Err(unsupported("a body is not compressed"));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > BODY_BYTES_MAX) {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+fn too_large() -> Problem {
+    let detail = format!("a body has at most {BODY_BYTES_MAX} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+}
+
+async fn read(api: &Api, body: Body) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(api.limits.request, to_bytes(body, BODY_BYTES_MAX)).await {
+        Err(_) => {
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time"))
+        }
+        Ok(Err(error)) => {
+            let source = std::error::Error::source(&error);
+            if source.is_some_and(|source| source.is::<LengthLimitError>()) {
+                Err(too_large())
+            } else {
+                Err(malformed("the body ended early, or its chunks cannot be read"))
+            }
+        }
+        Ok(Ok(body)) => Ok(body),
+    }
+}
+
+fn malformed(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_payload", detail)
+}
+
+/// Whether a body may be JSON in UTF-8 at all; what is wrong with it by name, where it is something known.
+fn check_text(body: &[u8]) -> Result<(), Problem> {
+    let detail = match body.trim_ascii_start() {
+        [] => return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_payload", "there is no body")),
+        [0xef, 0xbb, 0xbf, ..] => "the body begins with a byte order mark",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, b'{' | b'[', ..] | [b'{' | b'[', 0, ..] => {
+            "the body is UTF-16: send UTF-8"
+        }
+        [0x1f, 0x8b, ..] => "the body is compressed",
+        [b'{' | b'[', ..] if std::str::from_utf8(body).is_ok() => return Ok(()),
+        [b'{' | b'[', ..] => "the body is not UTF-8",
+        _ => "the body is neither an object nor an array",
+    };
+    Err(malformed(detail))
+}
+
+/// An `Idempotency-Key` must be the id by which the command is told from others anyway.
+fn check_key(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else { return Ok(()) };
+    let mismatch =
+        |detail: &str| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_mismatch", detail);
+    if keys.next().is_some() {
+        return Err(mismatch("there is more than one Idempotency-Key"));
+    }
+    let mut commands = codec::commands(Some(Format::Json), body, RULES_NEWEST);
+    let (Some(Ok(command)), None) = (commands.next(), commands.next()) else {
+        return Err(mismatch("an Idempotency-Key goes with one command alone, that can be read"));
+    };
+    let key = key.as_bytes();
+    let key = key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")).unwrap_or(key);
+    if id_of(&command).is_some_and(|id| id.as_bytes() == key) {
+        return Ok(());
+    }
+    Err(mismatch("the Idempotency-Key is not the id of the command, by which a retry is told: leave it out"))
+}
+
+/// The id by which a retry of a command is told.
+fn id_of(command: &Command<'_>) -> Option<String> {
+    let subject = || command.content().subject().map(|subject| subject.id().to_owned());
+    let own = match command {
+        Command::Cancel(it) => it.cancel_id.as_deref(),
+        Command::Review(it) => it.review_id.as_deref(),
+        Command::Pay(it) => it.attempt_id.as_deref(),
+        Command::PayFailed(it) => Some(&*it.attempt_id),
+        Command::Ship(it) => it.shipment_id.as_deref(),
+        Command::Deliver(it) => it.shipment_id.as_deref(),
+        Command::Return(it) => Some(&*it.return_id),
+        Command::Amend(it) => Some(&*it.amendment_id),
+        Command::Extend(it) => Some(&*it.extension_id),
+        _ => None,
+    };
+    own.map(ToOwned::to_owned).or_else(subject)
+}
+
+/// What became of commands, as a response.
+fn answered(submitted: Submitted) -> Result<Response, Problem> {
+    match submitted {
+        Submitted::Decided(outcome) => match refused_busy(&outcome) {
+            Some(outcome) => Err(busy(1_000).with("outcome", outcome)),
+            None => Ok(json_response(StatusCode::OK, outcome)),
+        },
+        Submitted::Undecided { shard, sequence } => {
+            let body = json!({ "accepted": true, "undecided": true, "shard": shard, "sequence": sequence });
+            Ok(json_response(StatusCode::ACCEPTED, body.to_string()))
+        }
+        Submitted::Busy { retry_after_ms } => Err(busy(retry_after_ms)),
+        Submitted::Unavailable { detail, retry_after_ms } => {
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+            Err(problem.again_after_ms(retry_after_ms))
+        }
+        Submitted::Unreadable { detail } => Err(malformed(&detail)),
+    }
+}
+
+fn busy(retry_after_ms: u64) -> Problem {
+    let problem =
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "there is too much to do: send it again later");
+    problem.again_after_ms(retry_after_ms)
+}
+
+/// The outcome of a single command, where it is that the shard is at a cap.
+fn refused_busy(outcome: &[u8]) -> Option<Value> {
+    #[derive(Deserialize)]
+    struct Refused<'a> {
+        outcome: &'a str,
+        reason: Option<&'a str>,
+    }
+    let Refused { outcome: "refused", reason: Some("busy") } = serde_json::from_slice(outcome).ok()? else {
+        return None;
+    };
+    serde_json::from_slice(outcome).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(problem: Problem) -> String {
+        format!("{problem:?}")
+    }
+
+    #[test]
+    fn texts_that_are_no_json_are_named() {
+        for (body, expected) in [
+            (&b""[..], "empty_payload"),
+            (b" \n", "empty_payload"),
+            (b"\xef\xbb\xbf{}", "byte order mark"),
+            (b"\xff\xfe{\0", "UTF-16"),
+            (b"\0{\0}", "UTF-16"),
+            (b"{\0}\0", "UTF-16"),
+            (b"\x1f\x8b\x08", "compressed"),
+            (b"{\"a\":\"\xff\"}", "not UTF-8"),
+            (b"42", "neither an object nor an array"),
+        ] {
+            let problem = code(check_text(body).unwrap_err());
+            assert!(problem.contains(expected), "{body:?}: {problem}");
+        }
+        check_text(b" {}").unwrap();
+        check_text(b"[]").unwrap();
+    }
+
+    #[test]
+    fn keys_agree_with_ids() {
+        let place = br#"{"place":{"order_id":"O-1","lines":[{"sku":"A","quantity":1}]}}"#;
+        let cancel = br#"{"cancel":{"order_id":"O-1","cancel_id":"N-1"}}"#;
+        let two = br#"[{"tick":{}},{"tick":{}}]"#;
+        let cases: [(&[u8], &[&str], bool); 9] = [
+            (place, &[], true),
+            (place, &["O-1"], true),
+            (place, &["\"O-1\""], true),
+            (place, &["O-2"], false),
+            (place, &["O-1", "O-1"], false),
+            (cancel, &["N-1"], true),
+            (cancel, &["O-1"], false),
+            (two, &["O-1"], false),
+            (b"{", &["O-1"], false),
+        ];
+        for (body, keys, well) in cases {
+            let mut headers = HeaderMap::new();
+            for key in keys {
+                headers.append("Idempotency-Key", key.parse().unwrap());
+            }
+            assert_eq!(check_key(&headers, body).is_ok(), well, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn a_shard_at_its_cap_is_busy_and_any_other_refusal_is_an_outcome() {
+        let busy = br#"{"outcome":"refused","command":"place","reason":"busy","sequence":1,"index":0}"#;
+        assert!(refused_busy(busy).is_some());
+        assert!(refused_busy(br#"{"outcome":"refused","reason":"unknown_sku"}"#).is_none());
+        assert!(refused_busy(br#"{"outcome":"confirmed"}"#).is_none());
+        assert!(refused_busy(b"[]").is_none());
+    }
+}
