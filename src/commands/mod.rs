@@ -24,6 +24,7 @@ mod run;
 mod sending;
 mod settings;
 mod setup;
+mod signals;
 mod status;
 mod stock;
 mod submit;
@@ -42,7 +43,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, disagreed or failed; 2 
 /// The commands as people look for them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["demo", "setup", "check", "run", "status", "probe"]),
-    ("Shop", &["submit", "stock", "import", "eval", "policy"]),
+    ("Shop", &["submit", "stock", "import", "eval", "signals", "policy"]),
     ("Repair", &["audit", "epoch", "dead"]),
     ("More", &["completions", "man", "help"]),
 ];
@@ -78,6 +79,8 @@ enum Command {
     Import(import_command::Args),
     /// Judge what analytics would have said on a file of past orders: probabilities, warnings, intervals
     Eval(eval::Args),
+    /// Show early warnings: orders that will be late, surges of cancellations, stock that runs out
+    Signals(signals::Args),
     /// Show or change what the fold is told
     #[command(subcommand)]
     Policy(policy::Command),
@@ -148,6 +151,7 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::status(args).await,
             Command::Probe(args) => probe::probe(args).await,
             Command::Eval(args) => eval::eval(&args),
+            Command::Signals(args) => signals::signals(args).await,
             Command::Submit(args) => submit::submit(args).await,
             Command::Stock(command) => stock::stock(command).await,
             Command::Import(args) => import_command::import(args).await,

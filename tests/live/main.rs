@@ -16,6 +16,7 @@ mod epoch;
 mod jetstream;
 #[path = "../../examples/online_retail/mapping.rs"]
 mod online_retail;
+mod observing;
 mod orders;
 mod poison;
 mod publishing;
