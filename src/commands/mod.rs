@@ -27,6 +27,7 @@ mod run;
 mod sending;
 mod settings;
 mod setup;
+mod signals;
 mod status;
 mod stock;
 mod stock_list;
@@ -46,7 +47,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, disagreed or failed; 2 
 /// The commands as people look for them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["demo", "setup", "check", "run", "status", "probe"]),
-    ("Shop", &["submit", "orders", "stock", "import", "eval", "policy"]),
+    ("Shop", &["submit", "orders", "stock", "import", "eval", "signals", "policy"]),
     ("Repair", &["audit", "epoch", "dead"]),
     ("More", &["completions", "man", "help"]),
 ];
@@ -84,6 +85,8 @@ enum Command {
     Import(import_command::Args),
     /// Judge what analytics would have said on a file of past orders: probabilities, warnings, intervals
     Eval(eval::Args),
+    /// Show early warnings: orders that will be late, surges of cancellations, stock that runs out
+    Signals(signals::Args),
     /// Show or change what the fold is told
     #[command(subcommand)]
     Policy(policy::Command),
@@ -154,6 +157,7 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::status(args).await,
             Command::Probe(args) => probe::probe(args).await,
             Command::Eval(args) => eval::eval(&args),
+            Command::Signals(args) => signals::signals(args).await,
             Command::Submit(args) => submit::submit(args).await,
             Command::Orders(args) => orders::orders(args).await,
             Command::Stock(command) => stock::stock(command).await,

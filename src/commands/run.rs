@@ -25,6 +25,7 @@ use crate::edges::streams::{AppendError, ReadError, Streams as _};
 use crate::edges::telemetry::Telemetry;
 use crate::motion::audit::AuditOptions;
 use crate::motion::leases::LeaseOptions;
+use crate::motion::options::AnalyticsOptions;
 use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
 use crate::motion::snapshots::{Kept, Snapshots};
@@ -32,10 +33,10 @@ use crate::motion::status::Status;
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::engine::{Drained, Engine, SharingOptions};
 use crate::process::flow::Flow;
-use crate::process::queries::{Answers, Queries};
 use crate::process::outward::{HttpError, Listening, Outward};
+use crate::process::queries::{Answers, Queries};
 use crate::words::codec::Format;
-use crate::words::config::{Config, LogStyle, SnapshotSettings};
+use crate::words::config::{AnalyticsSettings, Config, LogStyle, SnapshotSettings};
 
 /// How often a broker that cannot be reached at first is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -148,9 +149,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         }
     }
     let SnapshotSettings { every_records, keep, .. } = config.snapshots;
+    let keep_log_for = Duration::from_hours(config.log.keep_for_hours);
     let options = ShardOptions {
-        snapshots: SnapshotOptions { every_records, keep },
+        snapshots: SnapshotOptions { every_records, keep, keep_log_for },
         audits: AuditOptions::every(Duration::from_mins(config.worker.audit_every_minutes)),
+        analytics: config.analytics.enabled.then(|| analytics(&config.analytics)),
         ..ShardOptions::new(&writer(&config), config.worker.outcomes)
     };
     let deadline = Duration::from_millis(config.worker.drain_deadline_ms);
@@ -204,6 +207,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         Drained::Late => tracing::warn!("not drained in time: the next worker announces the rest"),
     }
     Ok(Ended::Done)
+}
+
+fn analytics(settings: &AnalyticsSettings) -> AnalyticsOptions {
+    let mut options = AnalyticsOptions::default();
+    options.settings.delay.warn_at = f64::from(settings.warn_at_percent) / 100.0;
+    options
 }
 
 /// Refuses a folder that holds none of the snapshots of a shard that has some: another worker keeps them in another folder, and neither

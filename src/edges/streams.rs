@@ -20,6 +20,7 @@ use bytes::Bytes;
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::{LogMessage, Way};
+use crate::words::signal::SignalLetter;
 
 /// What a stream says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -168,6 +169,14 @@ pub trait Streams: Clone + Send + Sync + 'static {
 
     /// Appends a dead letter.
     fn append_dead_letter(&self, letter: DeadLetter) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Appends a signal, best effort: one whose id the stream knows still is stored once.
+    fn append_signal(&self, signal: SignalLetter) -> impl Future<Output = Result<(), AppendError>> + Send {
+        async move {
+            drop(signal);
+            Err(AppendError::Unavailable("these streams take no signals".to_owned()))
+        }
+    }
 
     /// The shard's dead letters from `from` on (a sequence of their stream, which other shards share), oldest first: about
     /// as many as [`Reader::next`] gives at once, and none where there are no more.

@@ -4,8 +4,11 @@
 //! histograms, recorded once a message with its number of outcomes, and rendered here as classic buckets: the
 //! exporter's own histograms would keep every sample until a scrape.
 
+pub mod analytics;
+mod answering;
 mod audits;
 mod distributions;
+pub mod families;
 mod verdicts;
 
 use std::fmt::Write;
@@ -17,6 +20,9 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use metrics_process::Collector;
 
 pub use audits::Audits;
+
+use analytics::Watched;
+use answering::Answering;
 use distributions::{Distribution, Distributions};
 pub use verdicts::VERDICTS;
 
@@ -37,8 +43,18 @@ pub const ROLES: [&str; 3] = ["leader", "standby", "away"];
 pub const LIVES: [&str; 7] = ["away", "pausing", "restoring", "replaying", "following", "leading", "halted"];
 
 /// What a shard is made of.
-pub const STAGES: [&str; 9] =
-    ["recovery", "reader", "fold", "publisher", "ticker", "scribe", "auditor", "poller", "supervisor"];
+pub const STAGES: [&str; 10] = [
+    "recovery",
+    "reader",
+    "fold",
+    "publisher",
+    "ticker",
+    "scribe",
+    "auditor",
+    "poller",
+    "observer",
+    "supervisor",
+];
 
 /// Why a shard's work ends before it is told to.
 pub const RECOVERIES: [&str; 3] = ["fault", "lost", "panic"];
@@ -284,6 +300,8 @@ impl Telemetry {
             bytes_max: ["log", "outcomes"]
                 .map(|stream| gauge_of("weir_stream_limit_bytes", "stream", stream)),
             distributions: Mutex::new(Distributions::new()),
+            answering: Answering::new(),
+            watched: OnceLock::new(),
             shard: shard.to_owned(),
             decisions: self.decisions,
         });
@@ -334,6 +352,16 @@ impl Telemetry {
         family("weir_append_outcomes", "Outcomes announced by one append.", &|distributions| {
             vec![("", &distributions.append_outcomes)]
         });
+        let watched = |shard: &Arc<ShardTelemetry>| shard.watched.get().cloned();
+        let models: Vec<_> = shards.iter().map(|shard| (shard.shard.clone(), watched(shard))).collect();
+        let series = |(place, shard): (usize, &Arc<ShardTelemetry>)| {
+            shard.answering.series().into_iter().map(move |series| (place, series))
+        };
+        let more: Vec<_> = shards.iter().enumerate().flat_map(series).collect();
+        // A model under look holds up nobody who looks for a shard's handles.
+        drop(shards);
+        let models: Vec<_> = models.iter().map(|(shard, model)| (shard.as_str(), model.as_deref())).collect();
+        analytics::render(&mut text, &models, &more);
         text
     }
 }
@@ -380,6 +408,8 @@ pub struct ShardTelemetry {
     bytes: [Gauge; 2],
     bytes_max: [Gauge; 2],
     distributions: Mutex<Distributions>,
+    answering: Answering,
+    watched: OnceLock<Arc<Watched>>,
 }
 
 /// What the gauges of a shard show.
@@ -407,6 +437,8 @@ pub struct Gauges {
     pub outcomes: StreamState,
     /// Sums over the state.
     pub totals: Totals,
+    /// When that is, in milliseconds since 1970.
+    pub at_ms: i64,
 }
 
 /// A message, for the distributions: when it was stored and how many outcomes it has.
@@ -425,9 +457,23 @@ impl ShardTelemetry {
         }
         let mut distributions = self.distributions.lock().unwrap_or_else(PoisonError::into_inner);
         distributions.batch_messages.record(messages.len() as u64, 1);
+        let mut gathered = Vec::with_capacity(messages.len());
         for (stored_at_ns, outcomes) in messages {
             distributions.apply.record_since(stored_at_ns, wall_ns, outcomes);
+            gathered.push((stored_at_ns, outcomes));
         }
+        drop(distributions);
+        self.answering.applied(gathered.into_iter(), wall_ns);
+    }
+
+    /// Shows a model from now on; the first one stays.
+    pub fn watch(&self, watched: Arc<Watched>) {
+        let _ = self.watched.set(watched);
+    }
+
+    /// From an order's `submitted_at` until its outcome was announced, in microseconds, at `now_ms` (since 1970).
+    pub fn submitted(&self, now_ms: i64, took_us: i64) {
+        self.answering.submitted(now_ms, took_us);
     }
 
     /// An append of this worker is known to be stored, at `wall_ns`; `took` is its round trip, unless its acknowledgement
@@ -457,9 +503,15 @@ impl ShardTelemetry {
         if let Some(took) = took {
             distributions.publish.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), 1);
         }
+        let mut gathered = Vec::new();
         for (stored_at_ns, outcomes) in messages {
             distributions.end_to_end.record_since(stored_at_ns, wall_ns, outcomes);
+            gathered.push((stored_at_ns, outcomes));
         }
+        drop(distributions);
+        let busy = outcomes.refused[Reason::Busy as usize];
+        let took_us = took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
+        self.answering.announced(gathered.into_iter(), busy, took_us, wall_ns);
     }
 
     /// An append was not acknowledged.
@@ -557,6 +609,8 @@ impl ShardTelemetry {
     pub fn progress(&self, gauges: &Gauges) {
         let Gauges { applied, announced, lag_seconds, ready, role, life, log, outcomes, .. } = gauges;
         self.role(role);
+        let leads = *role == "leader";
+        self.answering.asked(log.last_sequence, *applied, *lag_seconds, leads, gauges.at_ms);
         for (gauge, name) in self.lives.iter().zip(LIVES) {
             gauge.set(f64::from(u8::from(name == *life)));
         }

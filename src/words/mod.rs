@@ -15,5 +15,6 @@ pub mod message;
 pub mod outcome;
 pub mod policy;
 pub mod query;
+pub mod signal;
 pub mod text;
 pub mod timestamp;

@@ -138,13 +138,15 @@ try {
   await page.press("#order-id", "Enter");
   await page.waitForFunction((order) => document.querySelector("#found dd")?.textContent === order, order);
   const found = await page.$$eval("#found dd", (cells) => cells.map((cell) => cell.textContent));
-  assert(["confirmed", "paid", "shipped", "delivered", "returned", "cancelled", "waiting", "refused", "expired"].includes(found[1]), found);
+  assert(["confirmed", "paid", "shipped", "delivered", "returned", "cancelled", "waiting", "refused", "expired"].includes(found[1].split(",")[0]), found);
+  assert((await page.$$eval("#found li", (steps) => steps.map((step) => step.textContent))).length > 0, "it has a history");
+  await page.locator("#order").screenshot({ path: join(folder, "order.png") });
   assert(page.url().endsWith(`#order=${order}`), page.url());
   await nothingAmiss(page);
   // The browser itself counts a 404 as an error of the console.
   await page.fill("#order-id", "nobody's <b>order</b>");
   await page.press("#order-id", "Enter");
-  await page.waitForFunction(() => document.getElementById("found").textContent.includes("No shard of this worker knows nobody's <b>order</b>"));
+  await page.waitForFunction(() => document.getElementById("found").textContent.includes("Nothing is known of nobody's <b>order</b>"));
   assert(trouble.every((line) => line.includes("404")), trouble);
   trouble = [];
   step(`the look-up finds an order: ${found.slice(0, 2).join(", ")}; and says of another that nobody knows it`);

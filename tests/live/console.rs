@@ -130,14 +130,19 @@ async fn the_console_shows_what_becomes_of_orders() {
     let slowest = &whole["lists"]["slowest"][0];
     assert_eq!((&slowest["order_id"], &slowest["orders"]), (&json!("O-1"), &json!(2)));
     // What nobody measures is not made up.
-    assert_eq!(whole["lists"]["todo"], Value::Null);
     let tiles = whole["now"]["tiles"].as_array().unwrap();
-    let late = tiles.iter().find(|tile| tile["id"] == "late").unwrap();
-    assert_eq!((&late["value"], &late["state"]), (&json!("not measured"), &json!("none")));
-    assert_eq!(shown.get("/todo.csv").status(), 404);
+    let orders = tiles.iter().find(|tile| tile["id"] == "orders").unwrap();
+    assert_eq!(orders["note"], "usual in this hour of the week: not measured");
+    let list = shown.get("/todo.csv");
+    assert!(list.status() == 200 && list.0.contains("kind,subject,due,what,reason"), "{}", list.0);
 
     let found = shown.get("/order?id=O-1").json();
     assert_eq!((&found["state"], &found["shard"]), (&json!("cancelled"), &json!("main")), "{found}");
+    let events = found["history"]["events"].as_array().unwrap();
+    let steps: Vec<_> = events.iter().filter_map(|event| event["outcome"]["outcome"].as_str()).collect();
+    assert_eq!(steps, ["confirmed", "cancelled"], "{found}");
+    let refused = shown.get("/order?id=O-2").json();
+    assert_eq!((&refused["state"], &refused["reason"]), (&json!("refused"), &json!("insufficient_stock")));
     assert_eq!(shown.get("/order?id=O-9").status(), 404);
     for bad in [
         "/order",

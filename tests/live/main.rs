@@ -15,6 +15,7 @@ mod dead;
 mod docs;
 mod epoch;
 mod jetstream;
+mod observing;
 #[path = "../../examples/online_retail/mapping.rs"]
 mod online_retail;
 mod orders;

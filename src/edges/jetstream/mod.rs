@@ -19,6 +19,7 @@ mod reader;
 mod request;
 pub mod service;
 mod setup;
+mod signals;
 mod span;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use super::streams::{
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::{LogMessage, Way};
+use crate::words::signal::SignalLetter;
 
 pub use self::compare::Difference;
 pub use self::connection::{ACK_TIMEOUT, ConnectError, Connection, Connections, Link, connect};
@@ -50,6 +52,7 @@ pub use self::notices::JetNotices;
 pub use self::objects::{JetObjectReader, JetObjects};
 pub use self::reader::JetReader;
 pub use self::setup::{Done, SetupError, setup, streams, verify};
+pub use self::signals::JetSignals;
 
 /// How many messages at the end of an outcome stream are passed over that are no appends.
 const FOREIGN_MAX: u64 = 1_024;
@@ -233,6 +236,14 @@ impl Streams for JetStreams {
         }
         let link = &self.connections.publishing;
         append(link, dead_letters_stream, dead_letters_subject, headers, bytes).await.map(|_| ())
+    }
+
+    /// A repeat, by its id, is stored once within the stream's window for that.
+    async fn append_signal(&self, signal: SignalLetter) -> Result<(), AppendError> {
+        let ShardNames { signals_stream, signals_subject, .. } = &*self.names;
+        let subject = format!("{signals_subject}.{}", signal.kind);
+        let (headers, link) = (header::of_signal(&signal.id), &self.connections.publishing);
+        append(link, signals_stream, &subject, headers, signal.payload).await.map(|_| ())
     }
 
     async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {

@@ -64,6 +64,18 @@ impl Names {
         format!("{}.dead.*", self.prefix)
     }
 
+    /// The stream of the signals of all shards.
+    #[must_use]
+    pub fn signals_stream(&self) -> String {
+        format!("{}_SIGNALS", self.stream_prefix)
+    }
+
+    /// The subjects of that stream: one for each shard and kind.
+    #[must_use]
+    pub fn signals_subjects(&self) -> String {
+        format!("{}.signals.*.*", self.prefix)
+    }
+
     /// The bucket of the leases: a table.
     #[must_use]
     pub fn leases_bucket(&self) -> String {
@@ -113,6 +125,8 @@ impl Names {
             outcomes_subject: format!("{prefix}.outcomes.{shard}"),
             dead_letters_stream: self.dead_letters_stream(),
             dead_letters_subject: format!("{prefix}.dead.{shard}"),
+            signals_stream: self.signals_stream(),
+            signals_subject: format!("{prefix}.signals.{shard}"),
         })
     }
 }
@@ -151,6 +165,10 @@ pub struct ShardNames {
     pub dead_letters_stream: String,
     /// This shard's subject in it.
     pub dead_letters_subject: String,
+    /// The stream of the signals of all shards.
+    pub signals_stream: String,
+    /// What stands before a kind in this shard's subjects of it.
+    pub signals_subject: String,
 }
 
 /// The names of a table: those that every client of NATS gives to a bucket of keys and values.

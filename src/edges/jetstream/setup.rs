@@ -21,6 +21,9 @@ use crate::words::config::{Storage, StreamSettings};
 /// longer one would only cost memory.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
 
+/// How long a signal is known by its id, so that a repeat after a takeover is told as one.
+const SIGNALS_WINDOW: Duration = Duration::from_mins(10);
+
 /// How many streams are being made at once.
 const CREATED_AT_ONCE: usize = 8;
 /// The snapshots' size limit is not made smaller than this, in bytes, for want of room.
@@ -90,6 +93,7 @@ fn wanted(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<Wanted>, Name
         let table = TableNames::new(&bucket);
         want(role, table.stream.clone(), table.subjects());
     }
+    want(Role::Signals, names.signals_stream(), vec![names.signals_subjects()]);
     let store = StoreNames::new(&names.snapshots_bucket());
     want(Role::Snapshots, store.stream.clone(), store.subjects());
     Ok(wanted)
@@ -162,6 +166,8 @@ pub async fn verify(
                 refused.extend(comparison.refused);
                 done.push(Done::Kept { stream: wanted.stream, notes: comparison.notes });
             }
+            // Early warnings are best effort: a worker does without.
+            None if wanted.role == Role::Signals => {}
             None => missing = missing.or(Some(wanted.stream)),
         }
     }
@@ -188,9 +194,9 @@ async fn create(context: &Context, wanted: Wanted, settings: &StreamSettings) ->
         max_messages_per_subject: wanted.role.history().unwrap_or(-1),
         max_message_size: -1,
         max_consumers: -1,
-        duplicate_window: DUPLICATE_WINDOW,
+        duplicate_window: if wanted.role == Role::Signals { SIGNALS_WINDOW } else { DUPLICATE_WINDOW },
         // A hole in the log is a fault. Weir trims it from the front (a purge), which stays allowed.
-        deny_delete: !matches!(wanted.role, Role::DeadLetters | Role::Snapshots),
+        deny_delete: !matches!(wanted.role, Role::DeadLetters | Role::Snapshots | Role::Signals),
         allow_rollup: wanted.role.is_bucket(),
         ..Config::default()
     };

@@ -97,6 +97,7 @@ impl<E: Edges> Shard<E> {
             life: self.status.life().name(),
             moved_at_ns: progress.moved_at_ns,
             clock_skew_ns: self.ahead_ns.load(Relaxed),
+            at_ms: self.clock.wall_ns() / 1_000_000,
         });
     }
 }

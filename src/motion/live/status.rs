@@ -13,6 +13,7 @@ use super::fold::Inspection;
 use super::ports::Ports;
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::StreamState;
+use crate::edges::telemetry::analytics::Watched;
 use crate::folds::inventory::Totals;
 use crate::motion::rules::leases::Role;
 use crate::motion::rules::life::{Answer, End, Life, Living, Phase, Standing};
@@ -87,6 +88,7 @@ pub struct Status {
     changed: Notify,
     ports: Arc<Ports>,
     inspector: Mutex<Option<Inspector>>,
+    watched: Mutex<Option<Arc<Watched>>>,
 }
 
 impl std::fmt::Debug for Status {
@@ -110,6 +112,7 @@ impl Status {
             changed: Notify::new(),
             ports: Arc::default(),
             inspector: Mutex::default(),
+            watched: Mutex::default(),
         }
     }
 
@@ -157,6 +160,16 @@ impl Status {
         self.applied.store(after.0, Relaxed);
         drop(known);
         self.changed.notify_waiters();
+    }
+
+    /// The shard's analytics at this worker; none where nobody watches.
+    #[must_use]
+    pub fn watched(&self) -> Option<Arc<Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_watched(&self, watched: Arc<Watched>) {
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(watched);
     }
 
     /// The last message applied.

@@ -107,6 +107,8 @@ pub enum Stage {
     Auditor,
     /// Asks the streams how far they are, and shows it.
     Poller,
+    /// Feeds analytics.
+    Observer,
     /// Carries all the others.
     Supervisor,
 }
@@ -124,6 +126,7 @@ impl Stage {
             Self::Scribe => "scribe",
             Self::Auditor => "auditor",
             Self::Poller => "poller",
+            Self::Observer => "observer",
             Self::Supervisor => "supervisor",
         }
     }

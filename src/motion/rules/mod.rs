@@ -6,5 +6,6 @@ pub mod folding;
 pub mod kept;
 pub mod leases;
 pub mod life;
+pub mod observing;
 pub mod publishing;
 pub mod unready;

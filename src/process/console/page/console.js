@@ -120,7 +120,7 @@ function showMinutes() {
 async function get(path) {
   const answer = await fetch(path, { headers: { accept: "application/json" } });
   if (answer.status === 401) location.assign("/login");
-  if (!answer.ok && answer.status !== 404) throw new Error(`${path}: ${answer.status}`);
+  if (!answer.ok && ![404, 502, 503].includes(answer.status)) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
 
