@@ -292,8 +292,9 @@ impl Cancellation {
 
     /// The name of which there are most cancels beyond its share of before; none where there is none.
     pub(super) fn first_driver(&self) -> Option<Driver> {
-        let (hits, _) = self.detectors[0].get(usize::from(NONE)).map(Cusum::since)?;
-        let drivers = self.names.iter().zip(KINDS).flat_map(|(names, kind)| names.excess(kind, hits));
+        let all = self.detectors[0].get(usize::from(NONE))?;
+        let expected = all.base() * all.since().1;
+        let drivers = self.names.iter().zip(KINDS).flat_map(|(names, kind)| names.excess(kind, expected));
         drivers.max_by(|left, right| left.excess.total_cmp(&right.excess))
     }
 

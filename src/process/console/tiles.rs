@@ -7,7 +7,7 @@ use crate::folds::analytics::Outlook;
 use crate::process::flow::Judged;
 use crate::process::verdict::{ORDERS_MIN, REFUSED_MAX, WITHIN_MIN, count, percent};
 
-/// A share of the orders of usual in this hour of the week below which there are unusually few.
+/// A share of the orders that are usual in this hour of the week, below which there are unusually few.
 const FEW_ORDERS: f64 = 0.5;
 /// How many times the normal cancellations are many.
 const MANY_CANCELS: f64 = 2.0;
@@ -56,10 +56,11 @@ fn orders(judged: Option<&Judged>, outlook: Option<&Outlook>) -> Tile {
     let tile = tile("orders", "Orders a minute");
     let Some(judged) = judged else { return tile };
     let now = judged.orders_per_minute;
-    let (state, note) = match outlook.and_then(|outlook| outlook.orders_per_minute_before) {
-        Some(before) => (
-            warning_if(now < before * FEW_ORDERS),
-            format!("usual in this hour of the week: {}", number(before)),
+    let usual = outlook.and_then(|outlook| outlook.orders_in_hour).map(|hour| hour / 60.0);
+    let (state, note) = match usual {
+        Some(usual) => (
+            warning_if(now < usual * FEW_ORDERS),
+            format!("usual in this hour of the week: {}", number(usual)),
         ),
         None => ("ok", format!("usual in this hour of the week: {NOT_MEASURED}")),
     };
