@@ -14,6 +14,7 @@ use crate::edges::clock::SharedClock;
 use crate::edges::telemetry::Telemetry;
 use crate::process::admin::{Shown, bind};
 use crate::process::console::{Console, Token};
+use crate::process::queries::Answers;
 use crate::words::config::{CONSOLE_ADDRESS, ConsoleSettings};
 
 /// A file with a token is no longer than this.
@@ -23,11 +24,17 @@ const TOKEN_FILE_BYTES_MAX: u64 = 4 << 10;
 pub(super) struct Opened {
     /// Where it listens; none where it is off.
     pub(super) address: Option<SocketAddr>,
+    console: Arc<Console>,
     tasks: JoinSet<()>,
     ending: CancellationToken,
 }
 
 impl Opened {
+    /// Look-ups are answered by these.
+    pub(super) fn answer(&self, answers: Arc<dyn Answers>) {
+        self.console.answer(answers);
+    }
+
     /// Closes it; pages that are open do not hold it up.
     pub(super) async fn close(mut self) {
         self.ending.cancel();
@@ -53,9 +60,9 @@ pub(super) async fn open(
     let mut tasks = JoinSet::new();
     tasks.spawn(console.clone().sample());
     if let Some(listener) = listener {
-        tasks.spawn(console.serve(listener, token));
+        tasks.spawn(console.clone().serve(listener, token));
     }
-    Ok(Opened { address, tasks, ending })
+    Ok(Opened { address, console, tasks, ending })
 }
 
 async fn listener(settings: &ConsoleSettings, said: bool) -> anyhow::Result<Option<TcpListener>> {

@@ -33,9 +33,10 @@ use crate::motion::status::Status;
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::engine::Engine;
 use crate::process::flow::Flow;
+use crate::process::queries::Queries;
 use crate::words::codec::{Format, outcomes};
 use crate::words::command::{Command, CommandKind};
-use crate::words::config::ConsoleSettings;
+use crate::words::config::{ConsoleSettings, Shards};
 use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, Outcome, Reason};
 
@@ -160,6 +161,8 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
     );
     shown.set_statuses(engine.statuses());
     let status = engine.statuses()[0].clone();
+    let held = vec![(status.clone(), streams.clone())];
+    console.answer(Arc::new(Queries::new(held, Shards::default(), None)));
 
     let sent = Arc::new(Sent::default());
     let stop_sending = CancellationToken::new();

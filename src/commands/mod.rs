@@ -4,6 +4,7 @@
 //! printed where (`output`), values (`fields`) and the options of every command that talks to NATS (`settings`).
 
 mod answers;
+mod asking;
 mod audit;
 mod check;
 mod connect;
@@ -18,6 +19,7 @@ pub mod generator;
 pub mod import;
 mod import_command;
 mod load;
+mod orders;
 mod output;
 mod pages;
 mod policy;
@@ -27,8 +29,10 @@ mod schema;
 mod sending;
 mod settings;
 mod setup;
+mod signals;
 mod status;
 mod stock;
+mod stock_list;
 mod submit;
 
 use std::fmt::Write as _;
@@ -45,7 +49,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, disagreed or failed; 2 
 /// The commands as people look for them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["demo", "setup", "check", "run", "status", "probe"]),
-    ("Shop", &["submit", "stock", "import", "eval", "policy"]),
+    ("Shop", &["submit", "orders", "stock", "import", "eval", "signals", "policy"]),
     ("Repair", &["audit", "epoch", "dead"]),
     ("More", &["schema", "dashboards", "completions", "man", "help"]),
 ];
@@ -74,13 +78,17 @@ enum Command {
     Probe(probe::Args),
     /// Send one command, or a file of them, and print the outcomes
     Submit(submit::Args),
-    /// Load stock from a CSV
+    /// Show orders: one with its history, or those in some state
+    Orders(orders::Args),
+    /// Load stock from a CSV, or show it
     #[command(subcommand)]
     Stock(stock::Command),
     /// Send past orders, or any commands, from a file through the log
     Import(import_command::Args),
     /// Judge what analytics would have said on a file of past orders: probabilities, warnings, intervals
     Eval(eval::Args),
+    /// Show early warnings: orders that will be late, surges of cancellations, stock that runs out
+    Signals(signals::Args),
     /// Show or change what the fold is told
     #[command(subcommand)]
     Policy(policy::Command),
@@ -155,7 +163,9 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::status(args).await,
             Command::Probe(args) => probe::probe(args).await,
             Command::Eval(args) => eval::eval(&args),
+            Command::Signals(args) => signals::signals(args).await,
             Command::Submit(args) => submit::submit(args).await,
+            Command::Orders(args) => orders::orders(args).await,
             Command::Stock(command) => stock::stock(command).await,
             Command::Import(args) => import_command::import(args).await,
             Command::Policy(command) => policy::policy(command).await,

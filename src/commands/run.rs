@@ -17,24 +17,29 @@ use super::settings::{Common, Misconfigured};
 use super::setup::make_all;
 use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
-use crate::edges::jetstream::{InJetStream, Names, SetupError, verify};
+use crate::edges::jetstream::service::JetQuestions;
+use crate::edges::jetstream::{InJetStream, JetStreams, Names, SetupError, verify};
 use crate::edges::objects::Objects as _;
+use crate::edges::questions::Questions;
 use crate::edges::requests::Replies as _;
-use crate::edges::streams::{AppendError, ReadError};
+use crate::edges::streams::{AppendError, ReadError, Streams as _};
 use crate::edges::telemetry::Telemetry;
 use crate::motion::audit::AuditOptions;
 use crate::motion::door::Submits;
 use crate::motion::leases::LeaseOptions;
+use crate::motion::options::AnalyticsOptions;
 use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
 use crate::motion::snapshots::{Kept, Snapshots};
+use crate::motion::status::Status;
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::door::OpenDoor;
 use crate::process::engine::{Drained, Engine, SharingOptions};
 use crate::process::flow::Flow;
 use crate::process::outward::{HttpError, Listening, Outward};
+use crate::process::queries::{Answers, Queries};
 use crate::words::codec::Format;
-use crate::words::config::{Config, LogStyle, SnapshotSettings};
+use crate::words::config::{AnalyticsSettings, Config, LogStyle, SnapshotSettings};
 
 /// How often a broker that cannot be reached at first is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -147,9 +152,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         }
     }
     let SnapshotSettings { every_records, keep, .. } = config.snapshots;
+    let keep_log_for = Duration::from_hours(config.log.keep_for_hours);
     let options = ShardOptions {
-        snapshots: SnapshotOptions { every_records, keep },
+        snapshots: SnapshotOptions { every_records, keep, keep_log_for },
         audits: AuditOptions::every(Duration::from_mins(config.worker.audit_every_minutes)),
+        analytics: config.analytics.enabled.then(|| analytics(&config.analytics)),
         ..ShardOptions::new(&writer(&config), config.worker.outcomes)
     };
     let deadline = Duration::from_millis(config.worker.drain_deadline_ms);
@@ -185,7 +192,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     });
     let here = (&deployment.connections.consuming, &deployment.names);
     let submit = door.as_ref().map(|door| Arc::new(door.door()) as Arc<dyn Submits>);
-    let outward = Outward::start(&config, held.collect(), here, api, submit).await?;
+    let held: Vec<_> = held.collect();
+    console.answer(answers(&deployment, &config, &held).await?);
+    let outward = Outward::start(&config, held, here, api, submit).await?;
 
     signals.next().await;
     tracing::info!(deadline_ms = config.worker.drain_deadline_ms, "draining");
@@ -222,6 +231,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     Ok(Ended::Done)
 }
 
+fn analytics(settings: &AnalyticsSettings) -> AnalyticsOptions {
+    let mut options = AnalyticsOptions::default();
+    options.settings.delay.warn_at = f64::from(settings.warn_at_percent) / 100.0;
+    options
+}
+
 /// Refuses a folder that holds none of the snapshots of a shard that has some: another worker keeps them in another folder, and neither
 /// could go on from what the other keeps.
 async fn refuse_another_folder(
@@ -242,6 +257,21 @@ async fn refuse_another_folder(
         }
     }
     Ok(())
+}
+
+/// Who answers the console's look-ups: this worker, or where it has no state of the shard, another one.
+async fn answers(
+    deployment: &Deployment,
+    config: &Config,
+    held: &[(Arc<Status>, JetStreams)],
+) -> anyhow::Result<Arc<dyn Answers>> {
+    let mut elsewhere: Option<Box<dyn Questions>> = None;
+    if config.queries.nats {
+        let link = deployment.connections.consuming.another("console").await?;
+        elsewhere = Some(Box::new(JetQuestions::new(link, deployment.names.clone())));
+    }
+    let held = held.iter().map(|(status, streams)| (status.clone(), streams.beside())).collect();
+    Ok(Arc::new(Queries::new(held, config.shards.clone(), elsewhere)))
 }
 
 /// Listens for the HTTP API, where it is on; its token is in a file, or in a variable.

@@ -158,6 +158,14 @@ impl Telemetry {
         counter("weir_recoveries_total", "Times that a shard's work ended before it was told to, by why.");
         counter("weir_stage_panics_total", "Panics of a shard's stages: defects in Weir.");
         counter(
+            "weir_queries_total",
+            "Queries that this worker answered from its own state, or not, by result.",
+        );
+        counter("weir_http_requests_total", "Requests to the HTTP API, by route and status.");
+        counter("weir_http_turned_away_total", "Connections to the HTTP API that were one too many.");
+        counter("weir_notifications_total", "Outcomes told as a message each, by outcome.");
+        counter("weir_notifications_lost_total", "Batches or outcomes that could not be told so, by why.");
+        counter(
             "weir_foreign_messages_total",
             "Times that a message in an outcome stream was passed over because it is no append of outcomes.",
         );

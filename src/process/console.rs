@@ -9,13 +9,12 @@
 mod assets;
 mod frames;
 mod guard;
-pub mod outlook;
 mod routes;
 mod serving;
 mod tiles;
 mod todo;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -25,16 +24,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::edges::clock::SharedClock;
 use crate::edges::telemetry::Telemetry;
+use crate::folds::analytics::Outlook;
 use crate::process::admin::Shown;
 use crate::process::flow::Flow;
+use crate::process::queries::Answers;
 
 pub use guard::Token;
 
 use frames::Frame;
-use outlook::Outlook;
 
 /// How often figures are taken while somebody looks.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often analytics are asked while somebody looks: it takes them a walk over what stands, and holds up who feeds them meanwhile.
+const OUTLOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// How many samples make a second.
 const SAMPLES_A_SECOND: u64 = 2;
 /// How many browsers are fed at a time; further ones are refused, and ask again and again by themselves.
@@ -47,7 +49,9 @@ pub struct Console {
     telemetry: Arc<Telemetry>,
     clock: SharedClock,
     worker: String,
-    outlook: Mutex<Option<Outlook>>,
+    /// What analytics said last, and when that was asked, on the monotonic clock.
+    outlook: Mutex<Option<(Duration, Option<Outlook>)>>,
+    answers: OnceLock<Arc<dyn Answers>>,
     frames: watch::Sender<Frame>,
     streams: Arc<Semaphore>,
     /// Tells one run of a worker from the next.
@@ -79,20 +83,38 @@ impl Console {
             clock,
             worker: worker.to_owned(),
             outlook: Mutex::default(),
+            answers: OnceLock::new(),
             frames: watch::Sender::new(Frame::default()),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             ending,
         })
     }
 
-    /// What analytics say, from now on.
-    pub fn set_outlook(&self, mut outlook: Outlook) {
-        outlook.cut();
-        *self.outlook.lock().unwrap_or_else(PoisonError::into_inner) = Some(outlook);
+    /// Look-ups are answered by these from now on; the first ones stay.
+    pub fn answer(&self, answers: Arc<dyn Answers>) {
+        let _ = self.answers.set(answers);
     }
 
+    /// What analytics say of all shards that are folded here; none where nobody measures.
     fn outlook(&self) -> Option<Outlook> {
-        self.outlook.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let now = self.clock.monotonic();
+        let mut kept = self.outlook.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((asked, outlook)) = &*kept
+            && now.saturating_sub(*asked) < OUTLOOK_INTERVAL
+        {
+            return outlook.clone();
+        }
+        let of_shards = self.shown.statuses().into_iter().filter_map(|status| {
+            let watched = status.watched()?;
+            let watching = watched.watch();
+            Some(watching.model().outlook(&watching.facts().risks))
+        });
+        let outlook = of_shards.reduce(|mut all, outlook| {
+            all.add(outlook);
+            all
+        });
+        *kept = Some((now, outlook.clone()));
+        outlook
     }
 
     fn now_ms(&self) -> i64 {

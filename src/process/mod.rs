@@ -1,4 +1,4 @@
-//! Floor 4: the process. The engine that wires and supervises the shards, and the admin server that shows them.
+//! Floor 4: the process. The engine that wires and supervises the shards, and what shows them: the admin server, the verdict, the console.
 
 pub mod admin;
 pub mod console;

@@ -410,7 +410,7 @@ fn unready(figures: &ShardFigures, why: &Unready, now_ms: i64) -> Option<Verdict
         Unready::Stuck(messages) => Verdict::new(
             Condition::Stuck,
             format!("Shard {shard} gets no further{since}: {} messages wait.", count(*messages)),
-            "See that the broker answers (`nats stream report`); if it does, restart this worker: a standby leads at once.",
+            "See that the broker answers (`nats stream report`); if it does, restart the worker that leads: a standby takes over at once.",
         ),
         Unready::Behind(messages) => Verdict::new(
             Condition::Behind,

@@ -39,6 +39,10 @@ pub struct Config {
     pub http: HttpSettings,
     /// Outcomes as a small message each.
     pub notify: NotifySettings,
+    /// What of the logs is kept for reports.
+    pub log: LogSettings,
+    /// What is measured beside the fold.
+    pub analytics: AnalyticsSettings,
     /// The shards, and the sites that they hold. Default: one shard `main` with one site `main`.
     pub shards: Shards,
 }
@@ -202,6 +206,33 @@ pub struct SnapshotSettings {
 impl Default for SnapshotSettings {
     fn default() -> Self {
         Self { every_records: 5_000_000, keep: 3, folder: String::new() }
+    }
+}
+
+/// What of the logs is kept for reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// How long a log is kept beyond what snapshots need, in hours: 0 to 87,840 (ten years). Reports see back as far as it goes. A log
+    /// that is half full is trimmed all the same.
+    pub keep_for_hours: u64,
+}
+
+/// What is measured beside the fold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnalyticsSettings {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// The probability to arrive late from which an order is warned of, in percent: 1 to 99.
+    pub warn_at_percent: u8,
+    /// In which time zone reports have their days: a name of the IANA database, such as `Europe/Berlin`.
+    pub time_zone: String,
+}
+
+impl Default for AnalyticsSettings {
+    fn default() -> Self {
+        Self { enabled: true, warn_at_percent: 40, time_zone: "UTC".to_owned() }
     }
 }
 
@@ -392,6 +423,18 @@ impl Config {
         if !(3..=100).contains(&self.snapshots.keep) {
             return Err(wrong("snapshots.keep: 3 to 100"));
         }
+        if self.log.keep_for_hours > 87_840 {
+            return Err(wrong("log.keep_for_hours: 0 to 87840"));
+        }
+        if !(1..=99).contains(&self.analytics.warn_at_percent) {
+            return Err(wrong("analytics.warn_at_percent: 1 to 99"));
+        }
+        let zone = &self.analytics.time_zone;
+        if jiff::tz::TimeZone::get(zone).is_err() || zone.len() > 64 {
+            return Err(wrong(
+                "analytics.time_zone: a name of the IANA database that this machine has, such as UTC",
+            ));
+        }
         if !(1..=5).contains(&self.streams.replicas) {
             return Err(wrong("streams.replicas: 1 to 5"));
         }
@@ -471,6 +514,9 @@ mod tests {
             ("[console]\naddress = \"0.0.0.0:9465\"", "console.token_file: needed where"),
             ("[console]\naddress = \"[::]:9465\"", "console.token_file: needed where"),
             ("[streams]\nreplicas = 0", "streams.replicas: 1 to 5"),
+            ("[log]\nkeep_for_hours = 87841", "log.keep_for_hours: 0 to 87840"),
+            ("[analytics]\nwarn_at_percent = 0", "analytics.warn_at_percent: 1 to 99"),
+            ("[analytics]\ntime_zone = \"Mars/North\"", "analytics.time_zone: a name"),
             ("[streams]\nlog_bytes_max = 5", "streams.log_bytes_max: 1048576"),
             ("[door]\nwithin_ms = 0", "door.within_ms: 1 to 30000"),
             ("[door]\nenabled = false\nonly = true", "door.only: needs"),

@@ -7,6 +7,7 @@ mod auditing;
 mod chaos;
 mod cli;
 mod clients;
+mod console;
 mod contract;
 mod contract_keys;
 mod contract_objects;
@@ -19,6 +20,7 @@ mod door_hostile;
 mod epoch;
 mod jetstream;
 mod monitoring;
+mod observing;
 #[path = "../../examples/online_retail/mapping.rs"]
 mod online_retail;
 mod orders;

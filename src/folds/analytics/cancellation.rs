@@ -290,6 +290,20 @@ impl Cancellation {
         self.hours
     }
 
+    /// The name of which there are most cancels beyond its share of before; none where there is none.
+    pub(super) fn first_driver(&self) -> Option<Driver> {
+        let all = self.detectors[0].get(usize::from(NONE))?;
+        let expected = all.base() * all.since().1;
+        let drivers = self.names.iter().zip(KINDS).flat_map(|(names, kind)| names.excess(kind, expected));
+        drivers.max_by(|left, right| left.excess.total_cmp(&right.excess))
+    }
+
+    /// The share of all orders that is normally cancelled as a whole; none before there were any.
+    pub(super) fn normal_share(&self) -> Option<f64> {
+        let of_all = self.detectors[0].get(usize::from(NONE));
+        of_all.filter(|_| self.placed > 0).map(Cusum::base)
+    }
+
     /// The sum of the times from placing to cancelling as a whole, in hours.
     #[must_use]
     pub const fn hours_sum(&self) -> f64 {

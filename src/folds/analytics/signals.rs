@@ -194,6 +194,14 @@ impl Signals {
         Some(open.told(Told::Closed, at_ms))
     }
 
+    /// Those of a kind that are open: subjects and values, in no order that means anything.
+    pub(super) fn standing(&self, kind: SignalKind) -> impl Iterator<Item = (&str, f64)> {
+        self.open
+            .values()
+            .filter(move |open| open.kind == kind)
+            .map(|open| (open.subject.as_str(), open.value))
+    }
+
     /// How many are open of a kind.
     #[must_use]
     pub const fn open(&self, kind: SignalKind) -> usize {

@@ -124,6 +124,12 @@ impl Volume {
         self.judged
     }
 
+    /// How many orders are usual in the hour of the week of this time; none where it was never seen.
+    pub(super) fn usual(&self, now_ms: i64) -> Option<f64> {
+        let place = usize::try_from(now_ms.div_euclid(HOUR_MS).rem_euclid(HOURS)).ok()?;
+        self.hours.get(place).filter(|hour| hour.weeks > 0).map(|hour| hour.mean)
+    }
+
     /// How many orders the hour that is filling has brought.
     #[must_use]
     pub const fn filling(&self) -> u64 {

@@ -63,10 +63,12 @@ pub struct SnapshotOptions {
     pub every_records: u64,
     /// How many are kept, 3 and more; the log is trimmed behind the second-newest.
     pub keep: usize,
+    /// How long the log is kept beyond that, for reports; not where it is half full.
+    pub keep_log_for: Duration,
 }
 
 impl Default for SnapshotOptions {
     fn default() -> Self {
-        Self { every_records: 5_000_000, keep: 3 }
+        Self { every_records: 5_000_000, keep: 3, keep_log_for: Duration::ZERO }
     }
 }

@@ -20,8 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use super::frames::Frame;
 use super::guard::{Admission, Guard, Token};
 use super::{Console, assets, todo};
-use crate::folds::inventory::Inventory;
 use crate::process::flow::SECONDS_KEPT;
+use crate::words::query::{OrderQuestion, QueryCode, Question};
 use crate::words::text::is_id;
 
 /// All that the page may load, and from where: itself. No inline code, no other site around it.
@@ -31,20 +31,18 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const FORM_BYTES_MAX: usize = 2 << 10;
 /// How long a wrong token keeps whoever shows it waiting.
 const WRONG_TOKEN_PAUSE: Duration = Duration::from_millis(500);
-/// How long a shard may take to answer a look-up.
-const LOOKS_WITHIN: Duration = Duration::from_secs(1);
 /// After how many milliseconds a browser opens a broken stream again.
 const RETRY_MS: u64 = 2_000;
 
 /// What the answers stand on.
-struct Answers {
+struct Answered {
     console: Arc<Console>,
     guard: Guard,
 }
 
 /// The router.
 pub(super) fn router(console: Arc<Console>, token: Option<Token>, port: u16) -> Router {
-    let answers = Arc::new(Answers { console, guard: Guard::new(token, port) });
+    let answers = Arc::new(Answered { console, guard: Guard::new(token, port) });
     let mut router = Router::new()
         .route("/session", post(session))
         .route("/snapshot", get(snapshot))
@@ -62,7 +60,7 @@ pub(super) fn router(console: Arc<Console>, token: Option<Token>, port: u16) -> 
 }
 
 /// Lets in whoever may look, and says to browsers what they may do with what they get.
-async fn guarded(State(answers): State<Arc<Answers>>, request: Request, next: Next) -> Response {
+async fn guarded(State(answers): State<Arc<Answered>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     // What is needed to show the token; none of it shows a figure.
     let open = matches!(path, "/login" | "/session" | "/console.css" | "/favicon.svg");
@@ -91,7 +89,7 @@ async fn guarded(State(answers): State<Arc<Answers>>, request: Request, next: Ne
 }
 
 /// Exchanges the token for a cookie.
-async fn session(State(answers): State<Arc<Answers>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn session(State(answers): State<Arc<Answered>>, headers: HeaderMap, body: Bytes) -> Response {
     let form = std::str::from_utf8(&body).ok().and_then(|body| format!("/?{body}").parse().ok());
     let form = form.and_then(|uri| Query::<BTreeMap<String, String>>::try_from_uri(&uri).ok());
     let shown = form.and_then(|Query(mut form)| form.remove("token")).unwrap_or_default();
@@ -110,7 +108,7 @@ fn as_json(value: &Value) -> Response {
 
 /// A moment, with the last `points` seconds: all that are kept, unless said.
 async fn snapshot(
-    State(answers): State<Arc<Answers>>,
+    State(answers): State<Arc<Answered>>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
     let points = query.get("points").map_or(Some(SECONDS_KEPT), |points| points.parse().ok());
@@ -131,7 +129,7 @@ struct Feed {
     _place: OwnedSemaphorePermit,
 }
 
-async fn stream_on(State(answers): State<Arc<Answers>>) -> Response {
+async fn stream_on(State(answers): State<Arc<Answered>>) -> Response {
     let console = answers.console.clone();
     let Ok(place) = console.streams.clone().try_acquire_owned() else {
         let why = "too many pages are open\n";
@@ -164,40 +162,39 @@ fn events(feed: Feed) -> impl Stream<Item = Result<Event, Infallible>> {
     })
 }
 
-/// What became of an order, by the state of whichever shard knows it.
+/// What became of an order: its state, its history and why it was decided so, by whoever has its shard; and the risk that it is late.
 async fn order(
-    State(answers): State<Arc<Answers>>,
+    State(answers): State<Arc<Answered>>,
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Response {
     let Some(id) = query.get("id").filter(|id| is_id(id)) else {
         let why = "id: 1 to 64 bytes without control characters\n";
         return (StatusCode::BAD_REQUEST, why).into_response();
     };
-    let mut unanswered = Vec::new();
-    for status in answers.console.shown.statuses() {
-        let asked = id.clone();
-        let look = move |inventory: &Inventory| (inventory.order(&asked), inventory.chain().sequence);
-        match status.ports().ask(LOOKS_WITHIN, look).await {
-            Ok((Some(order), sequence)) => {
-                return as_json(&json!({
-                    "order_id": id,
-                    "shard": status.shard,
-                    "as_of": sequence,
-                    "state": order.state.name(),
-                    "placed_by": order.first_sequence,
-                    "pay_by": order.pay_by.map(|at| at.to_string()),
-                }));
+    let said = |status: StatusCode, why: &str| {
+        (status, as_json(&json!({ "order_id": id, "state": null, "why": why }))).into_response()
+    };
+    let Some(queries) = answers.console.answers.get() else {
+        return said(StatusCode::SERVICE_UNAVAILABLE, "this worker has not reached its streams yet");
+    };
+    let question = OrderQuestion { order_id: id.clone(), history: true, ..OrderQuestion::default() };
+    match queries.answer(Question::Order(question)).await {
+        Ok(answer) => match serde_json::from_slice::<Value>(&answer) {
+            Ok(mut order) => {
+                order["risk"] = answers.console.risk_of(id).unwrap_or_default();
+                as_json(&order)
             }
-            Ok((None, _)) => {}
-            Err(why) => unanswered.push(format!("{}: {why}", status.shard)),
+            Err(error) => said(StatusCode::BAD_GATEWAY, &format!("the answer cannot be read: {error}")),
+        },
+        Err(error) if error.code == QueryCode::UnknownOrder => {
+            said(StatusCode::NOT_FOUND, &error.to_string())
         }
+        Err(error) => said(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
-    let found = json!({ "order_id": id, "state": null, "unanswered": unanswered });
-    (StatusCode::NOT_FOUND, as_json(&found)).into_response()
 }
 
 /// The shop's list of things to do.
-async fn todo_csv(State(answers): State<Arc<Answers>>) -> Response {
+async fn todo_csv(State(answers): State<Arc<Answered>>) -> Response {
     let Some(rows) = answers.console.todo() else {
         return (StatusCode::NOT_FOUND, "not measured\n").into_response();
     };

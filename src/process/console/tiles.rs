@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::outlook::Outlook;
 use crate::edges::telemetry::SLO_SECONDS;
+use crate::folds::analytics::Outlook;
 use crate::process::flow::Judged;
 use crate::process::verdict::{ORDERS_MIN, REFUSED_MAX, WITHIN_MIN, count, percent};
 
-/// A share of the orders of the same hour last week below which there are unusually few.
+/// A share of the orders that are usual in this hour of the week, below which there are unusually few.
 const FEW_ORDERS: f64 = 0.5;
 /// How many times the normal cancellations are many.
 const MANY_CANCELS: f64 = 2.0;
@@ -56,11 +56,13 @@ fn orders(judged: Option<&Judged>, outlook: Option<&Outlook>) -> Tile {
     let tile = tile("orders", "Orders a minute");
     let Some(judged) = judged else { return tile };
     let now = judged.orders_per_minute;
-    let (state, note) = match outlook.and_then(|outlook| outlook.orders_per_minute_before) {
-        Some(before) => {
-            (warning_if(now < before * FEW_ORDERS), format!("the same hour last week: {}", number(before)))
-        }
-        None => ("ok", format!("the same hour last week: {NOT_MEASURED}")),
+    let usual = outlook.and_then(|outlook| outlook.orders_in_hour).map(|hour| hour / 60.0);
+    let (state, note) = match usual {
+        Some(usual) => (
+            warning_if(now < usual * FEW_ORDERS),
+            format!("usual in this hour of the week: {}", number(usual)),
+        ),
+        None => ("ok", format!("usual in this hour of the week: {NOT_MEASURED}")),
     };
     Tile { value: number(now), state, note, ..tile }
 }
@@ -107,13 +109,17 @@ fn late(outlook: Option<&Outlook>) -> Tile {
 
 fn cancelled(judged: Option<&Judged>, outlook: Option<&Outlook>) -> Tile {
     let tile = tile("cancelled", "Cancelled");
-    if let Some((now, normal)) = outlook.and_then(|outlook| outlook.cancelled_per_hour) {
-        let note = format!("an hour; {} are normal", number(normal));
-        return Tile { value: number(now), state: warning_if(now > normal * MANY_CANCELS), note, ..tile };
-    }
     let Some(judged) = judged else { return tile };
-    let note = format!("in {}; what is normal: {NOT_MEASURED}", minutes(judged.seconds));
-    Tile { value: number(to_f64(judged.cancelled)), state: "ok", note, ..tile }
+    let now = to_f64(judged.cancelled);
+    let (state, note) = match outlook.and_then(|outlook| outlook.cancelled_share) {
+        Some(share) => {
+            let normal = share * to_f64(judged.orders);
+            let many = judged.cancelled >= ORDERS_MIN && now > normal * MANY_CANCELS;
+            (warning_if(many), format!("in {}; {} are normal", minutes(judged.seconds), number(normal)))
+        }
+        None => ("ok", format!("in {}; what is normal: {NOT_MEASURED}", minutes(judged.seconds))),
+    };
+    Tile { value: number(now), state, note, ..tile }
 }
 
 fn backlog(judged: Option<&Judged>) -> Tile {
@@ -180,24 +186,24 @@ mod tests {
             orders: 6_000,
             refused: 60,
             reason: Some((Reason::InsufficientStock, 50)),
-            cancelled: 12,
+            cancelled: 30,
             within: Some(0.999_96),
             clear_in: Some(300.0),
             behind: 9_000,
         };
         let outlook = Outlook {
-            orders_per_minute_before: Some(3_000.0),
+            orders_in_hour: Some(180_000.0),
             late: Some(2),
             at_risk: Some(40),
-            cancelled_per_hour: Some((144.0, 100.0)),
+            cancelled_share: Some(0.000_9),
             ..Outlook::default()
         };
         let expected = [
-            ["1,200", "warning", "the same hour last week: 3,000"],
+            ["1,200", "warning", "usual in this hour of the week: 3,000"],
             ["99.99%", "ok", "at least 99.9%, over 5 min"],
             ["1.00%", "ok", "most: insufficient_stock (50)"],
             ["42", "warning", "2 late, 40 at risk"],
-            ["144", "ok", "an hour; 100 are normal"],
+            ["30", "warning", "in 5 min; 5 are normal"],
             ["5 min", "warning", "9,000 messages wait"],
         ];
         assert_eq!(shown(Some(&judged), Some(&outlook)), expected.map(|tile| tile.map(str::to_owned)));

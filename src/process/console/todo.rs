@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::outlook::Outlook;
+use crate::folds::analytics::Outlook;
 use crate::words::timestamp::Timestamp;
 
 /// A thing to do.
@@ -31,9 +31,13 @@ pub(super) fn rows(outlook: &Outlook) -> Vec<Row> {
     });
     let gone = outlook.gone_soon.iter().map(|sku| Row {
         kind: "sku",
-        subject: format!("{} at {}", sku.sku, sku.site),
-        due: Some(if sku.hours > 0.0 { format!("in {:.0} h", sku.hours.ceil()) } else { "now".to_owned() }),
-        what: if sku.hours > 0.0 { "will run out".to_owned() } else { "has run out".to_owned() },
+        subject: sku.place.clone(),
+        due: Some(if sku.days > 0.0 {
+            format!("in {:.0} h", (sku.days * 24.0).ceil())
+        } else {
+            "now".to_owned()
+        }),
+        what: if sku.days > 0.0 { "will run out".to_owned() } else { "has run out".to_owned() },
         reason: None,
     });
     let risks = outlook.risks.iter().map(|risk| Row {
@@ -72,26 +76,26 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outlook::{GoneSoon, Risk, Surge};
     use super::*;
+    use crate::folds::analytics::{GoneSoon, Risk, Surging};
 
     #[test]
     fn what_is_to_be_done_is_listed_with_its_reason() {
         let outlook = Outlook {
-            surges: vec![Surge {
+            surges: vec![Surging {
                 series: "site main".into(),
                 times: 3.25,
                 cause: Some("carrier dhl".into()),
             }],
             gone_soon: vec![
-                GoneSoon { site: "main".into(), sku: "A, \"1\"".into(), hours: 5.2 },
-                GoneSoon { site: "main".into(), sku: "=B".into(), hours: 0.0 },
+                GoneSoon { place: "main A, \"1\"".into(), days: 5.2 / 24.0 },
+                GoneSoon { place: "=main B".into(), days: 0.0 },
             ],
             risks: vec![Risk {
                 order_id: "O-1".into(),
                 promised_ms: Some(1_795_529_400_000),
                 late: 0.824,
-                reason: None,
+                reason: Some("route: +1.5 days".into()),
             }],
             ..Outlook::default()
         };
@@ -99,9 +103,9 @@ mod tests {
             csv(&rows(&outlook)),
             "kind,subject,due,what,reason\r\n\
              surge,site main,,3.2 times as many cancellations as is normal,carrier dhl\r\n\
-             sku,\"A, \"\"1\"\" at main\",in 6 h,will run out,\r\n\
-             sku,'=B at main,now,has run out,\r\n\
-             order,O-1,2026-11-24T14:10:00.000Z,82% likely to be late,\r\n"
+             sku,\"main A, \"\"1\"\"\",in 6 h,will run out,\r\n\
+             sku,'=main B,now,has run out,\r\n\
+             order,O-1,2026-11-24T14:10:00.000Z,82% likely to be late,route: +1.5 days\r\n"
         );
     }
 }

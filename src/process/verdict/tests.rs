@@ -120,19 +120,19 @@ fn every_condition_has_its_sentence_and_its_next_step() {
             }),
             C::FaultBeside,
             "Shard main stands still at this worker (gap: the log continues at sequence 9 where 5 was due); w2 leads it.",
-            "Restore WEIR_LOG_main from a backup, then restart this worker.",
+            "Restore WEIR_LOG_main from a backup, then restart the worker.",
         ),
         (
             with(|shard| shard.fault = Some(Fault::Gap { expected: 5, found: 9 }.to_string())),
             C::Fault,
             "Shard main decides nothing since 14:02 UTC: gap: the log continues at sequence 9 where 5 was due.",
-            "Restore WEIR_LOG_main from a backup, then restart this worker.",
+            "Restore WEIR_LOG_main from a backup, then restart the worker.",
         ),
         (
             unready(Unready::Stuck(7)),
             C::Stuck,
             "Shard main gets no further since 14:02 UTC: 7 messages wait.",
-            "See that the broker answers (`nats stream report`); if it does, restart this worker: a standby leads at once.",
+            "See that the broker answers (`nats stream report`); if it does, restart the worker that leads: a standby takes over at once.",
         ),
         (
             unready(Unready::HeldUp("nothing can be announced: the stream is full".to_owned())),

@@ -40,7 +40,7 @@ pub(super) fn way_out(fault: &str, shard: &str, log_stream: &str) -> String {
          `weir epoch --shard {shard} --yes`. Then start the workers."
     );
     match name_of(fault) {
-        Some("gap") => format!("Restore {log_stream} from a backup, then restart this worker."),
+        Some("gap") => format!("Restore {log_stream} from a backup, then restart the worker."),
         Some("log_behind" | "log_rewritten" | "outcomes_ahead") => epoch,
         Some("digest_mismatch") => format!(
             "Run the binary that announced these outcomes, and `weir audit --shard {shard}`. If the log was rewritten: {}",
@@ -49,7 +49,7 @@ pub(super) fn way_out(fault: &str, shard: &str, log_stream: &str) -> String {
         Some("clock") => {
             "Set the broker's clock right; the shard goes on by itself once the time has come.".to_owned()
         }
-        Some("unknown_rules") => "Run a newer binary on this worker.".to_owned(),
+        Some("unknown_rules") => "Run a newer binary there.".to_owned(),
         Some("panic") => {
             "Run a mended binary, and report this with the worker's log: nothing was skipped.".to_owned()
         }

@@ -13,24 +13,26 @@ export class Charts {
 
   draw(points) {
     this.plots?.forEach((plot) => plot.destroy());
+    const clock = (at) => (at === null || at === undefined ? "" : new Date(at * 1000).toISOString().slice(11, 19));
     const axis = { stroke: color("--soft"), grid: { stroke: color("--grid"), width: 1 }, ticks: { stroke: color("--grid"), width: 1 } };
-    const line = (label, name, width = 1.5) => ({ label, stroke: color(name), width, points: { show: false } });
+    const line = (label, name, width = 1.5) => ({ label, stroke: color(name), width, points: { show: false }, value: (_, value) => (value === null || value === undefined ? "–" : String(Math.round(value * 10) / 10)) });
+    const time = { ...axis, space: 90, values: (_, ticks) => ticks.map((at) => clock(at)) };
     const base = {
       width: this.width(), height: HEIGHT - 34,
       cursor: { sync: { key: "weir" }, drag: { x: false, y: false } },
-      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+      legend: { markers: { width: 2 } },
     };
     const rate = {
       ...base,
       scales: { y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] } },
-      axes: [axis, { ...axis, size: 56 }],
-      series: [{ label: "UTC" }, line("confirmed", "--confirmed"), line("waiting", "--waiting"), line("refused", "--refused")],
+      axes: [time, { ...axis, size: 56 }],
+      series: [{ label: "UTC", value: (_, at) => clock(at) || "–" }, line("confirmed", "--confirmed"), line("waiting", "--waiting"), line("refused", "--refused")],
     };
     const latency = {
       ...base,
       scales: { y: { distr: 3, range: (_, min, max) => [Math.min(min ?? 1, 1), Math.max(max ?? 1, OBJECTIVE_MS * 2)] } },
-      axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(Math.log10(tick)) ? `${tick} ms` : "")) }],
-      series: [{ label: "UTC" }, line("median", "--p50"), line("99th of 100", "--p99"), line("longest", "--soft", 1)],
+      axes: [time, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(Math.log10(tick)) ? `${tick} ms` : "")) }],
+      series: [{ label: "UTC", value: (_, at) => clock(at) || "–" }, line("median", "--p50"), line("99th of 100", "--p99"), line("longest", "--soft", 1)],
       hooks: {
         draw: [(plot) => {
           const y = plot.valToPos(OBJECTIVE_MS, "y", true);

@@ -1,6 +1,6 @@
 // The console: takes figures from the worker and shows them. Text is only ever set as text, never as markup.
 import { Charts } from "./charts.js";
-import { byId, details, element, fill, showOrders, showRefusals, showShards, showSlowest, showTodo, toText } from "./lists.js";
+import { byId, details, element, fill, marked, showOrders, showRefusals, showShards, showSlowest, showTodo, toText } from "./lists.js";
 
 const STALE_AFTER_MS = 3000; // a worker sends twice a second
 const POLL_EVERY_MS = 2000;
@@ -16,6 +16,7 @@ let started = null; // which run of the worker the points are of
 let heard = null; // when figures last came, by this browser's clock that never goes back
 let way = "none"; // how they came: "live" or "polling"
 let said = "";
+let step = null;
 let latest = null;
 let todo = null;
 let filling = false;
@@ -70,7 +71,7 @@ function showVerdict(verdict) {
   byId("verdict").dataset.state = verdict.state;
   byId("verdict-word").textContent = verdict.state;
   byId("verdict-sentence").textContent = verdict.sentence;
-  byId("verdict-step").textContent = verdict.next_step;
+  if (step !== verdict.next_step) marked(byId("verdict-step"), step = verdict.next_step);
   // Told aloud only when it is another one, not at each figure.
   const now = `${verdict.state} ${verdict.condition} ${verdict.shard ?? ""}`;
   if (now !== said) {
@@ -119,7 +120,7 @@ function showMinutes() {
 async function get(path) {
   const answer = await fetch(path, { headers: { accept: "application/json" } });
   if (answer.status === 401) location.assign("/login");
-  if (!answer.ok && answer.status !== 404) throw new Error(`${path}: ${answer.status}`);
+  if (!answer.ok && ![404, 502, 503].includes(answer.status)) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
 

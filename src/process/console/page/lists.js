@@ -1,6 +1,11 @@
 // Tables and small parts of the page.
 export const byId = (id) => document.getElementById(id);
 
+// A text in which `code` stands between backticks.
+export function marked(place, text) {
+  place.replaceChildren(...text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part)));
+}
+
 export function element(name, attributes = {}, text) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -95,13 +100,48 @@ export function details(pairs, text) {
   place.replaceChildren(list);
 }
 
+const percent = (share) => `${(100 * share).toFixed(0)}%`;
+const UNITS = ["waiting", "reserved", "cancelled", "expired", "shipped", "delivered", "returned", "written_off", "lacking"];
+// What is told elsewhere on the page, or says nothing to people.
+const SILENT = new Set(["outcome", "order_id", "sequence", "index", "place", "at", "duplicate", "first_sequence"]);
+
+// What an event says, in words: fields and their values.
+function told(value) {
+  if (Array.isArray(value)) return value.map(told).join("; ");
+  if (value && typeof value === "object") return Object.entries(value).filter(([key]) => !SILENT.has(key)).map(([key, part]) => `${key.replaceAll("_", " ")} ${told(part)}`).join(", ");
+  return String(value);
+}
+
 export function showOrders(order) {
-  if (!order.state) {
-    const missing = order.unanswered?.length ? ` Not asked: ${order.unanswered.join("; ")}.` : "";
-    return details(null, `No shard of this worker knows ${order.order_id}: it was never placed, was refused for another reason than stock, or is no longer remembered.${missing}`);
+  if (!order.state) return details(null, `Nothing is known of ${order.order_id}: ${order.why}.`);
+  const pairs = [["Order", order.order_id], ["State", order.paid ? `${order.state}, paid` : order.state]];
+  const add = (name, value) => { if (value !== undefined && value !== null && value !== "") pairs.push([name, value]); };
+  add("Why", order.reason);
+  if (order.waits_for) add("Waits for", `${order.waits_for.sku} at ${order.waits_for.site}`);
+  if (order.next) add("Next", order.next.by ? `${order.next.step}, by ${order.next.by}` : order.next.step);
+  add("Promised by", order.placed?.promised_by);
+  add("Placed", order.placed?.at);
+  add("Carrier", order.placed?.carrier);
+  if (order.value) add("Value", `${(order.value.minor / 100).toFixed(2)} ${order.value.currency}`);
+  for (const line of order.lines ?? []) {
+    const parts = UNITS.filter((name) => line[name]).map((name) => `${line[name]} ${name.replace("_", " ")}`);
+    add(`${line.sku} at ${line.site}`, `${line.quantity}: ${parts.join(", ") || "–"}`);
   }
-  const pairs = [["Order", order.order_id], ["State", order.state], ["Shard", order.shard], ["Placed by message", String(order.placed_by)]];
-  if (order.pay_by) pairs.push(["Pay by", order.pay_by]);
-  pairs.push(["As of message", String(order.as_of)], ["Delay risk", order.risk ?? "not measured"]);
+  pairs.push(["Delay risk", order.risk ? `${percent(order.risk.late)} likely to be late; ${order.risk.causes.map((cause) => `${cause.name} ${cause.days >= 0 ? "+" : ""}${cause.days.toFixed(1)} days`).join(", ")}` : "not measured"]);
+  pairs.push(["As of", `message ${order.sequence} of shard ${order.shard}`]);
   details(pairs);
+  const history = order.history;
+  if (!history) return;
+  const place = byId("found");
+  place.append(element("h3", {}, "History"));
+  if (!history.from_the_start) place.append(element("p", { class: "note" }, `Earlier outcomes are no longer kept${history.kept_since ? ` (since ${history.kept_since})` : ""}.`));
+  const steps = element("ol", { class: "steps" });
+  for (const { outcome, command } of history.events) {
+    const step = element("li");
+    step.append(element("strong", {}, outcome.outcome.replaceAll("_", " ")), ` ${outcome.at}: ${told(outcome) || "nothing more to say"}`);
+    if (command) step.append(element("div", { class: "note" }, `by ${told(command)}`));
+    steps.append(step);
+  }
+  place.append(steps);
+  if (history.cursor) place.append(element("p", { class: "note" }, "There is more than is shown here: `weir orders` has all of it."));
 }
