@@ -92,7 +92,12 @@ pub(crate) fn selectors(expr: &str) -> Vec<Selector> {
             let start = before.rfind(|letter: char| !is_word(letter)).map_or(0, |place| place + 1);
             before[start..].to_owned()
         });
-        Selector { name: name.to_owned(), matchers, range, function: function.filter(|name| !name.is_empty()) }
+        Selector {
+            name: name.to_owned(),
+            matchers,
+            range,
+            function: function.filter(|name| !name.is_empty()),
+        }
     });
     found.collect()
 }

@@ -32,7 +32,12 @@ const INCIDENTS: [(&str, &[(&str, &str)], &[&str]); 8] = [
     ),
     (
         "NATS is away",
-        &[("WeirShardWithoutLeader", ""), ("WeirShardNotReady", ""), ("WeirAppendsFail", ""), ("WeirFewOrders", "")],
+        &[
+            ("WeirShardWithoutLeader", ""),
+            ("WeirShardNotReady", ""),
+            ("WeirAppendsFail", ""),
+            ("WeirFewOrders", ""),
+        ],
         &["WeirShardWithoutLeader"],
     ),
     (
@@ -73,7 +78,9 @@ fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<Stri
     let mut connection = TcpStream::connect(address).ok()?;
     connection.set_read_timeout(Some(weir_kit::PATIENCE)).ok()?;
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
     connection.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice()).ok()?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer).ok()?;
@@ -132,8 +139,11 @@ async fn an_incident_gives_one_page() {
             if told.len() < all.len() {
                 return None;
             }
-            let loud = told.iter().filter(|alert| alert["status"]["inhibitedBy"].as_array().is_some_and(Vec::is_empty));
-            let names: Vec<String> = loud.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect();
+            let loud = told
+                .iter()
+                .filter(|alert| alert["status"]["inhibitedBy"].as_array().is_some_and(Vec::is_empty));
+            let names: Vec<String> =
+                loud.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect();
             // A name twice would be two tiers that are both heard.
             last = names.iter().cloned().collect();
             let same = last.iter().map(String::as_str).eq(heard.iter().copied());

@@ -29,9 +29,8 @@ impl Board {
     /// All panels but rows, also those of rows that are closed.
     fn panels(&self) -> Vec<&Value> {
         let top = self.json["panels"].as_array().unwrap().iter();
-        let all = top.flat_map(|panel| {
-            std::iter::once(panel).chain(panel["panels"].as_array().into_iter().flatten())
-        });
+        let all = top
+            .flat_map(|panel| std::iter::once(panel).chain(panel["panels"].as_array().into_iter().flatten()));
         all.filter(|panel| panel["type"] != "row").collect()
     }
 
@@ -85,7 +84,10 @@ fn template_label_promql_rule() {
     for board in Board::all() {
         for name in ["job", "instance"] {
             let query = board.variable(name)["query"]["query"].as_str().unwrap();
-            assert!(query.starts_with("label_values(weir_") && query.ends_with(&format!(", {name})")), "{query}");
+            assert!(
+                query.starts_with("label_values(weir_") && query.ends_with(&format!(", {name})")),
+                "{query}"
+            );
         }
     }
 }
@@ -139,7 +141,11 @@ fn panel_units_rule() {
 fn panel_no_targets_rule() {
     for board in Board::all() {
         for panel in board.panels() {
-            assert!(panel["targets"].as_array().is_some_and(|targets| !targets.is_empty()), "{}", panel["title"]);
+            assert!(
+                panel["targets"].as_array().is_some_and(|targets| !targets.is_empty()),
+                "{}",
+                panel["title"]
+            );
         }
     }
 }
@@ -202,7 +208,9 @@ fn panels_have_numbers_of_their_own_and_do_not_overlap() {
         let mut ids = std::collections::BTreeSet::new();
         let mut cells = std::collections::BTreeSet::new();
         let top = board.json["panels"].as_array().unwrap();
-        for panel in top.iter().chain(top.iter().flat_map(|panel| panel["panels"].as_array().into_iter().flatten())) {
+        for panel in
+            top.iter().chain(top.iter().flat_map(|panel| panel["panels"].as_array().into_iter().flatten()))
+        {
             assert!(ids.insert(panel["id"].as_u64().unwrap()), "{}: {}", board.name, panel["title"]);
             let place = |name: &str| panel["gridPos"][name].as_u64().unwrap();
             assert!(place("x") + place("w") <= 24, "{}: {}", board.name, panel["title"]);

@@ -44,8 +44,9 @@ fn what_is_checked_in_is_what_the_definitions_make() {
 /// Runs a program of Prometheus's, in the folder with the rules, and gives what it said.
 fn run(program: &str, package: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(folder().join("prometheus")).output();
-    let output = output
-        .unwrap_or_else(|_| panic!("\n\nTHERE IS NO {program} ON PATH: Debian's package {package} has it.\n"));
+    let output = output.unwrap_or_else(|_| {
+        panic!("\n\nTHERE IS NO {program} ON PATH: Debian's package {package} has it.\n")
+    });
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(output.status.success(), "{program} {arguments:?}:\n{said}");

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::Links;
 use super::alerts::alert;
 use super::boards::boards;
-use super::definition::{Alert, Board, Item, Kind, Panel, Row, Target, Threshold, Tile, Unit, for_dashboards};
+use super::definition::{
+    Alert, Board, Item, Kind, Panel, Row, Target, Threshold, Tile, Unit, for_dashboards,
+};
 
 /// Grafana's grid is so wide.
 const WIDTH: u64 = 24;

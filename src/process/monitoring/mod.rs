@@ -44,10 +44,7 @@ const BY_HAND: [(&str, &str); 7] = [
         "grafana/provisioning/datasources/prometheus.yml",
         include_str!("../../../dashboards/grafana/provisioning/datasources/prometheus.yml"),
     ),
-    (
-        "prometheus/recording_test.yml",
-        include_str!("../../../dashboards/prometheus/recording_test.yml"),
-    ),
+    ("prometheus/recording_test.yml", include_str!("../../../dashboards/prometheus/recording_test.yml")),
 ];
 
 /// Where the links of alerts and dashboards lead.

@@ -75,11 +75,8 @@ pub(super) fn tests(links: &Links) -> [(String, String); 2] {
 
 /// One test, on a line of its own: JSON is YAML too.
 fn test(alert: &Alert, what: &str, case: &Case, step: &str, links: &Links) -> Value {
-    let series: Vec<Value> = case
-        .series
-        .iter()
-        .map(|(name, values)| json!({"series": name, "values": values}))
-        .collect();
+    let series: Vec<Value> =
+        case.series.iter().map(|(name, values)| json!({"series": name, "values": values})).collect();
     let mut expected = Vec::new();
     if !case.summary.is_empty() {
         let mut labels = json!({"severity": alert.severity.name(), "team": alert.team.name()});

@@ -43,7 +43,10 @@ pub(super) const ALL: [Alert; 7] = [
             summary: "No worker of Weir can be scraped: whether orders are decided is not known.",
         },
         silent: Case {
-            series: &[("up{job=\"weir\",instance=\"a\"}", "1x20"), ("up{job=\"weir\",instance=\"b\"}", "0x20")],
+            series: &[
+                ("up{job=\"weir\",instance=\"a\"}", "1x20"),
+                ("up{job=\"weir\",instance=\"b\"}", "0x20"),
+            ],
             at: "3m",
             labels: &[],
             summary: "",
@@ -130,7 +133,10 @@ pub(super) const ALL: [Alert; 7] = [
         weekly: false,
         fires: Case {
             series: &[
-                ("weir_last_progress_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "0+15x4 60x20"),
+                (
+                    "weir_last_progress_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}",
+                    "0+15x4 60x20",
+                ),
                 ("weir_role{job=\"weir\",instance=\"a\",shard=\"main\",role=\"leader\"}", "1x24"),
                 ("weir_lag_messages{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x4 0+10x20"),
                 ("weir_log_last_sequence{job=\"weir\",instance=\"a\",shard=\"main\"}", "1+10x24"),
@@ -323,7 +329,10 @@ pub(super) const ALL: [Alert; 7] = [
         mitigation: &["Start it again.", "If it is gone for good, take it out of Prometheus's targets."],
         weekly: false,
         fires: Case {
-            series: &[("up{job=\"weir\",instance=\"a\"}", "1x20"), ("up{job=\"weir\",instance=\"b\"}", "1x4 0x20")],
+            series: &[
+                ("up{job=\"weir\",instance=\"a\"}", "1x20"),
+                ("up{job=\"weir\",instance=\"b\"}", "1x4 0x20"),
+            ],
             at: "4m",
             labels: &[("job", "weir"), ("instance", "b")],
             summary: "Worker b cannot be scraped.",

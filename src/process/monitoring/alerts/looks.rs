@@ -104,11 +104,8 @@ pub(super) const PAYMENTS: Look = Look {
     look_for: "payments that were refused, by reason.",
 };
 
-pub(super) const LETTERS: Look = Look {
-    command: "weir dead list",
-    prints: "",
-    look_for: "what could not be read, from when, and why.",
-};
+pub(super) const LETTERS: Look =
+    Look { command: "weir dead list", prints: "", look_for: "what could not be read, from when, and why." };
 
 pub(super) const STOCK: Look = Look {
     command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_sku",

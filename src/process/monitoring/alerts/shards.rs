@@ -161,7 +161,9 @@ pub(super) const ALL: [Alert; 7] = [
             "One worker, or all of them? All: the broker's clock is wrong.",
             "`timedatectl` on both machines says whether time is synchronised.",
         ],
-        mitigation: &["Start or mend time synchronisation (chrony, systemd-timesyncd) on the machine that is off."],
+        mitigation: &[
+            "Start or mend time synchronisation (chrony, systemd-timesyncd) on the machine that is off.",
+        ],
         weekly: false,
         fires: Case {
             series: &[("weir_clock_skew_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "-30x40")],
@@ -197,13 +199,19 @@ pub(super) const ALL: [Alert; 7] = [
         mitigation: &["Report it with the log's lines. If it repeats, run the version before."],
         weekly: false,
         fires: Case {
-            series: &[("weir_stage_panics_total{job=\"weir\",instance=\"a\",shard=\"main\",stage=\"scribe\"}", "0x4 1x20")],
+            series: &[(
+                "weir_stage_panics_total{job=\"weir\",instance=\"a\",shard=\"main\",stage=\"scribe\"}",
+                "0x4 1x20",
+            )],
             at: "3m",
             labels: &[("job", "weir"), ("shard", "main"), ("stage", "scribe")],
             summary: "The scribe of shard main panicked.",
         },
         silent: Case {
-            series: &[("weir_stage_panics_total{job=\"weir\",instance=\"a\",shard=\"main\",stage=\"scribe\"}", "3x24")],
+            series: &[(
+                "weir_stage_panics_total{job=\"weir\",instance=\"a\",shard=\"main\",stage=\"scribe\"}",
+                "3x24",
+            )],
             at: "3m",
             labels: &[],
             summary: "",
@@ -232,7 +240,10 @@ pub(super) const ALL: [Alert; 7] = [
             "`missing`: somebody deleted the outcome stream.",
             "`full`, `too_large`: limits of the stream or the server were made smaller.",
         ],
-        mitigation: &["Mend NATS.", "`weir setup` makes a missing stream, and names settings that would lose data."],
+        mitigation: &[
+            "Mend NATS.",
+            "`weir setup` makes a missing stream, and names settings that would lose data.",
+        ],
         weekly: false,
         fires: Case {
             series: &[(
@@ -271,17 +282,26 @@ pub(super) const ALL: [Alert; 7] = [
                   and service. Open orders are taken up again from the log.",
         impact: "None for orders. Warnings may be missing or late.",
         looks: [looks::VIEW, looks::LAG, looks::STATUS],
-        diagnosis: &["A peak that is over needs nothing.", "\"Weir / Internals\": does the processor leave anything for analytics?"],
+        diagnosis: &[
+            "A peak that is over needs nothing.",
+            "\"Weir / Internals\": does the processor leave anything for analytics?",
+        ],
         mitigation: &["Give the worker another core, or split its sites over more shards."],
         weekly: false,
         fires: Case {
-            series: &[("weir_analytics_skipped_messages_total{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x4 80x20")],
+            series: &[(
+                "weir_analytics_skipped_messages_total{job=\"weir\",instance=\"a\",shard=\"main\"}",
+                "0x4 80x20",
+            )],
             at: "3m",
             labels: &[("job", "weir"), ("shard", "main")],
             summary: "Analytics of shard main skipped 80 messages: their figures are of a part of the orders.",
         },
         silent: Case {
-            series: &[("weir_analytics_skipped_messages_total{job=\"weir\",instance=\"a\",shard=\"main\"}", "80x24")],
+            series: &[(
+                "weir_analytics_skipped_messages_total{job=\"weir\",instance=\"a\",shard=\"main\"}",
+                "80x24",
+            )],
             at: "3m",
             labels: &[],
             summary: "",

@@ -41,7 +41,10 @@ pub(super) const ALL: [Alert; 8] = [
             summary: "7 messages about goods that moved were refused: unknown_order.",
         },
         silent: Case {
-            series: &[("weir_facts_refused_total{job=\"weir\",instance=\"a\",shard=\"main\",reason=\"unknown_order\"}", "7x24")],
+            series: &[(
+                "weir_facts_refused_total{job=\"weir\",instance=\"a\",shard=\"main\",reason=\"unknown_order\"}",
+                "7x24",
+            )],
             at: "3m",
             labels: &[],
             summary: "",
@@ -105,7 +108,9 @@ pub(super) const ALL: [Alert; 8] = [
         keep: "15m",
         summary: "{{ humanizePercentage $value }} of orders are refused for want of stock\
                   {{ with printf \"sum(increase(weir_outcomes_total{job='%s',outcome='refused',reason='insufficient_stock'}[30m]))\" $labels.job | query }}\
-                  : {{ printf \"%.0f\" (. | first | value) }} in half an hour{{ end }}.",
+                  : {{ printf \"%.0f\" (. | first | value) }} in half an hour{{ end }}\
+                  {{ range printf \"sum by (currency) (increase(weir_shortage_lost_value_total{job='%s'}[30m]))\" $labels.job | query }}\
+                  , worth {{ printf \"%.0f\" .Value }} {{ .Labels.currency }}{{ end }}.",
         meaning: "More than one order in twenty is refused because something is not there.",
         impact: "Sales are lost. \"Weir / Stock\" has their value.",
         looks: [looks::STOCK, looks::OUTCOMES, looks::POLICY],
@@ -125,11 +130,18 @@ pub(super) const ALL: [Alert; 8] = [
                     "weir_outcomes_total{job=\"weir\",instance=\"a\",shard=\"main\",outcome=\"refused\",reason=\"insufficient_stock\"}",
                     "0+10x200",
                 ),
-                ("weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}", "0+100x200"),
+                (
+                    "weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}",
+                    "0+100x200",
+                ),
+                (
+                    "weir_shortage_lost_value_total{job=\"weir\",instance=\"a\",shard=\"main\",currency=\"EUR\"}",
+                    "0+250x200",
+                ),
             ],
             at: "40m",
             labels: &[("job", "weir")],
-            summary: "10% of orders are refused for want of stock: 1200 in half an hour.",
+            summary: "10% of orders are refused for want of stock: 1200 in half an hour, worth 30000 EUR.",
         },
         silent: Case {
             series: &[
@@ -137,7 +149,10 @@ pub(super) const ALL: [Alert; 8] = [
                     "weir_outcomes_total{job=\"weir\",instance=\"a\",shard=\"main\",outcome=\"refused\",reason=\"insufficient_stock\"}",
                     "0x150 1x50",
                 ),
-                ("weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}", "0x150 1x50"),
+                (
+                    "weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}",
+                    "0x150 1x50",
+                ),
             ],
             at: "45m",
             labels: &[],
@@ -165,13 +180,19 @@ pub(super) const ALL: [Alert; 8] = [
         mitigation: &["Order more, transfer from another site, or take them off the shop's pages."],
         weekly: false,
         fires: Case {
-            series: &[("weir_stock_running_out_skus{job=\"weir\",instance=\"a\",shard=\"main\",within=\"day\"}", "3x100")],
+            series: &[(
+                "weir_stock_running_out_skus{job=\"weir\",instance=\"a\",shard=\"main\",within=\"day\"}",
+                "3x100",
+            )],
             at: "20m",
             labels: &[("job", "weir"), ("shard", "main")],
             summary: "3 SKUs of shard main are expected to run out within a day.",
         },
         silent: Case {
-            series: &[("weir_stock_running_out_skus{job=\"weir\",instance=\"a\",shard=\"main\",within=\"week\"}", "3x100")],
+            series: &[(
+                "weir_stock_running_out_skus{job=\"weir\",instance=\"a\",shard=\"main\",within=\"week\"}",
+                "3x100",
+            )],
             at: "20m",
             labels: &[],
             summary: "",
@@ -193,7 +214,9 @@ pub(super) const ALL: [Alert; 8] = [
         summary: "Cancellations are {{ printf \"%.1f\" $value }} times as frequent as usual, {{ if eq $labels.series \"all\" }}over all orders\
                   {{ else }}{{ $labels.series }} {{ $labels.label }}{{ end }}\
                   {{ with printf \"sum(increase(weir_cancelled_orders_total{job='%s'}[1h]))\" $labels.job | query }}\
-                  : {{ printf \"%.0f\" (. | first | value) }} orders within an hour{{ end }}.",
+                  : {{ printf \"%.0f\" (. | first | value) }} orders within an hour{{ end }}\
+                  {{ range printf \"sum by (currency) (increase(weir_cancelled_value_total{job='%s'}[1h]))\" $labels.job | query }}\
+                  , worth {{ printf \"%.0f\" .Value }} {{ .Labels.currency }}{{ end }}.",
         meaning: "A test for changes found that far more orders are cancelled or expire than is usual. It is wrong about once a week for each series.",
         impact: "Revenue is lost, and goods are held for nothing. \"Weir / Delay and cancellation\" has the value.",
         looks: [looks::COMMANDS, looks::OUTCOMES, looks::STATUS],
@@ -209,15 +232,22 @@ pub(super) const ALL: [Alert; 8] = [
         weekly: false,
         fires: Case {
             series: &[
-                ("weir_cancellation_surge_ratio{job=\"weir\",instance=\"a\",shard=\"main\",series=\"carrier\",label=\"dhl\"}", "_x4 3.4x40"),
+                (
+                    "weir_cancellation_surge_ratio{job=\"weir\",instance=\"a\",shard=\"main\",series=\"carrier\",label=\"dhl\"}",
+                    "_x4 3.4x40",
+                ),
                 (
                     "weir_cancelled_orders_total{job=\"weir\",instance=\"a\",shard=\"main\",reason=\"late\",party=\"customer\"}",
                     "0+5x60",
                 ),
+                (
+                    "weir_cancelled_value_total{job=\"weir\",instance=\"a\",shard=\"main\",currency=\"EUR\"}",
+                    "0+90x60",
+                ),
             ],
             at: "10m",
             labels: &[("job", "weir"), ("shard", "main"), ("series", "carrier"), ("label", "dhl")],
-            summary: "Cancellations are 3.4 times as frequent as usual, carrier dhl: 200 orders within an hour.",
+            summary: "Cancellations are 3.4 times as frequent as usual, carrier dhl: 200 orders within an hour, worth 3600 EUR.",
         },
         silent: Case {
             series: &[(
@@ -300,11 +330,17 @@ pub(super) const ALL: [Alert; 8] = [
             "Has something changed at once for all: a strike, a holiday, other promises? It learns that within weeks.",
             "Do deliveries come in at all, and with the right `occurred_at`?",
         ],
-        mitigation: &["Judge it on your own past: `weir eval`.", "Until it is honest again, take warnings by their order, not by their probability."],
+        mitigation: &[
+            "Judge it on your own past: `weir eval`.",
+            "Until it is honest again, take warnings by their order, not by their probability.",
+        ],
         weekly: false,
         fires: Case {
             series: &[
-                ("weir_delay_calibration_error_ratio{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}", "0.15x300"),
+                (
+                    "weir_delay_calibration_error_ratio{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}",
+                    "0.15x300",
+                ),
                 ("weir_delay_judged{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}", "5000x300"),
             ],
             at: "70m",
@@ -314,7 +350,10 @@ pub(super) const ALL: [Alert; 8] = [
         // Too early to tell.
         silent: Case {
             series: &[
-                ("weir_delay_calibration_error_ratio{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}", "0.15x300"),
+                (
+                    "weir_delay_calibration_error_ratio{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}",
+                    "0.15x300",
+                ),
                 ("weir_delay_judged{job=\"weir\",instance=\"a\",shard=\"main\",moment=\"paid\"}", "50x300"),
             ],
             at: "70m",

@@ -34,7 +34,10 @@ pub(super) const ALL: [Alert; 7] = [
         fires: Case {
             series: &[
                 ("weir_stream_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}", "970x24"),
-                ("weir_stream_limit_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}", "1000x24"),
+                (
+                    "weir_stream_limit_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}",
+                    "1000x24",
+                ),
             ],
             at: "3m",
             labels: &[("job", "weir"), ("shard", "main")],
@@ -44,7 +47,10 @@ pub(super) const ALL: [Alert; 7] = [
         silent: Case {
             series: &[
                 ("weir_stream_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}", "970x24"),
-                ("weir_stream_limit_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}", "0x24"),
+                (
+                    "weir_stream_limit_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}",
+                    "0x24",
+                ),
             ],
             at: "3m",
             labels: &[],
@@ -82,8 +88,14 @@ pub(super) const ALL: [Alert; 7] = [
         weekly: false,
         fires: Case {
             series: &[
-                ("weir_stream_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}", "700000+1000x200"),
-                ("weir_stream_limit_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}", "1000000x400"),
+                (
+                    "weir_stream_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}",
+                    "700000+1000x200",
+                ),
+                (
+                    "weir_stream_limit_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}",
+                    "1000000x400",
+                ),
             ],
             at: "30m",
             labels: &[("job", "weir"), ("shard", "main")],
@@ -92,8 +104,14 @@ pub(super) const ALL: [Alert; 7] = [
         // It grows as fast, and is trimmed in time.
         silent: Case {
             series: &[
-                ("weir_stream_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}", "300000+1000x200"),
-                ("weir_stream_limit_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}", "1000000x400"),
+                (
+                    "weir_stream_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}",
+                    "300000+1000x200",
+                ),
+                (
+                    "weir_stream_limit_bytes{job=\"weir\",instance=\"a\",shard=\"main\",stream=\"log\"}",
+                    "1000000x400",
+                ),
             ],
             at: "50m",
             labels: &[],
@@ -127,13 +145,19 @@ pub(super) const ALL: [Alert; 7] = [
         ],
         weekly: false,
         fires: Case {
-            series: &[("weir_snapshots_total{job=\"weir\",instance=\"a\",shard=\"main\",end=\"failed\"}", "0x4 1x20")],
+            series: &[(
+                "weir_snapshots_total{job=\"weir\",instance=\"a\",shard=\"main\",end=\"failed\"}",
+                "0x4 1x20",
+            )],
             at: "3m",
             labels: &[("job", "weir"), ("shard", "main"), ("end", "failed")],
             summary: "A snapshot of shard main could not be taken.",
         },
         silent: Case {
-            series: &[("weir_snapshots_total{job=\"weir\",instance=\"a\",shard=\"main\",end=\"taken\"}", "0+1x24")],
+            series: &[(
+                "weir_snapshots_total{job=\"weir\",instance=\"a\",shard=\"main\",end=\"taken\"}",
+                "0+1x24",
+            )],
             at: "3m",
             labels: &[],
             summary: "",
@@ -211,7 +235,10 @@ pub(super) const ALL: [Alert; 7] = [
         ],
         weekly: false,
         fires: Case {
-            series: &[("weir_audit_disagreements_total{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x4 2x20")],
+            series: &[(
+                "weir_audit_disagreements_total{job=\"weir\",instance=\"a\",shard=\"main\"}",
+                "0x4 2x20",
+            )],
             at: "3m",
             labels: &[("job", "weir"), ("shard", "main")],
             summary: "An audit of shard main found 2 disagreements with what was announced.",
@@ -247,15 +274,24 @@ pub(super) const ALL: [Alert; 7] = [
         mitigation: &["Run one by hand: `weir audit`.", "Start a standby."],
         weekly: true,
         fires: Case {
-            series: &[("weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x200")],
+            series: &[(
+                "weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}",
+                "0x200",
+            )],
             at: "52h",
             labels: &[("job", "weir"), ("shard", "main")],
             summary: "No audit of shard main has agreed for 2d 4h 0m 0s.",
         },
         silent: Case {
             series: &[
-                ("weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x200"),
-                ("weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"b\",shard=\"main\"}", "0x50 90000x150"),
+                (
+                    "weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}",
+                    "0x200",
+                ),
+                (
+                    "weir_audit_last_success_timestamp_seconds{job=\"weir\",instance=\"b\",shard=\"main\"}",
+                    "0x50 90000x150",
+                ),
             ],
             at: "52h",
             labels: &[],

@@ -62,7 +62,10 @@ pub(super) const BOARD: Board = Board {
                     "In major units, by currency.",
                     Kind::Lines,
                     Unit::Count,
-                    &[target("sum by (currency) (increase(weir_cancelled_value_total{$}[1h]))", "{{currency}}")],
+                    &[target(
+                        "sum by (currency) (increase(weir_cancelled_value_total{$}[1h]))",
+                        "{{currency}}",
+                    )],
                 ),
                 panel(
                     "Cancelled after waiting",
@@ -70,8 +73,14 @@ pub(super) const BOARD: Board = Board {
                     Kind::Lines,
                     Unit::PerSecond,
                     &[
-                        target("sum(rate(weir_cancelled_late_orders_total{$}[$__rate_interval]))", "promise had passed"),
-                        target("sum(rate(weir_cancelled_waiting_orders_total{$}[$__rate_interval]))", "waited for stock"),
+                        target(
+                            "sum(rate(weir_cancelled_late_orders_total{$}[$__rate_interval]))",
+                            "promise had passed",
+                        ),
+                        target(
+                            "sum(rate(weir_cancelled_waiting_orders_total{$}[$__rate_interval]))",
+                            "waited for stock",
+                        ),
                     ],
                 ),
                 panel(
@@ -79,7 +88,10 @@ pub(super) const BOARD: Board = Board {
                     "From being placed to being cancelled.",
                     Kind::Heatmap,
                     Unit::Seconds,
-                    &[target("sum by (le) (increase(weir_cancel_age_seconds_bucket{$}[$__rate_interval]))", "{{le}}")],
+                    &[target(
+                        "sum by (le) (increase(weir_cancel_age_seconds_bucket{$}[$__rate_interval]))",
+                        "{{le}}",
+                    )],
                 ),
                 Item::Alert("WeirPaymentsRefused"),
             ],
@@ -95,8 +107,14 @@ pub(super) const BOARD: Board = Board {
                     Kind::Lines,
                     Unit::Share,
                     &[
-                        target("max by (decile) (weir_delay_calibration_said_ratio{moment=\"paid\",$})", "said {{decile}}"),
-                        target("max by (decile) (weir_delay_calibration_happened_ratio{moment=\"paid\",$})", "happened {{decile}}"),
+                        target(
+                            "max by (decile) (weir_delay_calibration_said_ratio{moment=\"paid\",$})",
+                            "said {{decile}}",
+                        ),
+                        target(
+                            "max by (decile) (weir_delay_calibration_happened_ratio{moment=\"paid\",$})",
+                            "happened {{decile}}",
+                        ),
                     ],
                 ),
                 panel(
@@ -105,7 +123,10 @@ pub(super) const BOARD: Board = Board {
                     Kind::Lines,
                     Unit::Share,
                     &[
-                        target("min by (shard) (weir_delay_warning_precision_ratio{$})", "{{shard}} precision"),
+                        target(
+                            "min by (shard) (weir_delay_warning_precision_ratio{$})",
+                            "{{shard}} precision",
+                        ),
                         target("min by (shard) (weir_delay_warning_recall_ratio{$})", "{{shard}} recall"),
                     ],
                 ),
@@ -153,7 +174,10 @@ pub(super) const BOARD: Board = Board {
                     "A second, by reason.",
                     Kind::Stack,
                     Unit::PerSecond,
-                    &[target("sum by (reason) (rate(weir_payment_failures_total{$}[$__rate_interval])) > 0", "{{reason}}")],
+                    &[target(
+                        "sum by (reason) (rate(weir_payment_failures_total{$}[$__rate_interval])) > 0",
+                        "{{reason}}",
+                    )],
                 ),
             ],
         },

@@ -23,7 +23,11 @@ pub(super) const BOARD: Board = Board {
                 panel(
                     "Roles",
                     "What each worker is to each shard.",
-                    Kind::Timeline(&[(0.0, "away", "text"), (1.0, "standby", "blue"), (2.0, "leader", "green")]),
+                    Kind::Timeline(&[
+                        (0.0, "away", "text"),
+                        (1.0, "standby", "blue"),
+                        (2.0, "leader", "green"),
+                    ]),
                     Unit::None,
                     &[target(
                         "sum by (instance, shard) (weir_role{role=\"leader\",$}) * 2 + sum by (instance, shard) (weir_role{role=\"standby\",$})",
@@ -73,7 +77,10 @@ pub(super) const BOARD: Board = Board {
                     Unit::Bytes,
                     &[
                         target("max by (shard, stream) (weir_stream_bytes{$})", "{{shard}} {{stream}}"),
-                        target("max by (shard, stream) (weir_stream_limit_bytes{$}) > 0", "{{shard}} {{stream}} limit"),
+                        target(
+                            "max by (shard, stream) (weir_stream_limit_bytes{$}) > 0",
+                            "{{shard}} {{stream}} limit",
+                        ),
                     ],
                 ),
                 panel(
@@ -101,7 +108,10 @@ pub(super) const BOARD: Board = Board {
                     "When each worker last took one.",
                     Kind::Table,
                     Unit::Since,
-                    &[target("weir_snapshot_last_success_timestamp_seconds{$} * 1000", "{{shard}} at {{instance}}")],
+                    &[target(
+                        "weir_snapshot_last_success_timestamp_seconds{$} * 1000",
+                        "{{shard}} at {{instance}}",
+                    )],
                 ),
                 panel(
                     "Size of the newest snapshot",
@@ -125,14 +135,20 @@ pub(super) const BOARD: Board = Board {
                     "A second, by why: a fault, a loss that recovery answers, a panic.",
                     Kind::Lines,
                     Unit::PerSecond,
-                    &[target("sum by (shard, why) (rate(weir_recoveries_total{$}[$__rate_interval]))", "{{shard}} {{why}}")],
+                    &[target(
+                        "sum by (shard, why) (rate(weir_recoveries_total{$}[$__rate_interval]))",
+                        "{{shard}} {{why}}",
+                    )],
                 ),
                 panel(
                     "Readers that fell silent",
                     "A second; each is opened anew.",
                     Kind::Lines,
                     Unit::PerSecond,
-                    &[target("sum by (shard) (rate(weir_reader_stalls_total{$}[$__rate_interval]))", "{{shard}}")],
+                    &[target(
+                        "sum by (shard) (rate(weir_reader_stalls_total{$}[$__rate_interval]))",
+                        "{{shard}}",
+                    )],
                 ),
             ],
         },
@@ -146,7 +162,10 @@ pub(super) const BOARD: Board = Board {
                     "Announced, and not measured yet.",
                     Kind::Lines,
                     Unit::Count,
-                    &[target("max by (instance, shard) (weir_analytics_lag_messages{$})", "{{shard}} at {{instance}}")],
+                    &[target(
+                        "max by (instance, shard) (weir_analytics_lag_messages{$})",
+                        "{{shard}} at {{instance}}",
+                    )],
                 ),
             ],
         },

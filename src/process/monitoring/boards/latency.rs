@@ -121,14 +121,20 @@ pub(super) const BOARD: Board = Board {
                     "Batches grow with load: that is how a shard keeps up. Always full ones are a core at its limit.",
                     Kind::Heatmap,
                     Unit::Count,
-                    &[target("sum by (le) (increase(weir_batch_messages_bucket{$}[$__rate_interval]))", "{{le}}")],
+                    &[target(
+                        "sum by (le) (increase(weir_batch_messages_bucket{$}[$__rate_interval]))",
+                        "{{le}}",
+                    )],
                 ),
                 panel(
                     "Outcomes announced at once",
                     "An append carries all that gathered during the one before.",
                     Kind::Heatmap,
                     Unit::Count,
-                    &[target("sum by (le) (increase(weir_append_outcomes_bucket{$}[$__rate_interval]))", "{{le}}")],
+                    &[target(
+                        "sum by (le) (increase(weir_append_outcomes_bucket{$}[$__rate_interval]))",
+                        "{{le}}",
+                    )],
                 ),
                 panel(
                     "When orders will wait longer than the bound",

@@ -26,8 +26,14 @@ pub(super) const BOARD: Board = Board {
                     Kind::Lines,
                     Unit::PerSecond,
                     &[
-                        target("sum(rate(weir_commands_total{command=\"place\",$}[$__rate_interval]))", "now"),
-                        target("sum(rate(weir_commands_total{command=\"place\",$}[$__rate_interval] offset 1w))", "last week"),
+                        target(
+                            "sum(rate(weir_commands_total{command=\"place\",$}[$__rate_interval]))",
+                            "now",
+                        ),
+                        target(
+                            "sum(rate(weir_commands_total{command=\"place\",$}[$__rate_interval] offset 1w))",
+                            "last week",
+                        ),
                     ],
                 ),
                 panel(

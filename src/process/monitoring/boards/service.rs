@@ -27,7 +27,10 @@ pub(super) const BOARD: Board = Board {
                     "From hand-over to arrival: half of the orders, and nine of ten.",
                     Kind::Lines,
                     Unit::Seconds,
-                    &[target("max by (carrier, quantile) (weir_carrier_transit_seconds{$})", "{{carrier}} {{quantile}}")],
+                    &[target(
+                        "max by (carrier, quantile) (weir_carrier_transit_seconds{$})",
+                        "{{carrier}} {{quantile}}",
+                    )],
                 ),
                 panel(
                     "Orders that arrived, by carrier",
@@ -75,7 +78,10 @@ pub(super) const BOARD: Board = Board {
                     "From hand-over to arrival: half of the orders, and nine of ten.",
                     Kind::Lines,
                     Unit::Seconds,
-                    &[target("max by (site, quantile) (weir_site_transit_seconds{$})", "{{site}} {{quantile}}")],
+                    &[target(
+                        "max by (site, quantile) (weir_site_transit_seconds{$})",
+                        "{{site}} {{quantile}}",
+                    )],
                 ),
             ],
         },

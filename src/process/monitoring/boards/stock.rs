@@ -24,7 +24,10 @@ pub(super) const BOARD: Board = Board {
                     "What the units would have brought that refused orders lacked, by currency.",
                     Kind::Lines,
                     Unit::Count,
-                    &[target("sum by (currency) (increase(weir_shortage_lost_value_total{$}[1h]))", "{{currency}}")],
+                    &[target(
+                        "sum by (currency) (increase(weir_shortage_lost_value_total{$}[1h]))",
+                        "{{currency}}",
+                    )],
                 ),
             ],
         },
@@ -83,7 +86,10 @@ pub(super) const BOARD: Board = Board {
                     "Orders a second that lost their stock, since counts or shipments brought it below what was reserved.",
                     Kind::Lines,
                     Unit::PerSecond,
-                    &[target("sum(rate(weir_outcomes_total{outcome=\"shortfall\",$}[$__rate_interval]))", "shortfalls")],
+                    &[target(
+                        "sum(rate(weir_outcomes_total{outcome=\"shortfall\",$}[$__rate_interval]))",
+                        "shortfalls",
+                    )],
                 ),
             ],
         },
