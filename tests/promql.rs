@@ -1,4 +1,4 @@
-//! As much of PromQL as the tests of dashboards and rules need: which series an expression names, by which labels, within which
+//! As much of `PromQL` as the tests of dashboards and rules need: which series an expression names, by which labels, within which
 //! range and function. Prometheus itself parses each expression too; this only looks.
 
 use std::collections::BTreeSet;

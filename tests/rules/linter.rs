@@ -17,7 +17,8 @@ struct Board {
 
 impl Board {
     fn all() -> Vec<Self> {
-        let boards = files(&Links::default()).into_iter().filter(|(name, _)| name.ends_with(".json"));
+        let boards =
+            files(&Links::default()).into_iter().filter(|(name, _)| name.starts_with("grafana/weir-"));
         boards.map(|(name, text)| Self { name, json: serde_json::from_str(&text).unwrap() }).collect()
     }
 

@@ -154,7 +154,7 @@ fn red_stands_only_where_an_alert_exists() {
     }
     let mut total = 0;
     for (name, text) in files(&Links::default()) {
-        if !name.ends_with(".json") {
+        if !name.starts_with("grafana/weir-") {
             continue;
         }
         let board: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -173,7 +173,7 @@ fn red_stands_only_where_an_alert_exists() {
 #[test]
 fn no_expression_paints_a_dead_reporter_green() {
     for (name, text) in files(&Links::default()) {
-        if name.ends_with(".md") {
+        if name.starts_with("runbooks/") || name == "README.md" {
             continue;
         }
         assert!(!text.contains("or vector("), "{name} fills gaps");

@@ -58,7 +58,7 @@ impl Threshold {
         }
     }
 
-    /// As an operator of PromQL.
+    /// As an operator of `PromQL`.
     #[must_use]
     pub const fn operator(self) -> &'static str {
         match self {

@@ -108,7 +108,9 @@ pub(super) const ALL: [Alert; 8] = [
         keep: "15m",
         summary: "{{ humanizePercentage $value }} of orders are refused for want of stock\
                   {{ with printf \"sum(increase(weir_outcomes_total{job='%s',outcome='refused',reason='insufficient_stock'}[30m]))\" $labels.job | query }}\
-                  : {{ printf \"%.0f\" (. | first | value) }} in half an hour{{ end }}.",
+                  : {{ printf \"%.0f\" (. | first | value) }} in half an hour{{ end }}\
+                  {{ range printf \"sum by (currency) (increase(weir_shortage_lost_value_total{job='%s'}[30m]))\" $labels.job | query }}\
+                  , worth {{ printf \"%.0f\" .Value }} {{ .Labels.currency }}{{ end }}.",
         meaning: "More than one order in twenty is refused because something is not there.",
         impact: "Sales are lost. \"Weir / Stock\" has their value.",
         looks: [looks::STOCK, looks::OUTCOMES, looks::POLICY],
@@ -132,10 +134,14 @@ pub(super) const ALL: [Alert; 8] = [
                     "weir_commands_total{job=\"weir\",instance=\"a\",shard=\"main\",command=\"place\"}",
                     "0+100x200",
                 ),
+                (
+                    "weir_shortage_lost_value_total{job=\"weir\",instance=\"a\",shard=\"main\",currency=\"EUR\"}",
+                    "0+250x200",
+                ),
             ],
             at: "40m",
             labels: &[("job", "weir")],
-            summary: "10% of orders are refused for want of stock: 1200 in half an hour.",
+            summary: "10% of orders are refused for want of stock: 1200 in half an hour, worth 30000 EUR.",
         },
         silent: Case {
             series: &[
@@ -208,7 +214,9 @@ pub(super) const ALL: [Alert; 8] = [
         summary: "Cancellations are {{ printf \"%.1f\" $value }} times as frequent as usual, {{ if eq $labels.series \"all\" }}over all orders\
                   {{ else }}{{ $labels.series }} {{ $labels.label }}{{ end }}\
                   {{ with printf \"sum(increase(weir_cancelled_orders_total{job='%s'}[1h]))\" $labels.job | query }}\
-                  : {{ printf \"%.0f\" (. | first | value) }} orders within an hour{{ end }}.",
+                  : {{ printf \"%.0f\" (. | first | value) }} orders within an hour{{ end }}\
+                  {{ range printf \"sum by (currency) (increase(weir_cancelled_value_total{job='%s'}[1h]))\" $labels.job | query }}\
+                  , worth {{ printf \"%.0f\" .Value }} {{ .Labels.currency }}{{ end }}.",
         meaning: "A test for changes found that far more orders are cancelled or expire than is usual. It is wrong about once a week for each series.",
         impact: "Revenue is lost, and goods are held for nothing. \"Weir / Delay and cancellation\" has the value.",
         looks: [looks::COMMANDS, looks::OUTCOMES, looks::STATUS],
@@ -232,10 +240,14 @@ pub(super) const ALL: [Alert; 8] = [
                     "weir_cancelled_orders_total{job=\"weir\",instance=\"a\",shard=\"main\",reason=\"late\",party=\"customer\"}",
                     "0+5x60",
                 ),
+                (
+                    "weir_cancelled_value_total{job=\"weir\",instance=\"a\",shard=\"main\",currency=\"EUR\"}",
+                    "0+90x60",
+                ),
             ],
             at: "10m",
             labels: &[("job", "weir"), ("shard", "main"), ("series", "carrier"), ("label", "dhl")],
-            summary: "Cancellations are 3.4 times as frequent as usual, carrier dhl: 200 orders within an hour.",
+            summary: "Cancellations are 3.4 times as frequent as usual, carrier dhl: 200 orders within an hour, worth 3600 EUR.",
         },
         silent: Case {
             series: &[(
