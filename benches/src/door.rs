@@ -23,7 +23,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use weir::edges::clock::{SharedClock, SystemClock};
-use weir::edges::jetstream::{Connection, JetRequests, Names};
+use weir::edges::jetstream::{Connection, JetRequests, Names, Security};
 use weir::edges::requests::{Replies as _, Requests as _};
 use weir::words::codec::{Format, encode_commands};
 
@@ -121,7 +121,12 @@ pub(crate) async fn measure(args: Args) -> Result<Ended> {
 
 /// Answers every request with itself, for ever: the echo's process.
 pub(crate) async fn echo(url: String) -> Result<()> {
-    let options = Connection { urls: vec![url], name: "echo".to_owned(), wait_for_server: true };
+    let options = Connection {
+        urls: vec![url],
+        name: "echo".to_owned(),
+        wait_for_server: true,
+        security: Security::default(),
+    };
     let mut requests = JetRequests::new(options, &Names::new(Target::Echo.prefix())?)?;
     let replies = requests.replies();
     while let Some(came) = requests.next().await {

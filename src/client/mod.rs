@@ -40,7 +40,9 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::edges::jetstream::{ConnectError, Connection, Connections, JetStreams, NameError, Names};
+use crate::edges::jetstream::{
+    ConnectError, Connection, Connections, JetStreams, NameError, Names, Security,
+};
 use crate::words::codec::{NotOutcomes, decode_outcome, encode_command};
 use crate::words::codes::Family;
 use crate::words::command::Command;
@@ -61,6 +63,8 @@ pub struct ClientOptions {
     pub prefix: String,
     /// What the servers call this client.
     pub name: String,
+    /// Encryption, and who this client is to the servers; default neither.
+    pub security: Security,
     /// The shard for commands that name no site, where there are several, and for [`Client::store`]; default `main` for that, and none
     /// for the door.
     pub shard: Option<String>,
@@ -84,6 +88,7 @@ impl ClientOptions {
             urls: vec![url.to_owned()],
             prefix: "weir".to_owned(),
             name: "weir client".to_owned(),
+            security: Security::default(),
             shard: None,
             linger: Duration::from_millis(1),
             batch_commands: 256,
@@ -178,8 +183,12 @@ impl Client {
         options.commands_max = options.commands_max.clamp(1, Semaphore::MAX_PERMITS);
         let names = Names::new(&options.prefix)?;
         let shard = names.shard(options.shard.as_deref().unwrap_or("main"))?;
-        let connection =
-            Connection { urls: options.urls.clone(), name: options.name.clone(), wait_for_server: false };
+        let connection = Connection {
+            urls: options.urls.clone(),
+            name: options.name.clone(),
+            wait_for_server: false,
+            security: options.security.clone(),
+        };
         let connections = Connections::open(&connection).await?;
         let streams = JetStreams::new(connections.clone(), shard);
         let room = Arc::new(Semaphore::new(options.commands_max));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use weir::edges::jetstream::{Connection, JetRequests, Names};
+use weir::edges::jetstream::{Connection, JetRequests, Names, Security};
 use weir::edges::memory::{MemoryAsker, MemoryRequests};
 use weir::edges::requests::{Replies as _, Request, Requests, SHARD_HEADER, Said, WITHIN_HEADER};
 use weir::words::codec::Format;
@@ -56,7 +56,12 @@ async fn memory() -> Fixture<MemoryAsker, MemoryRequests> {
 }
 
 fn taker(server: &Server) -> JetRequests {
-    let options = Connection { urls: vec![server.url()], name: "door".to_owned(), wait_for_server: true };
+    let options = Connection {
+        urls: vec![server.url()],
+        name: "door".to_owned(),
+        wait_for_server: true,
+        security: Security::default(),
+    };
     JetRequests::new(options, &Names::default()).unwrap()
 }
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use weir::edges::memory::MemoryStreams;
-use weir::edges::streams::{AppendError, ReadError, StreamState, Streams};
+use weir::edges::streams::{AppendError, Headers, ReadError, StreamState, Streams};
 use weir::words::append::{Append, DeadLetter, StoredAppend, StoredLetter};
 use weir::words::codec::Format;
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 use weir::words::signal::SignalLetter;
 
 /// Whether the next append of outcomes lands, and nothing more is heard.
@@ -50,6 +50,16 @@ impl Streams for Halting {
 
     async fn append_log(&self, format: Format, payload: Bytes) -> Result<u64, AppendError> {
         self.inner.append_log(format, payload).await
+    }
+
+    async fn append_log_by(
+        &self,
+        way: Way,
+        format: Format,
+        headers: &Headers,
+        payload: Bytes,
+    ) -> Result<u64, AppendError> {
+        self.inner.append_log_by(way, format, headers, payload).await
     }
 
     async fn trim_log(&self, through: u64) -> Result<(), AppendError> {
