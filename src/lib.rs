@@ -50,9 +50,12 @@
 //! | 1 | [`folds`] | the inventory, which decides, and [analytics](folds::analytics), which measure: no async, no clock, no IO |
 //! | 2 | [`edges`] | clock, telemetry; streams, tables and objects in JetStream and in memory, each under one contract |
 //! | 3 | [`motion`] | how a shard moves: recovering, folding, publishing, ticking, snapshots, leases |
-//! | 4 | [`process`] | the engine, which wires, shares and drains shards; the admin server |
+//! | 4 | [`process`] | the engine, which wires, shares and drains shards; the admin server; the [verdict](process::verdict) and the [console](process::console), which show it to people |
 //! | 5 | [`commands`] | the command line |
+//!
+//! Beside them stands the [`client`] of other services, on the words and the edges alone.
 
+pub mod client;
 pub mod commands;
 pub mod edges;
 pub mod folds;

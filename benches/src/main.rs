@@ -6,6 +6,7 @@
 mod aims;
 mod arguments;
 mod conditions;
+mod door;
 mod figures;
 mod findings;
 mod load;
@@ -50,6 +51,8 @@ enum Command {
     Storms(storms::Args),
     /// What ten million open orders cost: memory, a snapshot, restoring it, and the leader's pause meanwhile
     Snapshots(snapshots::Args),
+    /// One JSON order a request at the door, beside a plain echo; and a flood
+    Door(door::Args),
     /// A process of the bench, which starts it itself
     #[command(subcommand, hide = true)]
     Part(Part),
@@ -64,6 +67,8 @@ enum Part {
     Count,
     /// The naive consumer
     Naive,
+    /// The echo beside the door
+    Echo { url: String },
     /// Another program, which does not outlive the bench
     Become {
         program: PathBuf,
@@ -99,6 +104,7 @@ async fn part(part: Part) -> anyhow::Result<()> {
         Part::Generate => load::generate::generate().await,
         Part::Count => load::count::count().await,
         Part::Naive => rivals::naive::work().await,
+        Part::Echo { url } => door::echo(url).await,
         Part::Become { program, arguments } => {
             // Survives the change of program. The bench ends its parts itself, unless it is killed.
             rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
@@ -128,6 +134,7 @@ fn main() -> ExitCode {
             Command::Rivals(args) => Box::pin(rivals::compare(args)).await,
             Command::Storms(args) => Box::pin(storms::measure(args)).await,
             Command::Snapshots(args) => Box::pin(snapshots::measure(args)).await,
+            Command::Door(args) => Box::pin(door::measure(args)).await,
             Command::Part(which) => part(which).await.map(|()| Ended::Done),
         }
     });

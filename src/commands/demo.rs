@@ -17,12 +17,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Ended;
+use super::console;
 use super::generator::{Generator, Shape};
 use super::output::{self, say};
 use super::run::Signals;
 use super::sending::batches;
 use crate::edges::ShardEdges;
 use crate::edges::clock::{SharedClock, SystemClock};
+use crate::edges::jetstream::Names;
 use crate::edges::memory::{MemoryLimits, MemoryStreams};
 use crate::edges::streams::{AppendError, Reader as _, Streams as _};
 use crate::edges::telemetry::{ShardTelemetry, Telemetry};
@@ -30,8 +32,11 @@ use crate::motion::shard::{Inspection, ShardOptions};
 use crate::motion::status::Status;
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::engine::Engine;
+use crate::process::flow::Flow;
+use crate::process::queries::Queries;
 use crate::words::codec::{Format, outcomes};
 use crate::words::command::{Command, CommandKind};
+use crate::words::config::{ConsoleSettings, Shards};
 use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, Outcome, Reason};
 
@@ -61,6 +66,9 @@ pub(super) struct Args {
     /// Where /metrics and /status listen [default: 127.0.0.1:9464, or any free port]
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
+    /// Where the live console listens [default: 127.0.0.1:9465, or any free port]
+    #[arg(long, value_name = "ADDR")]
+    console: Option<SocketAddr>,
 }
 
 /// What the outcomes add up to.
@@ -124,14 +132,24 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
     let telemetry = Arc::new(Telemetry::new());
     let listener = listen(args.admin).await?;
     let address = listener.local_addr()?;
-    let shown = Arc::new(Shown::new(telemetry.clone()));
+    let clock = SystemClock::shared();
+    let flow = Some(Flow::new(clock.clone()));
+    let shown = Arc::new(Shown::with_flow(telemetry.clone(), flow, Names::default()));
     let stop_admin = CancellationToken::new();
     tokio::spawn(serve(listener, shown.clone(), stop_admin.clone()));
+    let said = args.console.is_some();
+    let mut settings = ConsoleSettings::default();
+    if let Some(address) = args.console {
+        settings.address = address.to_string();
+    }
+    let console = console::open(&settings, said, &shown, &telemetry, &clock, "demo").await?;
     if !args.json {
         say!("Weir on streams in memory, {} orders/s. Metrics: http://{address}/metrics", args.rate);
+        if let Some(address) = console.address {
+            say!("Console: http://{address}/");
+        }
     }
 
-    let clock = SystemClock::shared();
     let streams = MemoryStreams::new(clock.clone(), MemoryLimits::default());
     let mut outcome_reader = streams.read_outcomes(1).await?;
     let options = ShardOptions::new("demo", Format::Bincode);
@@ -143,6 +161,8 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
     );
     shown.set_statuses(engine.statuses());
     let status = engine.statuses()[0].clone();
+    let held = vec![(status.clone(), streams.clone())];
+    console.answer(Arc::new(Queries::new(held, Shards::default(), None)));
 
     let sent = Arc::new(Sent::default());
     let stop_sending = CancellationToken::new();
@@ -185,8 +205,10 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
     };
     tokio::time::timeout(DRAIN_DEADLINE, rest).await.context("the last outcomes did not come in time")??;
     let inspection = status.inspect().await.context("the shard stands still")?;
+    shown.set_draining();
     engine.drain(DRAIN_DEADLINE).await;
     stop_admin.cancel();
+    console.close().await;
 
     let problems = problems(&tally, &sent, &inspection);
     if args.json {

@@ -4,9 +4,12 @@
 //! printed where (`output`), values (`fields`) and the options of every command that talks to NATS (`settings`).
 
 mod answers;
+mod asking;
 mod audit;
 mod check;
 mod connect;
+mod console;
+mod dashboards;
 mod dead;
 mod demo;
 mod epoch;
@@ -16,6 +19,7 @@ pub mod generator;
 pub mod import;
 mod import_command;
 mod load;
+mod orders;
 mod output;
 mod pages;
 mod policy;
@@ -25,8 +29,10 @@ mod schema;
 mod sending;
 mod settings;
 mod setup;
+mod signals;
 mod status;
 mod stock;
+mod stock_list;
 mod submit;
 
 use std::fmt::Write as _;
@@ -43,9 +49,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, disagreed or failed; 2 
 /// The commands as people look for them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["demo", "setup", "check", "run", "status", "probe"]),
-    ("Shop", &["submit", "stock", "import", "eval", "policy"]),
+    ("Shop", &["submit", "orders", "stock", "import", "eval", "signals", "policy"]),
     ("Repair", &["audit", "epoch", "dead"]),
-    ("More", &["schema", "completions", "man", "help"]),
+    ("More", &["schema", "dashboards", "completions", "man", "help"]),
 ];
 
 /// Weir confirms orders: it decides each one against stock, from a log, exactly once in effect
@@ -72,13 +78,17 @@ enum Command {
     Probe(probe::Args),
     /// Send one command, or a file of them, and print the outcomes
     Submit(submit::Args),
-    /// Load stock from a CSV
+    /// Show orders: one with its history, or those in some state
+    Orders(orders::Args),
+    /// Load stock from a CSV, or show it
     #[command(subcommand)]
     Stock(stock::Command),
     /// Send past orders, or any commands, from a file through the log
     Import(import_command::Args),
     /// Judge what analytics would have said on a file of past orders: probabilities, warnings, intervals
     Eval(eval::Args),
+    /// Show early warnings: orders that will be late, surges of cancellations, stock that runs out
+    Signals(signals::Args),
     /// Show or change what the fold is told
     #[command(subcommand)]
     Policy(policy::Command),
@@ -91,6 +101,8 @@ enum Command {
     Dead(dead::Command),
     /// Print the contract for programs: JSON Schema, AsyncAPI, the catalogue of codes
     Schema(schema::Args),
+    /// Write the dashboards, alerts and runbooks of this version
+    Dashboards(dashboards::Args),
     /// Print what a shell needs to complete this command line
     Completions(pages::Completions),
     /// Write the manual pages
@@ -151,7 +163,9 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::status(args).await,
             Command::Probe(args) => probe::probe(args).await,
             Command::Eval(args) => eval::eval(&args),
+            Command::Signals(args) => signals::signals(args).await,
             Command::Submit(args) => submit::submit(args).await,
+            Command::Orders(args) => orders::orders(args).await,
             Command::Stock(command) => stock::stock(command).await,
             Command::Import(args) => import_command::import(args).await,
             Command::Policy(command) => policy::policy(command).await,
@@ -159,6 +173,7 @@ pub fn main() -> ExitCode {
             Command::Epoch(args) => epoch::epoch(args).await,
             Command::Dead(command) => dead::dead(command).await,
             Command::Schema(args) => schema::schema(&args),
+            Command::Dashboards(args) => dashboards::dashboards(&args),
             Command::Completions(args) => Ok(pages::completions(&args)),
             Command::Man(args) => pages::man(&args),
         }
@@ -220,7 +235,7 @@ mod tests {
             let has =
                 |option: &str| command.get_arguments().any(|argument| argument.get_long() == Some(option));
             // A worker logs; pages are files; the demo has streams of its own, and an evaluation has none.
-            let pages = ["schema", "completions", "man"].contains(&name);
+            let pages = ["schema", "dashboards", "completions", "man"].contains(&name);
             assert_eq!(has("json"), !pages && name != "run", "{name} and --json");
             assert_eq!(has("nats"), !pages && !["demo", "eval"].contains(&name), "{name} and --nats");
         }

@@ -12,25 +12,34 @@ use tracing_subscriber::EnvFilter;
 
 use super::Ended;
 use super::connect::{Deployment, shard_names};
+use super::console;
 use super::settings::{Common, Misconfigured};
 use super::setup::make_all;
 use crate::edges::ShardEdges;
 use crate::edges::clock::SystemClock;
-use crate::edges::jetstream::{InJetStream, SetupError, verify};
+use crate::edges::jetstream::service::JetQuestions;
+use crate::edges::jetstream::{InJetStream, JetStreams, Names, SetupError, verify};
 use crate::edges::objects::Objects as _;
+use crate::edges::questions::Questions;
 use crate::edges::requests::Replies as _;
-use crate::edges::streams::{AppendError, ReadError};
+use crate::edges::streams::{AppendError, ReadError, Streams as _};
 use crate::edges::telemetry::Telemetry;
 use crate::motion::audit::AuditOptions;
+use crate::motion::door::Submits;
 use crate::motion::leases::LeaseOptions;
+use crate::motion::options::AnalyticsOptions;
 use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
 use crate::motion::snapshots::{Kept, Snapshots};
+use crate::motion::status::Status;
 use crate::process::admin::{Shown, bind, serve};
 use crate::process::door::OpenDoor;
 use crate::process::engine::{Drained, Engine, SharingOptions};
+use crate::process::flow::Flow;
+use crate::process::outward::{HttpError, Listening, Outward};
+use crate::process::queries::{Answers, Queries};
 use crate::words::codec::Format;
-use crate::words::config::{Config, LogStyle, SnapshotSettings};
+use crate::words::config::{AnalyticsSettings, Config, LogStyle, SnapshotSettings};
 
 /// How often a broker that cannot be reached at first is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -52,6 +61,12 @@ pub(super) struct WorkerFlags {
     /// Where /metrics, /livez, /readyz and /status listen [default: the configuration's, else 127.0.0.1:9464]
     #[arg(long, value_name = "ADDR", env = "WEIR_ADMIN")]
     admin: Option<String>,
+    /// Where the HTTP API listens [default: the configuration's, else nowhere]
+    #[arg(long, value_name = "ADDR", env = "WEIR_HTTP")]
+    http: Option<String>,
+    /// Where the live console listens, or `off` [default: the configuration's, else 127.0.0.1:9465]
+    #[arg(long, value_name = "ADDR", env = "WEIR_CONSOLE")]
+    console: Option<String>,
     /// The worker's name in the headers of its appends [default: host name and process id]
     #[arg(long, env = "WEIR_NAME")]
     name: Option<String>,
@@ -65,9 +80,17 @@ pub(super) struct WorkerFlags {
 
 impl WorkerFlags {
     pub(super) fn apply(&self, config: &mut Config) {
-        let Self { admin, name, outcomes, drain_deadline } = self;
+        let Self { admin, http, console, name, outcomes, drain_deadline } = self;
+        match console.as_deref() {
+            None => {}
+            Some("off") => config.console.address.clear(),
+            Some(address) => address.clone_into(&mut config.console.address),
+        }
         if let Some(admin) = admin {
             config.admin.address.clone_from(admin);
+        }
+        if let Some(http) = http {
+            config.http.address.clone_from(http);
         }
         if let Some(name) = name {
             config.worker.name.clone_from(name);
@@ -107,9 +130,18 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let address: SocketAddr = config.admin.address.parse().expect("checked with the configuration");
     let listener = listen(address, args.worker.admin.is_some()).await?;
     tracing::info!(address = %listener.local_addr()?, "the admin server listens");
-    let shown = Arc::new(Shown::new(telemetry.clone()));
+    let api = listen_for_http(&config).await?;
+    let clock = SystemClock::shared();
+    let flow = config.worker.metrics.then(|| Flow::new(clock.clone()));
+    let names = Names::new(&config.nats.prefix)?;
+    let shown = Arc::new(Shown::with_flow(telemetry.clone(), flow, names));
     let stop_admin = CancellationToken::new();
     let admin = tokio::spawn(serve(listener, shown.clone(), stop_admin.clone()));
+    let said = args.worker.console.is_some();
+    let console = console::open(&config.console, said, &shown, &telemetry, &clock, &writer(&config)).await?;
+    if let Some(address) = console.address {
+        tracing::info!(%address, "the console listens");
+    }
 
     let deployment = Deployment::connect(&config, "worker", true).await?;
     tokio::select! {
@@ -120,9 +152,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         }
     }
     let SnapshotSettings { every_records, keep, .. } = config.snapshots;
+    let keep_log_for = Duration::from_hours(config.log.keep_for_hours);
     let options = ShardOptions {
-        snapshots: SnapshotOptions { every_records, keep },
+        snapshots: SnapshotOptions { every_records, keep, keep_log_for },
         audits: AuditOptions::every(Duration::from_mins(config.worker.audit_every_minutes)),
+        analytics: config.analytics.enabled.then(|| analytics(&config.analytics)),
         ..ShardOptions::new(&writer(&config), config.worker.outcomes)
     };
     let deadline = Duration::from_millis(config.worker.drain_deadline_ms);
@@ -138,7 +172,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     if !config.snapshots.folder.is_empty() {
         refuse_another_folder(&shards, &config.snapshots.folder).await?;
     }
-    let (clock, names) = (SystemClock::shared(), &deployment.names);
+    let names = &deployment.names;
     let mut door = None;
     if config.door.enabled {
         door = Some(OpenDoor::open(&config, names, &options.writer, &clock, &telemetry).await?);
@@ -152,6 +186,15 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         let replies = door.replies();
         shown.set_only_door(move || replies.is_open());
     }
+    let held = deployment.all(&config)?.into_iter().filter_map(|(name, streams)| {
+        let status = engine.statuses().iter().find(|status| status.shard == name)?;
+        Some((status.clone(), streams))
+    });
+    let here = (&deployment.connections.consuming, &deployment.names);
+    let submit = door.as_ref().map(|door| Arc::new(door.door()) as Arc<dyn Submits>);
+    let held: Vec<_> = held.collect();
+    console.answer(answers(&deployment, &config, &held).await?);
+    let outward = Outward::start(&config, held, here, api, submit).await?;
 
     signals.next().await;
     tracing::info!(deadline_ms = config.worker.drain_deadline_ms, "draining");
@@ -177,13 +220,21 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
             "stopped"
         );
     }
+    outward.close().await;
     stop_admin.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
+    let _ =
+        tokio::time::timeout(Duration::from_secs(1), async { tokio::join!(admin, console.close()) }).await;
     match drained {
         Drained::Clean => tracing::info!("drained"),
         Drained::Late => tracing::warn!("not drained in time: the next worker announces the rest"),
     }
     Ok(Ended::Done)
+}
+
+fn analytics(settings: &AnalyticsSettings) -> AnalyticsOptions {
+    let mut options = AnalyticsOptions::default();
+    options.settings.delay.warn_at = f64::from(settings.warn_at_percent) / 100.0;
+    options
 }
 
 /// Refuses a folder that holds none of the snapshots of a shard that has some: another worker keeps them in another folder, and neither
@@ -206,6 +257,38 @@ async fn refuse_another_folder(
         }
     }
     Ok(())
+}
+
+/// Who answers the console's look-ups: this worker, or where it has no state of the shard, another one.
+async fn answers(
+    deployment: &Deployment,
+    config: &Config,
+    held: &[(Arc<Status>, JetStreams)],
+) -> anyhow::Result<Arc<dyn Answers>> {
+    let mut elsewhere: Option<Box<dyn Questions>> = None;
+    if config.queries.nats {
+        let link = deployment.connections.consuming.another("console").await?;
+        elsewhere = Some(Box::new(JetQuestions::new(link, deployment.names.clone())));
+    }
+    let held = held.iter().map(|(status, streams)| (status.clone(), streams.beside())).collect();
+    Ok(Arc::new(Queries::new(held, config.shards.clone(), elsewhere)))
+}
+
+/// Listens for the HTTP API, where it is on; its token is in a file, or in a variable.
+async fn listen_for_http(config: &Config) -> anyhow::Result<Option<Listening>> {
+    let token = std::env::var("WEIR_HTTP_TOKEN").ok();
+    let listening = match Listening::open(&config.http, token.as_deref()).await {
+        Ok(listening) => listening,
+        Err(error @ HttpError::Listen { .. }) => return Err(error.into()),
+        Err(error) => return Err(Misconfigured(error.to_string()).into()),
+    };
+    if let Some(listening) = &listening {
+        if !config.http.commands.is_empty() && !config.door.enabled {
+            return Err(Misconfigured(HttpError::NoDoor.to_string()).into());
+        }
+        tracing::info!(address = %listening.address()?, "the HTTP API listens");
+    }
+    Ok(listening)
 }
 
 /// Listens where it was said. Where nothing was said and another worker of this machine is there already, anywhere.

@@ -17,6 +17,9 @@ use crate::edges::jetstream::InJetStream;
 use crate::edges::streams::{StreamState, Streams};
 use crate::motion::leases::{Listing, list, shard_key, worker_key};
 use crate::motion::snapshots::Snapshots;
+use crate::motion::status::Unready;
+use crate::process::judging::worker_of;
+use crate::process::verdict::{Figures, ShardFigures, Verdict, judge};
 use crate::words::config::Config;
 
 /// How often it is looked whether there are leaders.
@@ -58,7 +61,7 @@ pub(super) async fn status(args: Args) -> anyhow::Result<Ended> {
     if !args.watch {
         let shards = look(&deployment, &config, args.digests).await?;
         let led = without_leader(&shards).is_none();
-        print(&shards, args.json);
+        print(&shards, &judged(&deployment, &shards), args.json);
         return Ok(if led { Ended::Done } else { Ended::Failed });
     }
     let mut signals = Signals::new()?;
@@ -69,7 +72,7 @@ pub(super) async fn status(args: Args) -> anyhow::Result<Ended> {
             say!("\x1b[H\x1b[J");
         }
         match shards {
-            Ok(shards) => print(&shards, args.json),
+            Ok(shards) => print(&shards, &judged(&deployment, &shards), args.json),
             Err(error) => eprintln!("weir: {error:#}"),
         }
         tokio::select! {
@@ -82,6 +85,44 @@ pub(super) async fn status(args: Args) -> anyhow::Result<Ended> {
 /// The first shard that nobody leads.
 fn without_leader(shards: &[Value]) -> Option<&str> {
     shards.iter().find(|shard| shard["leader"].is_null()).and_then(|shard| shard["shard"].as_str())
+}
+
+/// The verdict, by the streams and the leases alone.
+fn judged(deployment: &Deployment, shards: &[Value]) -> Verdict {
+    let figures = shards.iter().map(|view| {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let number = |name: &str| view[name].as_u64().unwrap_or(0);
+        let workers = view["workers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let halted = workers.iter().find(|worker| worker["role"] == "halted");
+        let stuck = workers.iter().any(|worker| worker["stuck"] == true);
+        let shard = text(&view["shard"]).unwrap_or_default();
+        ShardFigures {
+            log_stream: deployment.names.shard(&shard).map(|names| names.log_stream).unwrap_or_default(),
+            shard,
+            leads: false,
+            held: true,
+            leader: text(&view["leader"]).map(|leader| worker_of(&leader).to_owned()),
+            unready: stuck.then(|| Unready::Stuck(number("lag_messages"))),
+            // A worker of an older version does not say why.
+            fault: halted.map(|halted| text(&halted["fault"]).unwrap_or_else(|| "a fault".to_owned())),
+            fault_at: halted
+                .and_then(|halted| text(&halted["worker"]))
+                .map(|name| worker_of(&name).to_owned()),
+            moved_ms: None,
+            log: StreamState {
+                first_sequence: number("log_first"),
+                last_sequence: number("log_last"),
+                bytes: number("log_bytes"),
+                bytes_max: number("log_bytes_max"),
+            },
+        }
+    });
+    judge(&Figures {
+        now_ms: SystemClock::shared().wall_ns() / 1_000_000,
+        from_outside: true,
+        shards: figures.collect(),
+        ..Figures::default()
+    })
 }
 
 async fn look(deployment: &Deployment, config: &Config, digests: bool) -> anyhow::Result<Vec<Value>> {
@@ -157,6 +198,8 @@ impl Leases {
                 "applied": applied,
                 "lag_messages": log.last_sequence.saturating_sub(applied),
                 "draining": worker.draining,
+                "stuck": worker.stuck.contains(shard),
+                "fault": worker.faults.get(shard),
             }))
         })
         .collect()
@@ -201,10 +244,15 @@ async fn look_at(shard: &str, edges: &ShardEdges<InJetStream>, leases: &Leases) 
     }))
 }
 
-fn print(shards: &[Value], as_json: bool) {
+fn print(shards: &[Value], verdict: &Verdict, as_json: bool) {
     if as_json {
         let unready = without_leader(shards).map(|shard| format!("shard {shard} has no leader"));
-        output::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "unready": unready, "shards": shards }));
+        output::json(&json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "unready": unready,
+            "verdict": verdict.json(),
+            "shards": shards,
+        }));
         return;
     }
     let text = |value: &Value| match value {
@@ -250,4 +298,5 @@ fn print(shards: &[Value], as_json: bool) {
             }
         }
     }
+    say!("{}: {}", verdict.state().name(), verdict.line());
 }

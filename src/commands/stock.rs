@@ -22,6 +22,8 @@ use crate::words::text::is_id;
 pub(super) enum Command {
     /// Send a CSV (`sku,quantity[,site]`) as receipts or as counts; a re-run counts once
     Load(Load),
+    /// Show what there is of each SKU, or of one
+    List(super::stock_list::List),
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,7 +56,10 @@ pub(super) struct Load {
 }
 
 pub(super) async fn stock(command: Command) -> anyhow::Result<Ended> {
-    let Command::Load(args) = command;
+    let args = match command {
+        Command::Load(args) => args,
+        Command::List(args) => return super::stock_list::list(args).await,
+    };
     let config = args.common.load(|_| {})?;
     let kind = if args.receive { Kind::Receive } else { Kind::Count };
     let id = &args.id;

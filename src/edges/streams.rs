@@ -20,6 +20,7 @@ use bytes::Bytes;
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::{LogMessage, Way};
+use crate::words::signal::SignalLetter;
 
 /// What a stream says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,6 +139,12 @@ pub trait Streams: Clone + Send + Sync + 'static {
         async { Ok(None) }
     }
 
+    /// The settings of the log and the outcome stream under which they would lose data, in words: somebody changed them since they were
+    /// made.
+    fn unsafe_settings(&self) -> impl Future<Output = Result<Vec<String>, ReadError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
     /// The last append of the outcome stream; none where it holds none. What somebody else put there, and is no append, is passed
     /// over.
     fn last_outcomes(&self) -> impl Future<Output = Result<Option<StoredAppend>, ReadError>> + Send;
@@ -178,6 +185,14 @@ pub trait Streams: Clone + Send + Sync + 'static {
 
     /// Appends a dead letter.
     fn append_dead_letter(&self, letter: DeadLetter) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Appends a signal, best effort: one whose id the stream knows still is stored once.
+    fn append_signal(&self, signal: SignalLetter) -> impl Future<Output = Result<(), AppendError>> + Send {
+        async move {
+            drop(signal);
+            Err(AppendError::Unavailable("these streams take no signals".to_owned()))
+        }
+    }
 
     /// The shard's dead letters from `from` on (a sequence of their stream, which other shards share), oldest first: about
     /// as many as [`Reader::next`] gives at once, and none where there are no more.

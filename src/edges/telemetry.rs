@@ -4,9 +4,13 @@
 //! histograms, recorded once a message with its number of outcomes, and rendered here as classic buckets: the
 //! exporter's own histograms would keep every sample until a scrape.
 
+pub mod analytics;
+mod answering;
 mod audits;
 mod distributions;
 mod door;
+pub mod families;
+mod verdicts;
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,8 +21,12 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use metrics_process::Collector;
 
 pub use audits::Audits;
+
+use analytics::Watched;
+use answering::Answering;
 use distributions::{Distribution, Distributions};
 pub use door::DoorTelemetry;
+pub use verdicts::VERDICTS;
 
 use super::streams::{AppendError, StreamState};
 use crate::folds::inventory::{Counts, Totals};
@@ -37,8 +45,18 @@ pub const ROLES: [&str; 3] = ["leader", "standby", "away"];
 pub const LIVES: [&str; 7] = ["away", "pausing", "restoring", "replaying", "following", "leading", "halted"];
 
 /// What a shard is made of.
-pub const STAGES: [&str; 9] =
-    ["recovery", "reader", "fold", "publisher", "ticker", "scribe", "auditor", "poller", "supervisor"];
+pub const STAGES: [&str; 10] = [
+    "recovery",
+    "reader",
+    "fold",
+    "publisher",
+    "ticker",
+    "scribe",
+    "auditor",
+    "poller",
+    "observer",
+    "supervisor",
+];
 
 /// Why a shard's work ends before it is told to.
 pub const RECOVERIES: [&str; 3] = ["fault", "lost", "panic"];
@@ -140,6 +158,14 @@ impl Telemetry {
         counter("weir_recoveries_total", "Times that a shard's work ended before it was told to, by why.");
         counter("weir_stage_panics_total", "Panics of a shard's stages: defects in Weir.");
         counter(
+            "weir_queries_total",
+            "Queries that this worker answered from its own state, or not, by result.",
+        );
+        counter("weir_http_requests_total", "Requests to the HTTP API, by route and status.");
+        counter("weir_http_turned_away_total", "Connections to the HTTP API that were one too many.");
+        counter("weir_notifications_total", "Outcomes told as a message each, by outcome.");
+        counter("weir_notifications_lost_total", "Batches or outcomes that could not be told so, by why.");
+        counter(
             "weir_foreign_messages_total",
             "Times that a message in an outcome stream was passed over because it is no append of outcomes.",
         );
@@ -154,11 +180,23 @@ impl Telemetry {
         gauge("weir_lag_seconds", "Age of the oldest log message that is not applied.");
         gauge("weir_applied_sequence", "The last log message applied.");
         gauge("weir_announced_sequence", "The log message of the last outcome announced.");
+        gauge(
+            "weir_decided_sequence",
+            "The log message through which all is decided and announced, also what has no outcome.",
+        );
+        gauge(
+            "weir_shown_timestamp_seconds",
+            "When the gauges of this shard were last set, in seconds since 1970.",
+        );
         gauge("weir_ready", "1 while the shard is connected and caught up.");
         gauge("weir_role", "1 for what this worker does for the shard: leader, standby or away.");
         gauge("weir_life", "1 for what the shard is at this worker.");
         gauge("weir_log_first_sequence", "The first message that the log holds.");
         gauge("weir_log_last_sequence", "The last message that the log ever stored.");
+        gauge(
+            "weir_stream_unsafe_settings",
+            "Settings of the shard's streams under which they would lose data.",
+        );
         gauge("weir_clock_skew_seconds", "How far the broker's clock is ahead of this worker's.");
         gauge(
             "weir_last_progress_timestamp_seconds",
@@ -186,6 +224,7 @@ impl Telemetry {
         gauge("weir_stream_limit_bytes", "Bytes that the stream may hold; 0 where there is no limit.");
         Audits::describe(counter, gauge);
         DoorTelemetry::describe(counter, gauge);
+        verdicts::describe(gauge);
     }
 
     fn key(name: &'static str, labels: &[(&'static str, String)]) -> Key {
@@ -252,6 +291,7 @@ impl Telemetry {
             lives: LIVES.map(|life| gauge_of("weir_life", "life", life)),
             log_sequences: [gauge("weir_log_first_sequence"), gauge("weir_log_last_sequence")],
             clock_skew: gauge("weir_clock_skew_seconds"),
+            unsafe_settings: gauge("weir_stream_unsafe_settings"),
             moved_at: Once::new(self, "weir_last_progress_timestamp_seconds", std::slice::from_ref(&own)),
             outcomes_since: Once::new(
                 self,
@@ -267,6 +307,8 @@ impl Telemetry {
             lag_seconds: gauge("weir_lag_seconds"),
             applied_sequence: gauge("weir_applied_sequence"),
             announced_sequence: gauge("weir_announced_sequence"),
+            decided_sequence: gauge("weir_decided_sequence"),
+            shown_at: Once::new(self, "weir_shown_timestamp_seconds", std::slice::from_ref(&own)),
             ready: gauge("weir_ready"),
             faults: Fault::NAMES.map(|fault| gauge_of("weir_fault", "fault", fault)),
             orders: ["open", "waiting", "timed", "settled", "closed", "refused"]
@@ -278,6 +320,8 @@ impl Telemetry {
             bytes_max: ["log", "outcomes"]
                 .map(|stream| gauge_of("weir_stream_limit_bytes", "stream", stream)),
             distributions: Mutex::new(Distributions::new()),
+            answering: Answering::new(),
+            watched: OnceLock::new(),
             shard: shard.to_owned(),
             decisions: self.decisions,
         });
@@ -331,6 +375,16 @@ impl Telemetry {
         if let Some(door) = self.door.get() {
             door.render(&mut text);
         }
+        let watched = |shard: &Arc<ShardTelemetry>| shard.watched.get().cloned();
+        let models: Vec<_> = shards.iter().map(|shard| (shard.shard.clone(), watched(shard))).collect();
+        let series = |(place, shard): (usize, &Arc<ShardTelemetry>)| {
+            shard.answering.series().into_iter().map(move |series| (place, series))
+        };
+        let more: Vec<_> = shards.iter().enumerate().flat_map(series).collect();
+        // A model under look holds up nobody who looks for a shard's handles.
+        drop(shards);
+        let models: Vec<_> = models.iter().map(|(shard, model)| (shard.as_str(), model.as_deref())).collect();
+        analytics::render(&mut text, &models, &more);
         text
     }
 }
@@ -360,6 +414,7 @@ pub struct ShardTelemetry {
     panics: [Counter; STAGES.len()],
     lives: [Gauge; LIVES.len()],
     log_sequences: [Gauge; 2],
+    unsafe_settings: Gauge,
     clock_skew: Gauge,
     moved_at: Once,
     snapshot_at: Once,
@@ -368,6 +423,8 @@ pub struct ShardTelemetry {
     lag_seconds: Gauge,
     applied_sequence: Gauge,
     announced_sequence: Gauge,
+    decided_sequence: Gauge,
+    shown_at: Once,
     ready: Gauge,
     faults: [Gauge; Fault::NAMES.len()],
     orders: [Gauge; 6],
@@ -377,6 +434,8 @@ pub struct ShardTelemetry {
     bytes: [Gauge; 2],
     bytes_max: [Gauge; 2],
     distributions: Mutex<Distributions>,
+    answering: Answering,
+    watched: OnceLock<Arc<Watched>>,
 }
 
 /// What the gauges of a shard show.
@@ -386,6 +445,10 @@ pub struct Gauges {
     pub applied: u64,
     /// The message of the last outcome announced.
     pub announced: u64,
+    /// The message through which all is decided and announced, also what has no outcome.
+    pub decided: u64,
+    /// When this was shown, in nanoseconds since 1970; 0 where it is not known.
+    pub shown_at_ns: i64,
     /// Age of the oldest message that is not applied, in seconds, as it was last known.
     pub lag_seconds: f64,
     /// Whether the shard is connected, caught up, and does not stand still.
@@ -398,12 +461,16 @@ pub struct Gauges {
     pub moved_at_ns: i64,
     /// How far the broker's clock is ahead, in nanoseconds.
     pub clock_skew_ns: i64,
+    /// How many settings of the shard's streams there are under which they would lose data.
+    pub unsafe_settings: usize,
     /// The log.
     pub log: StreamState,
     /// The outcome stream.
     pub outcomes: StreamState,
     /// Sums over the state.
     pub totals: Totals,
+    /// When that is, in milliseconds since 1970.
+    pub at_ms: i64,
 }
 
 /// A message, for the distributions: when it was stored and how many outcomes it has.
@@ -422,9 +489,23 @@ impl ShardTelemetry {
         }
         let mut distributions = self.distributions.lock().unwrap_or_else(PoisonError::into_inner);
         distributions.batch_messages.record(messages.len() as u64, 1);
+        let mut gathered = Vec::with_capacity(messages.len());
         for (stored_at_ns, outcomes) in messages {
             distributions.apply.record_since(stored_at_ns, wall_ns, outcomes);
+            gathered.push((stored_at_ns, outcomes));
         }
+        drop(distributions);
+        self.answering.applied(gathered.into_iter(), wall_ns);
+    }
+
+    /// Shows a model from now on; the first one stays.
+    pub fn watch(&self, watched: Arc<Watched>) {
+        let _ = self.watched.set(watched);
+    }
+
+    /// From an order's `submitted_at` until its outcome was announced, in microseconds, at `now_ms` (since 1970).
+    pub fn submitted(&self, now_ms: i64, took_us: i64) {
+        self.answering.submitted(now_ms, took_us);
     }
 
     /// An append of this worker is known to be stored, at `wall_ns`; `took` is its round trip, unless its acknowledgement
@@ -454,9 +535,15 @@ impl ShardTelemetry {
         if let Some(took) = took {
             distributions.publish.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), 1);
         }
+        let mut gathered = Vec::new();
         for (stored_at_ns, outcomes) in messages {
             distributions.end_to_end.record_since(stored_at_ns, wall_ns, outcomes);
+            gathered.push((stored_at_ns, outcomes));
         }
+        drop(distributions);
+        let busy = outcomes.refused[Reason::Busy as usize];
+        let took_us = took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
+        self.answering.announced(gathered.into_iter(), busy, took_us, wall_ns);
     }
 
     /// An append was not acknowledged.
@@ -554,6 +641,8 @@ impl ShardTelemetry {
     pub fn progress(&self, gauges: &Gauges) {
         let Gauges { applied, announced, lag_seconds, ready, role, life, log, outcomes, .. } = gauges;
         self.role(role);
+        let leads = *role == "leader";
+        self.answering.asked(log.last_sequence, *applied, *lag_seconds, leads, gauges.at_ms);
         for (gauge, name) in self.lives.iter().zip(LIVES) {
             gauge.set(f64::from(u8::from(name == *life)));
         }
@@ -562,6 +651,7 @@ impl ShardTelemetry {
         self.log_sequences[0].set(log.first_sequence as f64);
         self.log_sequences[1].set(log.last_sequence as f64);
         self.clock_skew.set(gauges.clock_skew_ns as f64 / 1e9);
+        self.unsafe_settings.set(gauges.unsafe_settings as f64);
         if gauges.moved_at_ns > 0 {
             self.moved_at.set(gauges.moved_at_ns as f64 / 1e9);
         }
@@ -569,6 +659,10 @@ impl ShardTelemetry {
         self.lag_seconds.set(*lag_seconds);
         self.applied_sequence.set(*applied as f64);
         self.announced_sequence.set(*announced as f64);
+        self.decided_sequence.set(gauges.decided as f64);
+        if gauges.shown_at_ns > 0 {
+            self.shown_at.set(gauges.shown_at_ns as f64 / 1e9);
+        }
         self.ready.set(f64::from(u8::from(*ready)));
         for (place, stream) in [log, outcomes].into_iter().enumerate() {
             self.bytes[place].set(stream.bytes as f64);

@@ -18,7 +18,7 @@ pub mod rules;
 pub mod sharing;
 pub mod store;
 
-pub use live::{assigned, fold, scribe, shard, status};
+pub use live::{assigned, fold, options, scribe, shard, status};
 pub use past::{audit, epoch, replay};
 pub use rules::{folding, leases, publishing};
-pub use store::snapshots;
+pub use store::{models, snapshots};

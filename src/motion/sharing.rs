@@ -18,6 +18,8 @@ use crate::edges::streams::{AppendError, ReadError};
 const BEATS_PER_LEASE: u32 = 6;
 /// How many records are being written at once.
 const WRITES_AT_ONCE: usize = 64;
+/// How much of a fault's text other workers, and `weir status`, are told.
+const FAULT_BYTES_MAX: usize = 500;
 /// The pause between two beats while a worker gives its shards away, or is about to get one.
 const PAUSE_HANDING_OVER: Duration = Duration::from_millis(50);
 
@@ -140,6 +142,11 @@ impl<K: Keys> Sharing<K> {
                 Standing::Busy => continue,
             };
             standings.insert(status.shard.clone());
+            if let Some(fault) = status.progress().fault {
+                let mut text = fault.to_string();
+                text.truncate(text.floor_char_boundary(FAULT_BYTES_MAX));
+                report.faults.insert(status.shard.clone(), text);
+            }
         }
         report
     }
@@ -157,6 +164,7 @@ impl<K: Keys> Sharing<K> {
                 );
             }
             status.assigned(wanted.role);
+            status.led_by(self.leases.leader(&status.shard));
         }
     }
 

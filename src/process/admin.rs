@@ -1,4 +1,4 @@
-//! The admin server: /metrics, /livez, /readyz and /status. Plain HTTP without a token: it belongs on loopback, or on a
+//! The admin server: /metrics, /livez, /readyz, /status and /runbooks. Plain HTTP without a token: it belongs on loopback, or on a
 //! network that only Prometheus reaches.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -15,9 +15,15 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::edges::clock::SystemClock;
+use crate::edges::jetstream::Names;
 use crate::edges::telemetry::Telemetry;
 use crate::motion::status::Status;
 use crate::process::engine::Health;
+use crate::process::flow::Flow;
+use crate::process::judging::figures_of;
+use crate::process::monitoring;
+use crate::process::verdict::{Figures, Verdict, judge};
 
 /// What the admin server shows.
 #[derive(Default)]
@@ -27,6 +33,8 @@ pub struct Shown {
     draining: AtomicBool,
     health: Mutex<Arc<Health>>,
     door: Mutex<Option<Box<dyn Fn() -> bool + Send>>>,
+    flow: Option<Arc<Flow>>,
+    names: Names,
 }
 
 impl Shown {
@@ -34,6 +42,37 @@ impl Shown {
     #[must_use]
     pub fn new(telemetry: Arc<Telemetry>) -> Self {
         Self { telemetry, ..Self::default() }
+    }
+
+    /// The same, with what becomes of orders, and the names of a deployment's streams.
+    #[must_use]
+    pub fn with_flow(telemetry: Arc<Telemetry>, flow: Option<Arc<Flow>>, names: Names) -> Self {
+        Self { telemetry, flow, names, ..Self::default() }
+    }
+
+    /// What becomes of orders; none where that is not measured.
+    #[must_use]
+    pub fn flow(&self) -> Option<Arc<Flow>> {
+        self.flow.clone()
+    }
+
+    /// Whether orders are confirmed, how fast, and what to do.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        judge(&Figures {
+            now_ms: SystemClock::shared().wall_ns() / 1_000_000,
+            from_outside: false,
+            draining: self.draining.load(Relaxed),
+            unwell: self.unwell(),
+            shards: figures_of(&self.statuses(), &self.names),
+            flow: self.flow.as_ref().map(|flow| flow.for_verdict()),
+        })
+    }
+
+    /// How many messages are not applied, of all shards that are folded here.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        self.statuses().iter().map(|status| status.progress().lag_messages()).sum()
     }
 
     /// Says from now on whether the worker has what it needs.
@@ -47,8 +86,11 @@ impl Shown {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).unwell()
     }
 
-    /// Shows these shards from now on.
+    /// Shows these shards from now on, and what becomes of their orders.
     pub fn set_statuses(&self, statuses: &[Arc<Status>]) {
+        if let Some(flow) = &self.flow {
+            flow.listen(statuses);
+        }
         *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses.to_vec();
     }
 
@@ -62,7 +104,7 @@ impl Shown {
         self.draining.store(true, Relaxed);
     }
 
-    fn statuses(&self) -> Vec<Arc<Status>> {
+    pub(in crate::process) fn statuses(&self) -> Vec<Arc<Status>> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -99,6 +141,7 @@ pub async fn serve(listener: TcpListener, shown: Arc<Shown>, cancelled: Cancella
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
+        .route("/runbooks/{alert}", get(runbook))
         .with_state(shown);
     let served = axum::serve(listener, router).with_graceful_shutdown(cancelled.cancelled_owned()).await;
     if let Err(error) = served {
@@ -125,6 +168,14 @@ async fn readyz(State(shown): State<Arc<Shown>>) -> Response {
     }
 }
 
+/// What to do about an alert, by this binary's version of it.
+async fn runbook(Path(alert): Path<String>) -> Response {
+    match monitoring::runbook(&alert) {
+        Some(text) => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response(),
+        None => (StatusCode::NOT_FOUND, "there is no such alert\n").into_response(),
+    }
+}
+
 /// `?digests` adds the digests of each state at its log's end, from a fold beside the one that decides; not where that takes longer than
 /// a minute.
 async fn status(State(shown): State<Arc<Shown>>, Query(query): Query<BTreeMap<String, String>>) -> Response {
@@ -143,7 +194,7 @@ async fn status(State(shown): State<Arc<Shown>>, Query(query): Query<BTreeMap<St
         }
         shards.push(view);
     }
-    let text = json!({ "version": env!("CARGO_PKG_VERSION"), "unready": shown.unready(), "shards": shards });
+    let text = json!({ "version": env!("CARGO_PKG_VERSION"), "unready": shown.unready(), "verdict": shown.verdict().json(), "shards": shards });
     ([(header::CONTENT_TYPE, "application/json")], text.to_string()).into_response()
 }
 
@@ -155,6 +206,7 @@ fn view(status: &Status) -> Value {
         "role": status.role(),
         "life": status.life().name(),
         "ready": status.is_ready(),
+        "unsafe_settings": progress.unsafe_settings,
         "fault": progress.fault.as_ref().map(ToString::to_string),
         "applied": progress.applied.sequence,
         "chain": progress.applied.to_string(),

@@ -4,7 +4,11 @@
 //! A file (TOML), then the environment, then flags; each layer overrides the one before. Reading files and the
 //! environment is the commands' business; here is what they fill in, its defaults and its bounds.
 
+mod outward;
+
 use serde::{Deserialize, Serialize};
+
+pub use outward::{HttpSettings, NotifySettings, QuerySettings, Told};
 
 use super::codec::Format;
 use super::policy::{SITE_DEFAULT, SITES_MAX};
@@ -19,6 +23,8 @@ pub struct Config {
     pub nats: Nats,
     /// The admin server.
     pub admin: Admin,
+    /// The live console.
+    pub console: ConsoleSettings,
     /// The worker itself.
     pub worker: Worker,
     /// The door: requests over NATS, answered with outcomes.
@@ -27,6 +33,16 @@ pub struct Config {
     pub streams: StreamSettings,
     /// When snapshots are taken, and where they are kept.
     pub snapshots: SnapshotSettings,
+    /// Queries over NATS.
+    pub queries: QuerySettings,
+    /// The HTTP API.
+    pub http: HttpSettings,
+    /// Outcomes as a small message each.
+    pub notify: NotifySettings,
+    /// What of the logs is kept for reports.
+    pub log: LogSettings,
+    /// What is measured beside the fold.
+    pub analytics: AnalyticsSettings,
     /// The shards, and the sites that they hold. Default: one shard `main` with one site `main`.
     pub shards: Shards,
 }
@@ -55,6 +71,19 @@ pub struct Admin {
     /// Where it listens: an address and port. Nothing on it asks for a token, so keep it on loopback or on a network that
     /// only Prometheus reaches.
     pub address: String,
+}
+
+/// Where the console listens unless said.
+pub const CONSOLE_ADDRESS: &str = "127.0.0.1:9465";
+
+/// The live console: one page for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsoleSettings {
+    /// Where it listens: an address and port; empty: nowhere.
+    pub address: String,
+    /// A file with the token that it asks for: 16 to 512 characters. Empty: none is asked for, which only loopback may be.
+    pub token_file: String,
 }
 
 /// The worker itself.
@@ -157,6 +186,8 @@ pub struct StreamSettings {
     /// The size limit of the snapshots of all shards, in bytes. A full store takes no more of them, so that logs are not
     /// trimmed. Where the broker has no room for so much, it is made smaller.
     pub snapshots_bytes_max: u64,
+    /// The size limit of the signals of all shards, in bytes. Beyond it the oldest go.
+    pub signals_bytes_max: u64,
 }
 
 /// When snapshots are taken, and where they are kept.
@@ -175,6 +206,33 @@ pub struct SnapshotSettings {
 impl Default for SnapshotSettings {
     fn default() -> Self {
         Self { every_records: 5_000_000, keep: 3, folder: String::new() }
+    }
+}
+
+/// What of the logs is kept for reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// How long a log is kept beyond what snapshots need, in hours: 0 to 87,840 (ten years). Reports see back as far as it goes. A log
+    /// that is half full is trimmed all the same.
+    pub keep_for_hours: u64,
+}
+
+/// What is measured beside the fold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnalyticsSettings {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// The probability to arrive late from which an order is warned of, in percent: 1 to 99.
+    pub warn_at_percent: u8,
+    /// In which time zone reports have their days: a name of the IANA database, such as `Europe/Berlin`.
+    pub time_zone: String,
+}
+
+impl Default for AnalyticsSettings {
+    fn default() -> Self {
+        Self { enabled: true, warn_at_percent: 40, time_zone: "UTC".to_owned() }
     }
 }
 
@@ -222,6 +280,12 @@ impl Default for Admin {
     }
 }
 
+impl Default for ConsoleSettings {
+    fn default() -> Self {
+        Self { address: CONSOLE_ADDRESS.to_owned(), token_file: String::new() }
+    }
+}
+
 impl Default for Worker {
     fn default() -> Self {
         Self {
@@ -246,6 +310,7 @@ impl Default for StreamSettings {
             outcomes_bytes_max: 8 << 30,
             dead_letters_bytes_max: 256 << 20,
             snapshots_bytes_max: 32 << 30,
+            signals_bytes_max: 256 << 20,
         }
     }
 }
@@ -276,6 +341,24 @@ fn wrong(text: impl Into<String>) -> ConfigError {
 pub fn is_token(text: &str) -> bool {
     (1..=32).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+impl ConsoleSettings {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.address.is_empty() {
+            return Ok(());
+        }
+        let Ok(address) = self.address.parse::<std::net::SocketAddr>() else {
+            return Err(wrong(format!(
+                "console.address: {:?} is not an address and a port, such as {CONSOLE_ADDRESS}",
+                self.address
+            )));
+        };
+        if !address.ip().is_loopback() && self.token_file.is_empty() {
+            return Err(wrong("console.token_file: needed where console.address is not on loopback"));
+        }
+        Ok(())
+    }
 }
 
 impl Config {
@@ -318,6 +401,7 @@ impl Config {
                 self.admin.address
             )));
         }
+        self.console.check()?;
         if !self.worker.name.is_empty() && !is_token(&self.worker.name) {
             return Err(wrong("worker.name: 1 to 32 letters, digits, '-' and '_'"));
         }
@@ -339,6 +423,18 @@ impl Config {
         if !(3..=100).contains(&self.snapshots.keep) {
             return Err(wrong("snapshots.keep: 3 to 100"));
         }
+        if self.log.keep_for_hours > 87_840 {
+            return Err(wrong("log.keep_for_hours: 0 to 87840"));
+        }
+        if !(1..=99).contains(&self.analytics.warn_at_percent) {
+            return Err(wrong("analytics.warn_at_percent: 1 to 99"));
+        }
+        let zone = &self.analytics.time_zone;
+        if jiff::tz::TimeZone::get(zone).is_err() || zone.len() > 64 {
+            return Err(wrong(
+                "analytics.time_zone: a name of the IANA database that this machine has, such as UTC",
+            ));
+        }
         if !(1..=5).contains(&self.streams.replicas) {
             return Err(wrong("streams.replicas: 1 to 5"));
         }
@@ -347,12 +443,15 @@ impl Config {
             ("outcomes_bytes_max", self.streams.outcomes_bytes_max),
             ("dead_letters_bytes_max", self.streams.dead_letters_bytes_max),
             ("snapshots_bytes_max", self.streams.snapshots_bytes_max),
+            ("signals_bytes_max", self.streams.signals_bytes_max),
         ] {
             if !((1 << 20)..=(1 << 50)).contains(&bytes) {
                 return Err(wrong(format!("streams.{name}: 1048576 (1 MiB) to 1125899906842624 (1 PiB)")));
             }
         }
         self.door.check()?;
+        self.http.check()?;
+        self.notify.told()?;
         self.check_shards()
     }
 
@@ -411,7 +510,13 @@ mod tests {
             ("[nats]\nurls = [\"http://a\"]", "nats.urls: each begins"),
             ("[nats]\nprefix = \"a.b\"", "nats.prefix: 1 to 32"),
             ("[admin]\naddress = \"here\"", "admin.address: \"here\" is not"),
+            ("[console]\naddress = \"here\"", "console.address: \"here\" is not"),
+            ("[console]\naddress = \"0.0.0.0:9465\"", "console.token_file: needed where"),
+            ("[console]\naddress = \"[::]:9465\"", "console.token_file: needed where"),
             ("[streams]\nreplicas = 0", "streams.replicas: 1 to 5"),
+            ("[log]\nkeep_for_hours = 87841", "log.keep_for_hours: 0 to 87840"),
+            ("[analytics]\nwarn_at_percent = 0", "analytics.warn_at_percent: 1 to 99"),
+            ("[analytics]\ntime_zone = \"Mars/North\"", "analytics.time_zone: a name"),
             ("[streams]\nlog_bytes_max = 5", "streams.log_bytes_max: 1048576"),
             ("[door]\nwithin_ms = 0", "door.within_ms: 1 to 30000"),
             ("[door]\nenabled = false\nonly = true", "door.only: needs"),

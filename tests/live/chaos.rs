@@ -1,7 +1,7 @@
 //! Chaos: what servers have acknowledged has exactly one outcome, whatever dies.
 //!
 //! The long test kills workers and servers of a cluster under load, for as many seconds as `WEIR_CHAOS_SECONDS` says; without it, it
-//! says that it is skipped. `WEIR_CHAOS_SEED` repeats the faults of a run.
+//! is skipped. `WEIR_CHAOS_SEED` repeats the faults of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use weir::edges::streams::Streams as _;
 use weir::motion::leases::list;
 use weir::words::codec::outcomes;
 use weir::words::message::LogMessage;
+use weir_kit::skipped;
 
 use crate::nats::{Server, until, within};
 use crate::orders::{Orders, announcements, configuration, first_outcome_of, longest_silence, order_of};
@@ -299,7 +300,7 @@ impl Cluster {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_or_decided_twice() {
     let Some(seconds) = std::env::var("WEIR_CHAOS_SECONDS").ok() else {
-        println!("skipped: WEIR_CHAOS_SECONDS is not set");
+        skipped("WEIR_CHAOS_SECONDS is not set");
         return;
     };
     let lasting = Duration::from_secs(seconds.parse().unwrap());
@@ -333,7 +334,7 @@ async fn nothing_acknowledged_is_lost_or_decided_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_most_servers_have_lost_is_on_the_list() {
     if std::env::var("WEIR_CHAOS_SECONDS").is_err() {
-        println!("skipped: WEIR_CHAOS_SECONDS is not set");
+        skipped("WEIR_CHAOS_SECONDS is not set");
         return;
     }
     let mut cluster = Cluster::start(2, 3, 0).await;

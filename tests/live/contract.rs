@@ -7,12 +7,15 @@ use futures_util::FutureExt as _;
 use weir::edges::clock::SystemClock;
 use weir::edges::jetstream::{JetStreams, Names, setup};
 use weir::edges::memory::{MemoryLimits, MemoryStreams};
-use weir::edges::streams::{AppendError, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, Streams};
+use weir::edges::streams::{
+    AppendError, Headers, LogReader as _, READ_BYTES_MAX, READ_MESSAGES_MAX, ReadError, Reader, Streams,
+};
 use weir::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
 use weir::words::codec::Format;
+use weir::words::codes::Family;
 use weir::words::config::StreamSettings;
 use weir::words::identity::Identity;
-use weir::words::message::LogMessage;
+use weir::words::message::{LogMessage, Way};
 
 use crate::nats::{Server, soon, until};
 
@@ -85,6 +88,7 @@ contract! {
     two_writers_race_and_one_wins_each_sequence(super::ROOMY),
     outcomes_come_back_as_they_went(super::ROOMY),
     the_state_tells_first_last_and_bytes(super::ROOMY),
+    an_append_by_a_subject_keeps_its_way_and_its_headers(super::ROOMY),
     a_full_log_refuses_and_drops_nothing(1 << 20),
     what_is_too_large_is_refused(super::ROOMY),
     dead_letters_are_taken(super::ROOMY),
@@ -174,6 +178,39 @@ async fn a_read_gives_a_bounded_number_of_messages_and_bytes<S: Streams>(fixture
         assert!(taken.len() * large.len() < READ_BYTES_MAX + large.len());
         assert!(taken.iter().all(|message| message.payload == large));
         came += taken.len();
+    }
+}
+
+async fn an_append_by_a_subject_keeps_its_way_and_its_headers<S: Streams>(fixture: Fixture<S>) {
+    let streams = &fixture.streams;
+    let marks =
+        [("Weir-Append".to_owned(), "a.main.1".to_owned()), ("weir-other".to_owned(), "x y".to_owned())];
+    let none = Headers::default();
+    let ways = [
+        (Way::Family(Family::Orders), Headers::new(marks.clone())),
+        (Way::Family(Family::Stock), none.clone()),
+        (Way::Any, Headers::new(marks[..1].to_vec())),
+    ];
+    for (sequence, (way, headers)) in (1..).zip(&ways) {
+        let appended = streams.append_log_by(*way, Format::Bincode, headers, payload(sequence)).await;
+        assert_eq!(appended, Ok(sequence));
+    }
+    let refused = streams.append_log_by(Way::Other, Format::Json, &none, payload(4)).await;
+    assert!(matches!(refused, Err(AppendError::Missing(_))), "{refused:?}");
+    let mut reader = fixture.other.read_log(1).await.unwrap();
+    let mut read = Vec::new();
+    while read.len() < ways.len() {
+        read.extend(soon("the messages", reader.next_stored()).await.unwrap());
+    }
+    for ((sequence, stored), (way, headers)) in (1..).zip(&read).zip(&ways) {
+        let message = &stored.message;
+        assert_eq!((message.sequence, message.way, &message.payload), (sequence, *way, &payload(sequence)));
+        assert_eq!(message.format, Some(Format::Bincode));
+        assert_eq!(stored.headers.iter().count(), headers.iter().count(), "{stored:?}");
+        for (name, value) in headers.iter() {
+            assert_eq!(stored.headers.get(&name.to_uppercase()), Some(value));
+        }
+        assert_eq!(streams.log_message(sequence).await, Ok(Some(message.clone())));
     }
 }
 

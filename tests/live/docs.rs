@@ -15,7 +15,7 @@ use crate::weir::OWN;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The shell blocks that are not run here, by a line of each, and why.
-const NOT_RUN: [(&str, &str); 10] = [
+const NOT_RUN: [(&str, &str); 12] = [
     ("cargo run --release -- demo", "the demo has a test of its own, and this is what tests/run runs"),
     ("target/release/weir-bench load", "the bench has tests of its own"),
     ("target/release/weir-bench --help", "the same"),
@@ -25,12 +25,17 @@ const NOT_RUN: [(&str, &str); 10] = [
     ),
     ("nats stream restore", "the same"),
     ("nats request", "`clients` in these tests runs it where there is a `nats` on the PATH"),
+    (
+        "target/release/weir-bench door",
+        "it takes minutes, and its figures mean something on a quiet machine only",
+    ),
     ("weir epoch --shard main", "`epoch` in these tests runs it, on a log that was rewritten"),
     ("cargo +nightly fuzz run", "fuzzing wants a nightly compiler"),
     (
         "weir eval ",
         "the tests of `commands::eval` judge small files; the public data sets are not part of the project",
     ),
+    ("weir dashboards eyes", "the tests of `monitoring` run the command, the rules' tests, and a Prometheus"),
     ("cargo run --release --example online_retail", "the tests on real data run the mapping"),
 ];
 
@@ -149,7 +154,7 @@ async fn the_checkout_hears_its_answer() {
     let (_, program) = blocks(readme, "python").remove(0);
     let known = Command::new("python3").args(["-c", "import nats"]).output();
     if !known.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: python3 has no nats-py");
+        weir_kit::skipped("python3 has no nats-py");
         return;
     }
     let server = Server::start().await;

@@ -7,18 +7,27 @@ mod auditing;
 mod chaos;
 mod cli;
 mod clients;
+mod console;
 mod contract;
 mod contract_keys;
 mod contract_objects;
+mod contract_requests;
 mod crash;
 mod dead;
 mod docs;
+mod door;
+mod door_hostile;
 mod epoch;
 mod jetstream;
+mod monitoring;
+mod observing;
 #[path = "../../examples/online_retail/mapping.rs"]
 mod online_retail;
 mod orders;
+mod paging;
 mod poison;
+#[path = "../promql.rs"]
+mod promql;
 mod publishing;
 mod real_data;
 mod restore;

@@ -51,7 +51,7 @@ fn retail_file() -> Option<PathBuf> {
     let file = std::env::var_os(DATA_VARIABLE).map(|folder| Path::new(&folder).join(RETAIL));
     let found = file.filter(|file| file.is_file());
     if found.is_none() {
-        eprintln!("skipped: NO REAL DATA: {DATA_VARIABLE} names no folder that holds {RETAIL}");
+        weir_kit::skipped(&format!("{DATA_VARIABLE} names no folder that holds {RETAIL}"));
     }
     found
 }

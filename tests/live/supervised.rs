@@ -4,7 +4,9 @@ use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use async_nats::jetstream::stream::Config;
 use serde_json::{Value, json};
 use weir::edges::streams::Streams as _;
 
@@ -248,6 +250,28 @@ async fn a_lost_outcome_stream_goes_on_from_the_newest_snapshot() {
         "{}",
         worker.log()
     );
+    worker.stop().await;
+}
+
+/// Somebody gives a log a limit of age: the worker says so while nothing is lost yet, and again that all is well once it is set right.
+#[tokio::test]
+async fn a_limit_that_somebody_changed_is_seen_under_a_running_worker() {
+    let server = Server::start().await;
+    Weir::setup(&server).await;
+    let worker = Weir::ready(&server, &[]).await;
+    let context = plain(&server).await;
+    let limit = async |age: Duration| {
+        let mut log = context.get_stream("WEIR_LOG_main").await.unwrap();
+        let config = Config { max_age: age, ..log.info().await.unwrap().config.clone() };
+        context.update_stream(config).await.unwrap();
+    };
+    let unsafe_settings = || worker.metric("weir_stream_unsafe_settings{shard=\"main\"}");
+    assert!(unsafe_settings() < 0.5);
+    limit(Duration::from_hours(1)).await;
+    until("the limit to be seen", async || (unsafe_settings() > 0.5).then_some(())).await;
+    assert!(worker.log().contains("WEIR_LOG_main: max_age is 3600 s"), "{}", worker.log());
+    limit(Duration::ZERO).await;
+    until("the limit to be gone", async || (unsafe_settings() < 0.5).then_some(())).await;
     worker.stop().await;
 }
 

@@ -36,9 +36,9 @@ async fn outcome_of(server: &Server, sequence: u64) -> Value {
 #[tokio::test]
 async fn workers_roll_to_other_rules_and_one_of_the_former_announces_nothing() {
     let Ok(next) = std::env::var(NEXT_VARIABLE) else {
-        eprintln!(
-            "skipped: {NEXT_VARIABLE} names no binary with other rules (tests/upgrade/build makes one)"
-        );
+        weir_kit::skipped(&format!(
+            "{NEXT_VARIABLE} names no binary with other rules (tests/upgrade/build makes one)"
+        ));
         return;
     };
     let server = Server::start().await;

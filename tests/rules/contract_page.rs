@@ -6,6 +6,7 @@ use weir::words::codec::{Format, commands};
 use weir::words::command::CommandKind;
 use weir::words::outcome::{Mark, Outcome, OutcomeKind, Reason, Unreadable};
 use weir::words::policy::RULES_NEWEST;
+use weir::words::reply::{DoorReason, ReplyKind};
 
 const PAGE: &str = include_str!("../../docs/contract.md");
 
@@ -49,9 +50,31 @@ fn every_command_and_outcome_has_an_example_that_is_read_as_it_stands() {
     assert_eq!(outcomes_seen, OutcomeKind::ALL.map(OutcomeKind::name).into());
 }
 
+/// The page's part on the door, and what is left of it.
+fn door() -> (&'static str, String) {
+    let (before, rest) = PAGE.split_once("\n## The door\n").unwrap();
+    let (door, behind) = rest.split_once("\n## ").unwrap();
+    (door, format!("{before}\n## {behind}"))
+}
+
+/// The first cells of a text's tables, as far as they are codes.
+fn first_cells(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |")).map(|(cell, _)| cell)
+}
+
+#[test]
+fn every_code_of_the_door_is_on_the_page_and_no_other() {
+    let (door, _) = door();
+    let cells = first_cells(door).flat_map(|cell| cell.split(", ")).map(|code| code.trim_matches('`'));
+    let codes: BTreeSet<_> = cells.map(|code| code.split('`').next().unwrap()).collect();
+    let kinds = ReplyKind::ALL.into_iter().filter(|kind| *kind != ReplyKind::Decided).map(ReplyKind::name);
+    assert_eq!(codes, kinds.chain(DoorReason::ALL.map(DoorReason::name)).collect());
+}
+
 #[test]
 fn every_code_is_on_the_page_and_no_other() {
-    let rows: Vec<_> = PAGE.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).collect();
+    let (_, page) = door();
+    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).collect();
     let codes: BTreeSet<_> = rows.iter().map(|(code, _)| *code).collect();
     let all = Reason::ALL.map(Reason::code).into_iter().chain(Unreadable::ALL.map(Unreadable::name));
     assert_eq!(codes, all.collect());

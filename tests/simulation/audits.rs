@@ -41,7 +41,7 @@ impl Worker {
             (format!("s{shard}"), edges)
         });
         let options = ShardOptions {
-            snapshots: SnapshotOptions { every_records: 30, keep: 3 },
+            snapshots: SnapshotOptions { every_records: 30, keep: 3, ..SnapshotOptions::default() },
             audits: AuditOptions::every(every),
             fold_on: FoldOn::Task,
             ..ShardOptions::new(name, Format::Json)

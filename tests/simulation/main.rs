@@ -12,6 +12,7 @@ mod check;
 mod clock;
 mod crash;
 mod damaged;
+mod doors;
 mod edges;
 mod epoch;
 mod seeds;

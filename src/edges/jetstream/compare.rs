@@ -21,6 +21,7 @@ pub(super) fn bytes_max(settings: &StreamSettings, role: Role) -> i64 {
         Role::Leases => LEASES_BYTES_MAX,
         Role::Pointers => POINTERS_BYTES_MAX,
         Role::Snapshots => settings.snapshots_bytes_max,
+        Role::Signals => settings.signals_bytes_max,
     };
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -48,6 +49,8 @@ pub(super) enum Role {
     Leases,
     Pointers,
     Snapshots,
+    /// Early warnings: best effort, so that nothing about them is refused but what would take them for something else.
+    Signals,
 }
 
 impl Role {
@@ -57,14 +60,14 @@ impl Role {
             Self::Leases => Some(1),
             // For people who look into what went wrong.
             Self::Pointers => Some(8),
-            Self::Log | Self::Outcomes | Self::DeadLetters | Self::Snapshots => None,
+            Self::Log | Self::Outcomes | Self::DeadLetters | Self::Snapshots | Self::Signals => None,
         }
     }
 
     /// Whether it refuses what it has no room for; else it drops its oldest.
     pub(super) const fn refuses_when_full(self) -> bool {
         // Outcomes are repeated by folding the log again; what must not be lost is the last append.
-        !matches!(self, Self::Outcomes | Self::DeadLetters)
+        !matches!(self, Self::Outcomes | Self::DeadLetters | Self::Signals)
     }
 
     /// Whether other clients may want to replace all messages of a subject by one: so they remove.
@@ -147,7 +150,7 @@ pub(super) fn compare(
             format!("max_age is {} s: older dead letters are lost", is.max_age / 1_000_000_000)
         });
         c.note(is.max_msgs > 0, || format!("max_msgs is {}: older dead letters are lost", is.max_msgs));
-    } else {
+    } else if role != Role::Signals {
         kept(c, role, is);
     }
     if role.refuses_when_full() {
@@ -197,7 +200,7 @@ fn configured(c: &mut Comparing<'_>, role: Role, is: &StreamConfig, settings: &S
         c.note(true, || format!("max_bytes is unlimited, configured is {bytes_max}"));
     } else {
         // What a full bucket refuses is not lost.
-        let enough = role.is_bucket() || is.max_bytes >= bytes_max;
+        let enough = role.is_bucket() || role == Role::Signals || is.max_bytes >= bytes_max;
         c.must(enough, "max_bytes", is.max_bytes, format!("at least {bytes_max}"));
         c.note(enough && is.max_bytes != bytes_max, || {
             format!("max_bytes is {}, configured is {bytes_max}", is.max_bytes)

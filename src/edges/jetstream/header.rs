@@ -227,6 +227,14 @@ pub(super) fn of_dead_letter(shard: &str, letter: &DeadLetter) -> HeaderMap {
     headers
 }
 
+/// The header of a signal.
+pub(super) fn of_signal(id: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(async_nats::header::NATS_MESSAGE_ID, HeaderValue::from(id));
+    put(&mut headers, CONTENT_TYPE, Format::Json.content_type());
+    headers
+}
+
 /// Reads a header block by the rules of the client's own parser, so that a message has the same format whether it
 /// was consumed or fetched. None where that parser would give up.
 pub(super) fn parse(block: &[u8]) -> Option<HeaderMap> {

@@ -13,12 +13,15 @@ mod connection;
 pub mod header;
 mod keys;
 mod names;
+mod notices;
 mod objects;
 mod reader;
 mod request;
 mod requests;
 mod security;
+pub mod service;
 mod setup;
+mod signals;
 mod span;
 mod wire;
 
@@ -42,16 +45,19 @@ use super::streams::{
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::{LogMessage, Way};
+use crate::words::signal::SignalLetter;
 
 pub use self::compare::Difference;
 pub use self::connection::{ACK_TIMEOUT, ConnectError, Connection, Connections, Link, connect};
 pub use self::keys::JetKeys;
 pub use self::names::{NameError, Names, PREFIX_DEFAULT, ShardNames};
+pub use self::notices::JetNotices;
 pub use self::objects::{JetObjectReader, JetObjects};
 pub use self::reader::JetReader;
 pub use self::requests::{JetReplies, JetRequests};
 pub use self::security::{Security, SecurityError};
 pub use self::setup::{Done, SetupError, setup, streams, verify};
+pub use self::signals::JetSignals;
 
 /// How many messages at the end of an outcome stream are passed over that are no appends.
 const FOREIGN_MAX: u64 = 1_024;
@@ -189,6 +195,12 @@ impl Streams for JetStreams {
         Ok(first.map(|first| first.millis().saturating_mul(1_000_000)))
     }
 
+    async fn unsafe_settings(&self) -> Result<Vec<String>, ReadError> {
+        let context = self.connections.publishing.context();
+        let differences = self::setup::unsafe_settings(&context, &self.names).await?;
+        Ok(differences.iter().map(ToString::to_string).collect())
+    }
+
     async fn last_outcomes(&self) -> Result<Option<StoredAppend>, ReadError> {
         Ok(self.outcomes_end().await?.1)
     }
@@ -252,6 +264,14 @@ impl Streams for JetStreams {
         }
         let link = &self.connections.publishing;
         append(link, dead_letters_stream, dead_letters_subject, headers, bytes).await.map(|_| ())
+    }
+
+    /// A repeat, by its id, is stored once within the stream's window for that.
+    async fn append_signal(&self, signal: SignalLetter) -> Result<(), AppendError> {
+        let ShardNames { signals_stream, signals_subject, .. } = &*self.names;
+        let subject = format!("{signals_subject}.{}", signal.kind);
+        let (headers, link) = (header::of_signal(&signal.id), &self.connections.publishing);
+        append(link, signals_stream, &subject, headers, signal.payload).await.map(|_| ())
     }
 
     async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {

@@ -6,6 +6,8 @@
 use crate::words::codes::Family;
 use crate::words::config::is_token;
 use crate::words::message::Way;
+use crate::words::outcome::OutcomeKind;
+use crate::words::query::Query;
 
 /// The prefix of a deployment that was given none.
 pub const PREFIX_DEFAULT: &str = "weir";
@@ -62,6 +64,18 @@ impl Names {
         format!("{}.dead.*", self.prefix)
     }
 
+    /// The stream of the signals of all shards.
+    #[must_use]
+    pub fn signals_stream(&self) -> String {
+        format!("{}_SIGNALS", self.stream_prefix)
+    }
+
+    /// The subjects of that stream: one for each shard and kind.
+    #[must_use]
+    pub fn signals_subjects(&self) -> String {
+        format!("{}.signals.*.*", self.prefix)
+    }
+
     /// The bucket of the leases: a table.
     #[must_use]
     pub fn leases_bucket(&self) -> String {
@@ -86,6 +100,22 @@ impl Names {
         format!("{}.submit.*", self.prefix)
     }
 
+    /// Where a question goes to whoever has a shard's state; to any worker, where no shard is named.
+    #[must_use]
+    pub fn query_subject(&self, shard: Option<&str>, query: Query) -> String {
+        let (prefix, query) = (&self.prefix, query.name());
+        shard.map_or_else(
+            || format!("{prefix}.query.{query}"),
+            |shard| format!("{prefix}.query.{shard}.{query}"),
+        )
+    }
+
+    /// Where an outcome of a shard is told as a message of its own.
+    #[must_use]
+    pub fn notify_subject(&self, shard: &str, outcome: OutcomeKind) -> String {
+        format!("{}.notify.{shard}.{}", self.prefix, outcome.name())
+    }
+
     /// The names of one shard, whose own name has the same bounds as the prefix.
     pub fn shard(&self, shard: &str) -> Result<ShardNames, NameError> {
         valid("the shard", shard)?;
@@ -101,6 +131,8 @@ impl Names {
             outcomes_subject: format!("{prefix}.outcomes.{shard}"),
             dead_letters_stream: self.dead_letters_stream(),
             dead_letters_subject: format!("{prefix}.dead.{shard}"),
+            signals_stream: self.signals_stream(),
+            signals_subject: format!("{prefix}.signals.{shard}"),
         })
     }
 }
@@ -139,6 +171,10 @@ pub struct ShardNames {
     pub dead_letters_stream: String,
     /// This shard's subject in it.
     pub dead_letters_subject: String,
+    /// The stream of the signals of all shards.
+    pub signals_stream: String,
+    /// What stands before a kind in this shard's subjects of it.
+    pub signals_subject: String,
 }
 
 /// The names of a table: those that every client of NATS gives to a bucket of keys and values.

@@ -12,7 +12,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 
 use super::compare::{Comparison, Difference, Role, bytes_max, compare};
-use super::names::{NameError, Names, StoreNames, TableNames};
+use super::names::{NameError, Names, ShardNames, StoreNames, TableNames};
 use super::request;
 use crate::edges::streams::ReadError;
 use crate::words::config::{Storage, StreamSettings};
@@ -20,6 +20,9 @@ use crate::words::config::{Storage, StreamSettings};
 /// The shortest window that the server allows for telling repetitions by message id, which Weir does not use: a
 /// longer one would only cost memory.
 const DUPLICATE_WINDOW: Duration = Duration::from_millis(100);
+
+/// How long a signal is known by its id, so that a repeat after a takeover is told as one.
+const SIGNALS_WINDOW: Duration = Duration::from_mins(10);
 
 /// How many streams are being made at once.
 const CREATED_AT_ONCE: usize = 8;
@@ -82,17 +85,49 @@ fn wanted(names: &Names, shards: &[impl AsRef<str>]) -> Result<Vec<Wanted>, Name
     let mut want = |role, stream, subjects| wanted.push(Wanted { stream, subjects, role });
     for shard in shards {
         let names = names.shard(shard.as_ref())?;
-        want(Role::Log, names.log_stream, names.log_subjects);
-        want(Role::Outcomes, names.outcomes_stream, vec![names.outcomes_subject]);
+        for (role, stream, subjects) in of_shard(&names) {
+            want(role, stream, subjects);
+        }
     }
     want(Role::DeadLetters, names.dead_letters_stream(), vec![names.dead_letters_subjects()]);
     for (role, bucket) in [(Role::Leases, names.leases_bucket()), (Role::Pointers, names.pointers_bucket())] {
         let table = TableNames::new(&bucket);
         want(role, table.stream.clone(), table.subjects());
     }
+    want(Role::Signals, names.signals_stream(), vec![names.signals_subjects()]);
     let store = StoreNames::new(&names.snapshots_bucket());
     want(Role::Snapshots, store.stream.clone(), store.subjects());
     Ok(wanted)
+}
+
+/// The streams that a shard has to itself.
+fn of_shard(names: &ShardNames) -> [(Role, String, Vec<String>); 2] {
+    let ShardNames { log_stream, log_subjects, outcomes_stream, outcomes_subject, .. } = names;
+    [
+        (Role::Log, log_stream.clone(), log_subjects.clone()),
+        (Role::Outcomes, outcomes_stream.clone(), vec![outcomes_subject.clone()]),
+    ]
+}
+
+/// The settings of a shard's own streams under which they would lose data: somebody changed them since a worker looked at its start. A
+/// stream that is not there is none of this.
+pub(super) async fn unsafe_settings(
+    context: &Context,
+    names: &ShardNames,
+) -> Result<Vec<Difference>, ReadError> {
+    let mut differences = Vec::new();
+    for (role, stream, subjects) in of_shard(names) {
+        match request::info(context, &stream).await {
+            Ok(info) => differences.extend(compare(&stream, role, &subjects, &info.config, None).refused),
+            Err(ReadError::Missing(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // A log that is closed, while a new epoch of it is begun, takes other subjects for a moment.
+    differences.retain(|difference| {
+        difference.setting != "subjects" || difference.is != names.closed_log_subjects.join(",")
+    });
+    Ok(differences)
 }
 
 /// The names of all streams of a deployment, buckets included.
@@ -162,6 +197,8 @@ pub async fn verify(
                 refused.extend(comparison.refused);
                 done.push(Done::Kept { stream: wanted.stream, notes: comparison.notes });
             }
+            // Early warnings are best effort: a worker does without.
+            None if wanted.role == Role::Signals => {}
             None => missing = missing.or(Some(wanted.stream)),
         }
     }
@@ -188,9 +225,9 @@ async fn create(context: &Context, wanted: Wanted, settings: &StreamSettings) ->
         max_messages_per_subject: wanted.role.history().unwrap_or(-1),
         max_message_size: -1,
         max_consumers: -1,
-        duplicate_window: DUPLICATE_WINDOW,
+        duplicate_window: if wanted.role == Role::Signals { SIGNALS_WINDOW } else { DUPLICATE_WINDOW },
         // A hole in the log is a fault. Weir trims it from the front (a purge), which stays allowed.
-        deny_delete: !matches!(wanted.role, Role::DeadLetters | Role::Snapshots),
+        deny_delete: !matches!(wanted.role, Role::DeadLetters | Role::Snapshots | Role::Signals),
         allow_rollup: wanted.role.is_bucket(),
         ..Config::default()
     };

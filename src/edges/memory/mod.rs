@@ -24,6 +24,7 @@ use crate::edges::streams::{
 use crate::words::append::{Append, DeadLetter, Headline, StoredAppend, StoredLetter};
 use crate::words::codec::Format;
 use crate::words::message::{LogMessage, Way};
+use crate::words::signal::SignalLetter;
 
 pub use self::keys::MemoryKeys;
 pub use self::objects::{MemoryObjectReader, MemoryObjects};
@@ -37,6 +38,9 @@ const SNAPSHOTS_BYTES_MAX: u64 = 8 << 30;
 
 /// The size at which the dead letters lose their oldest, in bytes.
 const DEAD_LETTERS_BYTES_MAX: u64 = 64 << 20;
+
+/// How many signals are kept.
+const SIGNALS_MAX: usize = 1_024;
 
 /// How large the streams may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +170,8 @@ struct State {
     last_stored_at_ns: i64,
     outcomes: Stream<StoredAppend>,
     dead_letters: Stream<StoredLetter>,
+    /// The newest signals; a repeat of one that is here is left out.
+    signals: VecDeque<SignalLetter>,
 }
 
 struct Shared {
@@ -198,6 +204,7 @@ impl MemoryStreams {
             last_stored_at_ns: i64::MIN,
             outcomes: Stream::new(outcomes_bytes_max),
             dead_letters: Stream::new(DEAD_LETTERS_BYTES_MAX),
+            signals: VecDeque::new(),
         };
         Self { shared: Arc::new(Shared { clock, payload_bytes_max, state: Mutex::new(state) }) }
     }
@@ -205,6 +212,12 @@ impl MemoryStreams {
     /// Drops the appends of outcomes up to and including sequence `through`, but never the last one.
     pub fn trim_outcomes(&self, through: u64) {
         self.shared.state().outcomes.trim(through, 1);
+    }
+
+    /// The signals, oldest first.
+    #[must_use]
+    pub fn signals(&self) -> Vec<SignalLetter> {
+        self.shared.state().signals.iter().cloned().collect()
     }
 
     fn check_size(&self, payload: &Bytes) -> Result<(), AppendError> {
@@ -321,6 +334,19 @@ impl Streams for MemoryStreams {
         let over = (state.dead_letters.state.bytes + letter.bytes()).saturating_sub(DEAD_LETTERS_BYTES_MAX);
         state.dead_letters.drop_oldest(over);
         state.dead_letters.append(letter).map(|_| ())
+    }
+
+    async fn append_signal(&self, signal: SignalLetter) -> Result<(), AppendError> {
+        self.check_size(&signal.payload)?;
+        let signals = &mut self.shared.state().signals;
+        if signals.iter().any(|known| known.id == signal.id) {
+            return Ok(());
+        }
+        if signals.len() == SIGNALS_MAX {
+            signals.pop_front();
+        }
+        signals.push_back(signal);
+        Ok(())
     }
 
     async fn dead_letters(&self, from: u64) -> Result<Vec<StoredLetter>, ReadError> {

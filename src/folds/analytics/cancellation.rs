@@ -120,8 +120,14 @@ pub struct Cancellation {
     by_carrier: BTreeMap<u16, Cancels>,
     value_minor: BTreeMap<u16, u64>,
     hours: [u64; HOURS_BOUNDS.len() + 1],
+    /// The sum of the times from placing to cancelling, in hours.
+    hours_sum: f64,
     late: u64,
     waiting: u64,
+    /// The surges that stand, by series and label: how many times the base rate they were when they were found.
+    surges: BTreeMap<(u8, u16), f64>,
+    /// By series: how many were found.
+    surges_found: [u64; SERIES.len()],
     /// By series, and by label.
     detectors: [Vec<Cusum>; SERIES.len()],
     names: Vec<Names>,
@@ -139,8 +145,11 @@ impl Cancellation {
             by_carrier: BTreeMap::new(),
             value_minor: BTreeMap::new(),
             hours: [0; HOURS_BOUNDS.len() + 1],
+            hours_sum: 0.0,
             late: 0,
             waiting: 0,
+            surges: BTreeMap::new(),
+            surges_found: [0; SERIES.len()],
             detectors: std::array::from_fn(|_| Vec::new()),
             names: KINDS.iter().map(|_| Names::new()).collect(),
         }
@@ -160,7 +169,16 @@ impl Cancellation {
                 of_series.resize_with(usize::from(label) + 1, || Cusum::new(WEEK_MS, WEEK_MS));
             }
             let detector = &mut of_series[usize::from(label)];
-            changes.extend(detector.take(now_ms, trials, hits).map(|change| (series, label, change)));
+            let change = detector.take(now_ms, trials, hits);
+            match &change {
+                Some(Change::Raised(surge)) => {
+                    self.surges.insert((series, label), (surge.now / surge.base).max(1.0));
+                    self.surges_found[usize::from(series)] += 1;
+                }
+                Some(Change::Ended) => drop(self.surges.remove(&(series, label))),
+                None => {}
+            }
+            changes.extend(change.map(|change| (series, label, change)));
             if series == 0 && detector.since().1 == 0.0 {
                 self.names.iter_mut().filter(|names| names.since.total() > 0).for_each(Names::settle);
             }
@@ -201,6 +219,7 @@ impl Cancellation {
         }
         let hours = (now_ms - order.placed_ms).max(0) as f64 / 3_600_000.0;
         self.hours[HOURS_BOUNDS.partition_point(|bound| *bound < hours)] += 1;
+        self.hours_sum += hours;
         self.late += u64::from(order.late_from_ms().is_some_and(|from| now_ms >= from));
         self.waiting += u64::from(order.phase == Phase::Waiting);
         self.take(now_ms, (order.site, order.carrier), 0, whole)
@@ -271,6 +290,38 @@ impl Cancellation {
         self.hours
     }
 
+    /// The name of which there are most cancels beyond its share of before; none where there is none.
+    pub(super) fn first_driver(&self) -> Option<Driver> {
+        let all = self.detectors[0].get(usize::from(NONE))?;
+        let expected = all.base() * all.since().1;
+        let drivers = self.names.iter().zip(KINDS).flat_map(|(names, kind)| names.excess(kind, expected));
+        drivers.max_by(|left, right| left.excess.total_cmp(&right.excess))
+    }
+
+    /// The share of all orders that is normally cancelled as a whole; none before there were any.
+    pub(super) fn normal_share(&self) -> Option<f64> {
+        let of_all = self.detectors[0].get(usize::from(NONE));
+        of_all.filter(|_| self.placed > 0).map(Cusum::base)
+    }
+
+    /// The sum of the times from placing to cancelling as a whole, in hours.
+    #[must_use]
+    pub const fn hours_sum(&self) -> f64 {
+        self.hours_sum
+    }
+
+    /// The surges that stand: series, label, and how many times the base rate.
+    pub(super) fn surges(&self) -> impl Iterator<Item = (&'static str, u16, f64)> + '_ {
+        self.surges
+            .iter()
+            .map(|((series, label), times)| (SERIES[usize::from(*series).min(2)], *label, *times))
+    }
+
+    /// How many surges were found, by series.
+    pub fn surges_found(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        SERIES.into_iter().zip(self.surges_found)
+    }
+
     /// Orders cancelled as a whole after their promise had passed, and while they waited for stock.
     #[must_use]
     pub const fn late_and_waiting(&self) -> (u64, u64) {
@@ -284,6 +335,8 @@ impl Cancellation {
             && self.names.len() == KINDS.len()
             && self.names.iter_mut().all(Names::restore)
             && self.detectors.iter().flatten().all(Cusum::is_sound)
+            && self.hours_sum.is_finite()
+            && self.surges.values().all(|times| times.is_finite())
     }
 }
 

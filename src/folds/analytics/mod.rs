@@ -20,13 +20,19 @@ mod labels;
 mod latency;
 mod observing;
 mod orders;
+mod outlook;
+mod recalling;
 mod record;
+mod risks;
 mod service;
 mod signals;
 mod sketches;
 mod state;
 mod stock;
+mod telling;
 mod volume;
+
+use std::collections::BTreeMap;
 
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -39,7 +45,9 @@ pub use flow::{Flow, Forecast};
 pub use labels::Labels;
 pub use latency::{BOUND_US, DAYS, Latency, OBJECTIVE, Slow, Stage};
 pub use orders::{Phase, order_hash};
+pub use outlook::{GoneSoon, Outlook, ROWS_MAX, Risk, Surging};
 pub use record::Record;
+pub use risks::Risks;
 pub use service::{COMPLAINT_MAX, Scorecard, Service, Topic};
 pub use signals::{Signal, SignalKind, Signals, Told};
 pub use sketches::cusum::{Change, Cusum, Surge};
@@ -48,6 +56,7 @@ pub use sketches::rotating::{Objective, Rotating};
 pub use sketches::space_saving::{Counter, SpaceSaving};
 pub use state::{STATE_VERSION, StateError};
 pub use stock::{Restock, Stock, Stockout, Supply};
+pub use telling::identity;
 pub use volume::{HourJudged, Volume};
 
 use orders::Orders;
@@ -159,6 +168,8 @@ pub struct Analytics {
     signals: Signals,
     swept_ms: i64,
     odd_times: u64,
+    /// What refused orders would have brought, in minor units, by the label of its currency.
+    refused_value_minor: BTreeMap<u16, u64>,
 }
 
 impl Analytics {
@@ -180,6 +191,7 @@ impl Analytics {
             signals: Signals::new(settings.signals_max, settings.delay.warn_at),
             swept_ms: 0,
             odd_times: 0,
+            refused_value_minor: BTreeMap::new(),
             settings,
         }
     }
@@ -231,7 +243,7 @@ impl Analytics {
     #[must_use]
     pub fn cancels_by_name(&self) -> [Vec<(&str, Cancels)>; 2] {
         let [sites, carriers] = self.cancellation.by_label();
-        let list = |counts: &std::collections::BTreeMap<u16, Cancels>| {
+        let list = |counts: &BTreeMap<u16, Cancels>| {
             counts.iter().map(|(label, count)| (*label, *count)).collect::<Vec<_>>()
         };
         [named(&self.sites, list(sites)), named(&self.carriers, list(carriers))]
@@ -242,6 +254,31 @@ impl Analytics {
     pub fn cancelled_value_minor(&self) -> Vec<(&str, u64)> {
         let values = self.cancellation.value_minor().iter().map(|(label, value)| (*label, *value));
         named(&self.currencies, values.collect())
+    }
+
+    /// What orders refused for want of stock would have brought, in minor units, by currency.
+    #[must_use]
+    pub fn refused_value_minor(&self) -> Vec<(&str, u64)> {
+        named(
+            &self.currencies,
+            self.refused_value_minor.iter().map(|(label, value)| (*label, *value)).collect(),
+        )
+    }
+
+    /// Surges of cancellations that stand: series (`all`, `site`, `carrier`), whose, and how many times the base rate.
+    #[must_use]
+    pub fn surges(&self) -> Vec<(&'static str, &str, f64)> {
+        let named = |(series, label, times)| {
+            let labels = if series == "site" { &self.sites } else { &self.carriers };
+            (series, labels.name(label), times)
+        };
+        self.cancellation.surges().map(named).collect()
+    }
+
+    /// The probability from which an order is warned of.
+    #[must_use]
+    pub const fn warn_at(&self) -> f64 {
+        self.settings.delay.warn_at
     }
 
     /// What becomes of what is paid and not shipped, at this rate: by site, and by carrier.

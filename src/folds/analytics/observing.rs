@@ -6,7 +6,7 @@ use super::cancellation::{Cancelled, Changed};
 use super::labels::NONE;
 use super::orders::{DAY_MS, NO_ROW, Order, order_hash};
 use super::sketches::cusum::Change;
-use super::{Analytics, Finding, Findings, Flow, Phase, Record, Said, SignalKind, Sink};
+use super::{Analytics, Finding, Findings, Flow, Phase, Record, Said, SignalKind, Sink, Supply};
 use crate::words::command::{Command, CommandKind, Line, Place, PlaceLine};
 use crate::words::outcome::{Decision, Outcome, Reason, Shortage, State};
 use crate::words::policy::SITE_DEFAULT;
@@ -18,6 +18,7 @@ const AHEAD_MAX_MS: i64 = 5 * 60_000;
 const BEHIND_MAX_MS: i64 = 3_653 * DAY_MS;
 /// Rates of fulfilment are forgotten in so long.
 const FLOW_HALF_LIFE_MS: f64 = 86_400_000.0;
+const HOUR_MS: i64 = 3_600_000;
 /// The subject of what is about all orders of the shard.
 const ALL_ORDERS: &str = "orders";
 
@@ -28,6 +29,19 @@ impl Analytics {
         for outcome in record.outcomes {
             self.outcome(record, outcome, findings);
         }
+    }
+
+    /// Time passed without a record: the log's time is `at_ms` at least.
+    pub fn pass(&mut self, at_ms: i64, findings: &mut Findings) {
+        if at_ms > self.now_ms {
+            self.advance(at_ms, findings);
+        }
+    }
+
+    /// Log time, in milliseconds since 1970, as far as it is known.
+    #[must_use]
+    pub const fn now_ms(&self) -> i64 {
+        self.now_ms
     }
 
     /// Time passed.
@@ -130,6 +144,20 @@ impl Analytics {
         }
         let changes = self.cancellation.placed(self.now_ms, labels);
         self.changed(changes, findings);
+        self.follow(order_id, place, phase, findings);
+    }
+
+    /// Follows a new order, if it is one of the sample.
+    pub(super) fn follow(
+        &mut self,
+        order_id: &str,
+        place: &Place<'_>,
+        phase: Phase,
+        findings: &mut Findings,
+    ) {
+        let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
+        let carrier = place.carrier.as_deref().unwrap_or_default();
+        let labels = (self.sites.label(site), self.carriers.label(carrier));
         let id = order_hash(order_id);
         if !self.orders.follows(id) || self.orders.find(id).is_some() {
             return;
@@ -204,7 +232,13 @@ impl Analytics {
         for shortage in shortages {
             let lacking = (shortage.requested - shortage.available).max(0);
             let lost = i128::from(value) * i128::from(lacking) / i128::from(all);
-            self.stock.refused(site, &shortage.sku, lacking, u64::try_from(lost).unwrap_or(0));
+            let lost = u64::try_from(lost).unwrap_or(0);
+            self.stock.refused(site, &shortage.sku, lacking, lost);
+            if lost > 0 {
+                let currency = place.value.as_ref().map_or("", |value| &value.currency);
+                let of = self.refused_value_minor.entry(self.currencies.label(currency)).or_default();
+                *of = of.saturating_add(lost);
+            }
             if shortage.available <= 0 {
                 let mut sink = Sink { findings, signals: &mut self.signals };
                 sink.value(SignalKind::StockOut, &format!("{site} {}", shortage.sku), 1.0, self.now_ms);
@@ -212,7 +246,7 @@ impl Analytics {
         }
     }
 
-    fn released(&mut self, order_id: &str, findings: &mut Findings) {
+    pub(super) fn released(&mut self, order_id: &str, findings: &mut Findings) {
         let Some(place) = self.find(order_id) else { return };
         let now_ms = self.now_ms;
         if let Some(order) = self.orders.get_mut(place).filter(|order| order.phase == Phase::Waiting) {
@@ -236,7 +270,13 @@ impl Analytics {
         occurred_ms.min(log_ms)
     }
 
-    fn pay(&mut self, record: &Record<'_, '_>, order_id: &str, state: State, findings: &mut Findings) {
+    pub(super) fn pay(
+        &mut self,
+        record: &Record<'_, '_>,
+        order_id: &str,
+        state: State,
+        findings: &mut Findings,
+    ) {
         let Some(place) = self.find(order_id) else { return };
         let at_ms = self.event_ms(record, place);
         let now_ms = self.now_ms;
@@ -253,7 +293,7 @@ impl Analytics {
         self.delay.payment(place, at_ms, &mut self.orders, &mut sink);
     }
 
-    fn ship(&mut self, record: &Record<'_, '_>, order_id: &str, findings: &mut Findings) {
+    pub(super) fn ship(&mut self, record: &Record<'_, '_>, order_id: &str, findings: &mut Findings) {
         let Some(place) = self.find(order_id) else { return };
         let at_ms = self.event_ms(record, place);
         let now_ms = self.now_ms;
@@ -279,7 +319,13 @@ impl Analytics {
         self.delay.shipment(place, at_ms, carrier, &mut self.orders, &mut sink);
     }
 
-    fn deliver(&mut self, record: &Record<'_, '_>, order_id: &str, state: State, findings: &mut Findings) {
+    pub(super) fn deliver(
+        &mut self,
+        record: &Record<'_, '_>,
+        order_id: &str,
+        state: State,
+        findings: &mut Findings,
+    ) {
         let Some(place) = self.find(order_id) else { return };
         let at_ms = self.event_ms(record, place);
         let now_ms = self.now_ms;
@@ -319,14 +365,21 @@ impl Analytics {
         order.heard_ms = now_ms;
         let changes = self.cancellation.cancelled(now_ms, &cancelled, Some(order), &self.carriers);
         if whole {
-            order.phase = Phase::Ended;
-            self.delay.closed(order);
-            leave_flow(&mut self.fulfilment, order, now_ms);
-            let mut sink = Sink { findings, signals: &mut self.signals };
-            sink.close(SignalKind::DelayRisk, &order.name, now_ms);
-            self.orders.close(place, now_ms);
+            self.end(place, findings);
         }
         self.changed(changes, findings);
+    }
+
+    /// An order is over without having arrived.
+    pub(super) fn end(&mut self, place: u32, findings: &mut Findings) {
+        let now_ms = self.now_ms;
+        let Some(order) = self.orders.get_mut(place).filter(|order| order.is_open()) else { return };
+        order.phase = Phase::Ended;
+        self.delay.closed(order);
+        leave_flow(&mut self.fulfilment, order, now_ms);
+        let mut sink = Sink { findings, signals: &mut self.signals };
+        sink.close(SignalKind::DelayRisk, &order.name, now_ms);
+        self.orders.close(place, now_ms);
     }
 
     /// Series of cancellations changed.
@@ -354,10 +407,20 @@ impl Analytics {
     /// [`super::Stock::followed`] names. A signal is raised where it will run out within a week.
     pub fn look_at_stock(&mut self, site: &str, sku: &str, available: i64, findings: &mut Findings) {
         let subject = format!("{site} {sku}");
-        let days = self.stock.stockout(site, sku, available).and_then(|it| it.days);
+        // Workers that follow one log look at different moments: what they tell has the hour for its time, so that it is the same.
+        let at_ms = self.now_ms.div_euclid(HOUR_MS) * HOUR_MS;
+        let days = self.stock.stockout(site, sku, available).and_then(|it| it.days).unwrap_or(365.0);
+        self.stock.note_left(site, sku, days);
+        let told = findings.len();
         let mut sink = Sink { findings, signals: &mut self.signals };
-        sink.value(SignalKind::StockoutAhead, &subject, -days.unwrap_or(365.0), self.now_ms);
-        sink.value(SignalKind::StockOut, &subject, if available > 0 { 0.0 } else { 1.0 }, self.now_ms);
+        sink.value(SignalKind::StockoutAhead, &subject, -days, at_ms);
+        let restock = self.stock.restock(site, sku, available, &Supply::default());
+        for finding in &mut sink.findings[told..] {
+            if let Finding::Signal(signal) = finding {
+                signal.restock = restock.map(|it| it.quantity);
+            }
+        }
+        sink.value(SignalKind::StockOut, &subject, if available > 0 { 0.0 } else { 1.0 }, at_ms);
     }
 }
 

@@ -98,6 +98,8 @@ pub struct Signal {
     pub revision: u32,
     /// When it is told, in milliseconds since 1970.
     pub at_ms: i64,
+    /// Of a SKU that will run out: how many units to order now, by [`super::Supply`].
+    pub restock: Option<i64>,
 }
 
 #[derive(Clone, Debug, SchemaRead, SchemaWrite)]
@@ -192,6 +194,14 @@ impl Signals {
         Some(open.told(Told::Closed, at_ms))
     }
 
+    /// Those of a kind that are open: subjects and values, in no order that means anything.
+    pub(super) fn standing(&self, kind: SignalKind) -> impl Iterator<Item = (&str, f64)> {
+        self.open
+            .values()
+            .filter(move |open| open.kind == kind)
+            .map(|open| (open.subject.as_str(), open.value))
+    }
+
     /// How many are open of a kind.
     #[must_use]
     pub const fn open(&self, kind: SignalKind) -> usize {
@@ -227,6 +237,7 @@ impl Open {
             raised_ms: self.raised_ms,
             revision: self.revision,
             at_ms,
+            restock: None,
         }
     }
 }

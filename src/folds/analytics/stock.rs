@@ -51,6 +51,8 @@ struct Sku {
     asked_day: i64,
     refused: u64,
     refused_value_minor: u64,
+    /// In how many days it was last expected to run out; a year where that was not said, or lies beyond.
+    left_days: f64,
 }
 
 /// When a SKU runs out, in days from now.
@@ -107,6 +109,7 @@ pub struct Stock {
     judged: u32,
     /// Orders refused for want of stock.
     refused_orders: u64,
+    refused_units: u64,
     not_followed: u64,
 }
 
@@ -123,6 +126,7 @@ impl Stock {
             deviations: DEVIATIONS,
             judged: 0,
             refused_orders: 0,
+            refused_units: 0,
             not_followed: 0,
         }
     }
@@ -159,6 +163,7 @@ impl Stock {
             asked_day: self.day.unwrap_or(0),
             refused: 0,
             refused_value_minor: 0,
+            left_days: HORIZON_DAYS as f64,
         });
         self.skus.last_mut()
     }
@@ -221,6 +226,7 @@ impl Stock {
 
     /// An order was refused for want of stock: this SKU lacked so many units, which would have brought `value_minor`.
     pub(super) fn refused(&mut self, site: &str, sku: &str, units: i64, value_minor: u64) {
+        self.refused_units = self.refused_units.saturating_add(units.max(0).unsigned_abs());
         if let Some(it) = self.entry(site, sku) {
             it.refused = it.refused.saturating_add(units.max(0).unsigned_abs());
             it.refused_value_minor = it.refused_value_minor.saturating_add(value_minor);
@@ -302,6 +308,32 @@ impl Stock {
         (self.refused_orders, self.not_followed)
     }
 
+    /// Units that refused orders lacked.
+    #[must_use]
+    pub const fn refused_units(&self) -> u64 {
+        self.refused_units
+    }
+
+    /// Takes note of when a SKU is expected to run out.
+    pub(super) fn note_left(&mut self, site: &str, sku: &str, days: f64) {
+        if let Some(it) =
+            self.index.get(&Self::named(site, sku)).and_then(|place| self.skus.get_mut(*place as usize))
+        {
+            it.left_days = days;
+        }
+    }
+
+    /// How many SKUs were last expected to run out within so many days.
+    #[must_use]
+    pub fn running_out(&self, days: f64) -> usize {
+        self.skus.iter().filter(|sku| sku.left_days <= days).count()
+    }
+
+    /// The SKUs that are followed, from the place `from` on, at most `count`.
+    pub fn followed_from(&self, from: usize, count: usize) -> impl Iterator<Item = (&str, &str)> {
+        self.skus.iter().skip(from).take(count).map(|sku| (&*sku.site, &*sku.name))
+    }
+
     /// The SKUs that are followed: sites and SKUs.
     pub fn followed(&self) -> impl Iterator<Item = (&str, &str)> {
         self.skus.iter().map(|sku| (&*sku.site, &*sku.name))
@@ -318,6 +350,7 @@ impl Stock {
                 && sku.variance >= 0.0
                 && sku.variance.is_finite()
                 && sku.today.is_finite()
+                && sku.left_days.is_finite()
                 && sku.told.0.is_finite()
                 && sku.told.1.is_finite()
                 && sku.told.2.is_finite()

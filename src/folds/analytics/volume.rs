@@ -21,7 +21,7 @@ struct Hour {
 }
 
 /// What an hour brought against what it should have brought.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, SchemaRead, SchemaWrite)]
 pub struct HourJudged {
     /// When it began, in milliseconds since 1970.
     pub hour_ms: i64,
@@ -56,11 +56,18 @@ pub struct Volume {
     orders: u64,
     /// How the hours of late went against their means: what they brought, and what was expected; forgotten in a day.
     recent: (f64, f64),
+    judged: Option<HourJudged>,
 }
 
 impl Volume {
     pub(super) fn new() -> Self {
-        Self { hours: vec![Hour::default(); HOURS_KEPT], hour: None, orders: 0, recent: (10.0, 10.0) }
+        Self {
+            hours: vec![Hour::default(); HOURS_KEPT],
+            hour: None,
+            orders: 0,
+            recent: (10.0, 10.0),
+            judged: None,
+        }
     }
 
     /// An order was placed.
@@ -76,7 +83,9 @@ impl Volume {
             (filling, self.orders) = (hour - HOURS, 0);
         }
         while filling < hour {
-            if let Some(told) = self.end_hour(filling) {
+            let told = self.end_hour(filling);
+            self.judged = told;
+            if let Some(told) = told {
                 judged(told);
             }
             (filling, self.orders) = (filling + 1, 0);
@@ -109,6 +118,24 @@ impl Volume {
         told
     }
 
+    /// The last hour that is over; none while its hour of the week was not seen twice.
+    #[must_use]
+    pub const fn judged(&self) -> Option<HourJudged> {
+        self.judged
+    }
+
+    /// How many orders are usual in the hour of the week of this time; none where it was never seen.
+    pub(super) fn usual(&self, now_ms: i64) -> Option<f64> {
+        let place = usize::try_from(now_ms.div_euclid(HOUR_MS).rem_euclid(HOURS)).ok()?;
+        self.hours.get(place).filter(|hour| hour.weeks > 0).map(|hour| hour.mean)
+    }
+
+    /// How many orders the hour that is filling has brought.
+    #[must_use]
+    pub const fn filling(&self) -> u64 {
+        self.orders
+    }
+
     /// Whether what was read back holds together.
     pub(super) fn is_sound(&self) -> bool {
         let hour = |hour: &Hour| hour.mean.is_finite() && hour.variance >= 0.0 && hour.variance.is_finite();
@@ -118,6 +145,9 @@ impl Volume {
             && self.recent.1 > 0.0
             && self.recent.1.is_finite()
             && self.hour.is_none_or(|hour| hour.abs() < 1 << 40)
+            && self.judged.is_none_or(|it| {
+                it.expected.is_finite() && it.interval.0.is_finite() && it.interval.1.is_finite()
+            })
     }
 }
 

@@ -40,6 +40,7 @@ mod commands;
 mod digest;
 mod output;
 mod posting;
+pub mod query;
 mod snapshot;
 mod tables;
 mod view;

@@ -256,6 +256,8 @@ impl<E: Edges> Shard<E> {
         finished: Finished,
         troubles: &mut Troubles,
     ) -> Result<(), Stop> {
+        // What another has announced is read, too.
+        let mut own = true;
         match finished {
             Finished::DeadLetters(failed) => {
                 match failed.first() {
@@ -293,7 +295,8 @@ impl<E: Edges> Shard<E> {
             Finished::Read(Ok(position)) => {
                 troubles.lost.ends();
                 let announced = publishing.read(&position)?;
-                if announced.outcomes.all > 0 {
+                own = announced.outcomes.all > 0;
+                if own {
                     self.announced(&announced, None);
                 }
             }
@@ -302,7 +305,7 @@ impl<E: Edges> Shard<E> {
                 tracing::debug!(shard = self.status.shard, %error, "the outcome stream cannot be read");
             }
         }
-        self.note_announced(publishing, true);
+        self.note_announced(publishing, own);
         Ok(())
     }
 }

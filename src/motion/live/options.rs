@@ -1,5 +1,8 @@
 //! How a worker runs its shards.
 
+use std::time::Duration;
+
+use crate::folds::analytics::Settings;
 use crate::motion::past::audit::AuditOptions;
 use crate::motion::rules::kept::FoldOn;
 use crate::words::codec::Format;
@@ -17,6 +20,25 @@ pub struct ShardOptions {
     pub audits: AuditOptions,
     /// Where the folds run.
     pub fold_on: FoldOn,
+    /// How analytics watch; none where nobody does.
+    pub analytics: Option<AnalyticsOptions>,
+}
+
+/// How analytics watch a shard.
+#[derive(Clone, Debug)]
+pub struct AnalyticsOptions {
+    /// What may be chosen of the measurements.
+    pub settings: Settings,
+    /// How many batches may wait to be measured; what comes beyond is skipped. Up to about 200 KiB each.
+    pub batches: usize,
+    /// How often the state is saved at least, where anything was measured; it is after each snapshot, too.
+    pub save_every: Duration,
+}
+
+impl Default for AnalyticsOptions {
+    fn default() -> Self {
+        Self { settings: Settings::default(), batches: 512, save_every: Duration::from_mins(15) }
+    }
 }
 
 impl ShardOptions {
@@ -29,6 +51,7 @@ impl ShardOptions {
             snapshots: SnapshotOptions::default(),
             audits: AuditOptions::default(),
             fold_on: FoldOn::default(),
+            analytics: None,
         }
     }
 }
@@ -40,10 +63,12 @@ pub struct SnapshotOptions {
     pub every_records: u64,
     /// How many are kept, 3 and more; the log is trimmed behind the second-newest.
     pub keep: usize,
+    /// How long the log is kept beyond that, for reports; not where it is half full.
+    pub keep_log_for: Duration,
 }
 
 impl Default for SnapshotOptions {
     fn default() -> Self {
-        Self { every_records: 5_000_000, keep: 3 }
+        Self { every_records: 5_000_000, keep: 3, keep_log_for: Duration::ZERO }
     }
 }

@@ -66,9 +66,25 @@ impl<E: Edges> Shard<E> {
             if let Some(since_ns) = streams.outcomes_since_ns().await? {
                 self.telemetry.outcomes_since(since_ns);
             }
+            self.note_settings(streams.unsafe_settings().await?);
         }
         self.status.polled(log, outcomes, lag_seconds);
         Ok(())
+    }
+
+    /// Takes note of settings that somebody changed, and says each once.
+    fn note_settings(&self, found: Vec<String>) {
+        let before = self.status.progress().unsafe_settings;
+        for new in found.iter().filter(|setting| !before.contains(setting)) {
+            tracing::error!(
+                shard = self.status.shard,
+                setting = new,
+                "a stream would lose data under this setting: set it right"
+            );
+        }
+        if found != before {
+            self.status.update(|progress| progress.unsafe_settings = found);
+        }
     }
 
     /// Shows what is known, for ever.
@@ -88,6 +104,8 @@ impl<E: Edges> Shard<E> {
         self.telemetry.progress(&Gauges {
             applied: progress.applied.sequence,
             announced: progress.through.sequence,
+            decided: progress.announced.sequence,
+            shown_at_ns: self.clock.wall_ns(),
             lag_seconds: progress.lag_seconds + unanswered,
             ready: self.status.is_ready(),
             log: progress.log,
@@ -95,8 +113,10 @@ impl<E: Edges> Shard<E> {
             totals: progress.totals,
             role: self.status.role().unwrap_or("away"),
             life: self.status.life().name(),
+            unsafe_settings: progress.unsafe_settings.len(),
             moved_at_ns: progress.moved_at_ns,
             clock_skew_ns: self.ahead_ns.load(Relaxed),
+            at_ms: self.clock.wall_ns() / 1_000_000,
         });
     }
 }

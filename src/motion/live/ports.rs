@@ -54,6 +54,11 @@ impl Observations {
     pub async fn next(&mut self) -> Option<Seen> {
         self.seen.recv().await
     }
+
+    /// What is there already; none where nothing is.
+    pub fn ready(&mut self) -> Option<Seen> {
+        self.seen.try_recv().ok()
+    }
 }
 
 #[derive(Debug)]

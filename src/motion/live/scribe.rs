@@ -191,10 +191,41 @@ impl<E: Edges> Shard<E> {
         if let [_, second, ..] = all.as_slice()
             && self.is_announced(second).await?
         {
-            self.edges.streams.trim_log(second.sequence).await?;
+            let through = self.dispensable(second.sequence).await?;
+            if through > 0 {
+                self.edges.streams.trim_log(through).await?;
+            }
         }
         snapshots.prune(&all).await?;
         Ok(Some(kept))
+    }
+
+    /// The last message that nobody needs any more, of those through `last`: what is younger than reports want stays, unless the log
+    /// is half full. 0 where there is none.
+    async fn dispensable(&self, last: u64) -> Result<u64, AppendError> {
+        let unread = |error: ReadError| AppendError::Unavailable(error.to_string());
+        let keep_for = self.options.snapshots.keep_log_for;
+        if keep_for.is_zero() {
+            return Ok(last);
+        }
+        let log = self.edges.streams.log_state().await.map_err(unread)?;
+        if log.bytes_max > 0 && log.bytes > log.bytes_max / 2 {
+            return Ok(last);
+        }
+        let keep_ns = i64::try_from(keep_for.as_nanos()).unwrap_or(i64::MAX);
+        let since_ns = self.clock.wall_ns().saturating_sub(keep_ns);
+        // The first message that is kept: stamps ascend, as good as always.
+        let (mut low, mut high) = (log.first_sequence, last + 1);
+        while low < high {
+            let middle = low.midpoint(high);
+            let message = self.edges.streams.log_message(middle).await.map_err(unread)?;
+            if message.is_some_and(|message| message.stored_at_ns >= since_ns) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(if low > log.first_sequence { low - 1 } else { 0 })
     }
 
     /// Whether the outcome stream holds all that a snapshot does.

@@ -75,24 +75,33 @@ pub async fn hold<E: Edges>(
         let beside = beside.clone();
         Box::pin(async move { beside.inspect().await })
     }));
-    loop {
-        let supervised = shard.clone();
-        let Err(text) = start(async move { supervised.supervise().await }).ended().await else { return };
-        shard.panicked(Stage::Supervisor, &text);
-        let pause = match shard.status.ended(End::Panic(Stage::Supervisor, text)) {
-            Answer::Recover(pause) => pause,
-            Answer::Halt(fault) => {
-                shard.halted(&fault);
-                return shard.drain.cancelled().await;
-            }
-        };
-        if shard.drain.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-            return;
-        }
+    let beside = shard.observe();
+    shard.supervise_on().await;
+    if let Some(beside) = beside {
+        beside.end().await;
     }
 }
 
 impl<E: Edges> Shard<E> {
+    /// Supervises, anew after each panic, until it has drained or stands still for good.
+    async fn supervise_on(&self) {
+        loop {
+            let supervised = self.clone();
+            let Err(text) = start(async move { supervised.supervise().await }).ended().await else { return };
+            self.panicked(Stage::Supervisor, &text);
+            let pause = match self.status.ended(End::Panic(Stage::Supervisor, text)) {
+                Answer::Recover(pause) => pause,
+                Answer::Halt(fault) => {
+                    self.halted(&fault);
+                    return self.drain.cancelled().await;
+                }
+            };
+            if self.drain.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
+        }
+    }
+
     /// The state at the log's end, folded beside: one shard of a worker at a time, as audits are.
     async fn inspect(&self) -> Option<Inspection> {
         let _turn = self.options.audits.turn.acquire().await;

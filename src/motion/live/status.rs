@@ -13,6 +13,7 @@ use super::fold::Inspection;
 use super::ports::Ports;
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::StreamState;
+use crate::edges::telemetry::analytics::Watched;
 use crate::folds::inventory::Totals;
 use crate::motion::rules::leases::Role;
 use crate::motion::rules::life::{Answer, End, Life, Living, Phase, Standing};
@@ -21,6 +22,7 @@ use crate::words::fault::Fault;
 use crate::words::identity::Identity;
 
 pub use crate::motion::rules::life::LAG_SECONDS_MAX;
+pub use crate::motion::rules::unready::Unready;
 
 /// Folds a log beside.
 pub(super) type Inspector =
@@ -52,6 +54,8 @@ pub struct Progress {
     pub polled_at: Option<Duration>,
     /// When something was last applied or announced, in nanoseconds since 1970; 0 before.
     pub moved_at_ns: i64,
+    /// Settings of the shard's streams under which they would lose data, in words.
+    pub unsafe_settings: Vec<String>,
     /// Sums over the state.
     pub totals: Totals,
     /// Why the shard stands still, if it does.
@@ -72,6 +76,8 @@ struct Known {
     progress: Progress,
     /// Whether it was said what this worker is to the shard.
     assigned: bool,
+    /// Who leads it, by the table of leases.
+    leader: Option<String>,
 }
 
 /// One shard's status; shared.
@@ -84,6 +90,7 @@ pub struct Status {
     changed: Notify,
     ports: Arc<Ports>,
     inspector: Mutex<Option<Inspector>>,
+    watched: Mutex<Option<Arc<Watched>>>,
 }
 
 impl std::fmt::Debug for Status {
@@ -107,6 +114,7 @@ impl Status {
             changed: Notify::new(),
             ports: Arc::default(),
             inspector: Mutex::default(),
+            watched: Mutex::default(),
         }
     }
 
@@ -154,6 +162,16 @@ impl Status {
         self.applied.store(after.0, Relaxed);
         drop(known);
         self.changed.notify_waiters();
+    }
+
+    /// The shard's analytics at this worker; none where nobody watches.
+    #[must_use]
+    pub fn watched(&self) -> Option<Arc<Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_watched(&self, watched: Arc<Watched>) {
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = Some(watched);
     }
 
     /// The last message applied.
@@ -237,13 +255,28 @@ impl Status {
     /// Why it is not ready, in words.
     #[must_use]
     pub fn unready(&self) -> Option<String> {
+        self.why_unready().map(|why| format!("shard {}: {why}", self.shard))
+    }
+
+    /// Why it is not ready.
+    #[must_use]
+    pub fn why_unready(&self) -> Option<Unready> {
         let known = self.known();
-        let why = if known.assigned {
-            known.living.unready(self.clock.monotonic())
-        } else {
-            Some("NATS cannot be reached".to_owned())
-        };
-        why.map(|why| format!("shard {}: {why}", self.shard))
+        if known.assigned { known.living.unready(self.clock.monotonic()) } else { Some(Unready::Unreachable) }
+    }
+
+    /// Who leads it, by the table of leases as this worker last read it: the name that the worker has there. None where nobody does, or
+    /// where shards are not shared.
+    #[must_use]
+    pub fn leader(&self) -> Option<String> {
+        self.known().leader.clone()
+    }
+
+    pub(in crate::motion) fn led_by(&self, leader: Option<&str>) {
+        let mut known = self.known();
+        if known.leader.as_deref() != leader {
+            known.leader = leader.map(str::to_owned);
+        }
     }
 
     /// Where others read of the shard's fold, and ask it.

@@ -5,3 +5,4 @@ pub mod audit;
 pub mod epoch;
 pub(super) mod recovery;
 pub mod replay;
+pub(super) mod retold;

@@ -86,6 +86,9 @@ pub struct WorkerRecord {
     /// The shards that it cannot lead: they stand still at it.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unfit: BTreeSet<String>,
+    /// Of those, why: the fault in words, cut to 500 bytes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults: BTreeMap<String, String>,
     /// The shards that it leads and gets no further with.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub stuck: BTreeSet<String>,
@@ -200,6 +203,8 @@ pub struct Leases {
     has_heirs: bool,
     /// The shards that it is to lead next.
     next: BTreeSet<String>,
+    /// Who leads each shard, as far as the table is fresh.
+    leaders: BTreeMap<String, String>,
 }
 
 /// The table, read: what is in it and alive.
@@ -275,6 +280,7 @@ impl Leases {
             scribe: BTreeSet::new(),
             has_heirs: false,
             next: BTreeSet::new(),
+            leaders: BTreeMap::new(),
         }
     }
 
@@ -317,6 +323,12 @@ impl Leases {
         }
     }
 
+    /// Who leads a shard, by the table as it was last read; none where nobody does.
+    #[must_use]
+    pub fn leader(&self, shard: &str) -> Option<&str> {
+        self.leaders.get(shard).map(String::as_str)
+    }
+
     /// Takes the table, as read between `asked` and `now` (both monotonic), with what this worker says of itself, and gives what to
     /// write. Each write's end is to be told to [`Self::wrote`].
     pub fn look(
@@ -329,6 +341,8 @@ impl Leases {
         let own = WorkerRecord { draining: self.draining, ..report };
         let table = self.read(asked, now, entries, &own);
         self.follow(now, &table);
+        let led = table.shards.iter().filter(|(_, (_, _, fresh))| *fresh);
+        self.leaders = led.map(|(shard, (record, _, _))| (shard.clone(), record.leader.clone())).collect();
         let mut writes =
             vec![Write { key: worker_key(&self.me), value: Some(json(&own)), expected: table.own_revision }];
         writes.extend(table.gone.iter().map(|(key, revision)| Write {

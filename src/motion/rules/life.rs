@@ -17,6 +17,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use super::leases::Role;
+use super::unready::Unready;
 use crate::words::fault::Fault;
 
 /// A shard counts as caught up while its lag is below this many seconds.
@@ -106,6 +107,8 @@ pub enum Stage {
     Auditor,
     /// Asks the streams how far they are, and shows it.
     Poller,
+    /// Feeds analytics.
+    Observer,
     /// Carries all the others.
     Supervisor,
 }
@@ -123,6 +126,7 @@ impl Stage {
             Self::Scribe => "scribe",
             Self::Auditor => "auditor",
             Self::Poller => "poller",
+            Self::Observer => "observer",
             Self::Supervisor => "supervisor",
         }
     }
@@ -359,25 +363,21 @@ impl Living {
         self.unready(now).is_none()
     }
 
-    /// Why it is not ready, in words.
+    /// Why it is not ready.
     #[must_use]
-    pub fn unready(&self, now: Duration) -> Option<String> {
+    pub fn unready(&self, now: Duration) -> Option<Unready> {
         let messages = self.moves.log_last.saturating_sub(self.moves.applied);
         match &self.life {
-            Life::Halted { fault } => Some(fault.to_string()),
+            Life::Halted { fault } => Some(Unready::Halted(fault.clone())),
             Life::Away if self.role == Role::Away => None,
-            Life::Away => Some("about to be taken".to_owned()),
-            _ if !self.connected => Some("NATS cannot be reached".to_owned()),
-            Life::Recovering { phase: Phase::Replaying } => {
-                Some(format!("catching up, {messages} messages behind"))
-            }
-            Life::Recovering { phase: Phase::Pausing } => Some("about to recover".to_owned()),
-            Life::Recovering { phase: Phase::Restoring } => {
-                Some("catching up: restoring a snapshot".to_owned())
-            }
-            _ if self.held_up.is_some() => self.held_up.clone(),
-            _ if self.is_stuck(now) => Some(format!("getting no further, {messages} messages behind")),
-            _ if self.behind => Some(format!("catching up, {messages} messages behind")),
+            Life::Away => Some(Unready::Coming),
+            _ if !self.connected => Some(Unready::Unreachable),
+            Life::Recovering { phase: Phase::Replaying } => Some(Unready::Replaying(messages)),
+            Life::Recovering { phase: Phase::Pausing } => Some(Unready::Pausing),
+            Life::Recovering { phase: Phase::Restoring } => Some(Unready::Restoring),
+            _ if self.held_up.is_some() => self.held_up.clone().map(Unready::HeldUp),
+            _ if self.is_stuck(now) => Some(Unready::Stuck(messages)),
+            _ if self.behind => Some(Unready::Behind(messages)),
             Life::Following | Life::Leading => None,
         }
     }

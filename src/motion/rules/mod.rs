@@ -7,4 +7,6 @@ pub mod gathering;
 pub mod kept;
 pub mod leases;
 pub mod life;
+pub mod observing;
 pub mod publishing;
+pub mod unready;

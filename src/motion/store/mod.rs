@@ -2,5 +2,6 @@
 
 pub mod last;
 pub(super) mod mark;
+pub mod models;
 pub mod onward;
 pub mod snapshots;

@@ -19,7 +19,8 @@ pub use frame::{Confirmations, FRAME_VERSION, FrameWriter, decode_outcome, encod
 pub(crate) use frame::{read_varint, write_varint, zigzag};
 pub use json::{JsonOutcomes, write_outcome as write_json_outcome};
 pub use told::{
-    DecidedReplies, Told, decode_reply, encode_reply, replies, told, write_door_reply, write_replies,
+    DecidedReplies, Told, decode_reply, encode_reply, replies, reply_elements, told, write_door_reply,
+    write_replies,
 };
 
 /// The `Content-Type` of bincode frames, version 1.
@@ -227,6 +228,14 @@ impl<'a> Commands<'a> {
 #[derive(Debug, thiserror::Error)]
 #[error("not a payload of outcomes: {0}")]
 pub struct NotOutcomes(String);
+
+impl NotOutcomes {
+    /// For this reason.
+    #[must_use]
+    pub const fn new(reason: String) -> Self {
+        Self(reason)
+    }
+}
 
 /// The outcomes of an append.
 pub fn outcomes(format: Format, payload: &[u8]) -> Result<Vec<Outcome<'_>>, NotOutcomes> {

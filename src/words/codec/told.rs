@@ -169,6 +169,12 @@ pub fn decode_reply(bytes: &[u8]) -> Result<Reply<'_>, NotOutcomes> {
     frame::decode_reply(bytes).map_err(|undecodable| NotOutcomes(undecodable.reason))
 }
 
+/// The replies of a frame, one by one as they stand there; [`decode_reply`] reads each.
+pub fn reply_elements(payload: &[u8]) -> Result<Vec<&[u8]>, NotOutcomes> {
+    let elements = frame::Elements::new(payload);
+    elements.map(|element| element.map_err(|error| NotOutcomes(error.reason))).collect()
+}
+
 /// The replies of a payload: JSON (one, or an array of them) or a frame.
 pub fn replies(format: Format, payload: &[u8]) -> Result<Vec<Reply<'_>>, NotOutcomes> {
     match format {

@@ -7,6 +7,7 @@ pub mod nats;
 pub mod process;
 pub mod programs;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +17,25 @@ pub use tempfile::TempDir;
 pub const PATIENCE: Duration = Duration::from_mins(1);
 /// How often it is looked whether something has come.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Says that the test that runs does not check what it is for, and why. `tests/run` names a file where it is told too, so that no such
+/// test counts as passed.
+///
+/// # Panics
+/// If the file cannot be written.
+pub fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    println!("skipped: {test}: {why}");
+    if let Some(file) = std::env::var_os("WEIR_TEST_SKIPPED") {
+        let mut file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(file)
+            .expect("the list of skipped tests");
+        // One write, so that lines of several tests do not mix.
+        file.write_all(format!("{test}: {why}\n").as_bytes()).expect("the list of skipped tests");
+    }
+}
 
 /// Cargo's folder for what tests leave behind, beside the running program; else the system's folder for temporary files.
 #[must_use]

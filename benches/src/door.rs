@@ -1,0 +1,526 @@
+//! The door: one JSON order a request, beside a plain request-reply echo on the same server; and a flood.
+//!
+//! ```sh
+//! weir-bench door
+//! ```
+//!
+//! Both answer the same generator over the same kind of connection: the echo reads requests and writes replies exactly as the door
+//! does (`edges::jetstream::JetRequests`), and does nothing in between, so that it is the strictest measure there is. Door and leader
+//! are one worker, a process of its own; so is the echo. They are measured in turn, round by round, at saturation (so many requests
+//! are under way at any time) and at a tenth of the echo's rate (requests leave at planned times, and count from those). Then orders
+//! come at ten times the door's own rate, or as fast as the generator can, for half a minute.
+//!
+//! Exit code: 1 where a request has no answer, an order was decided twice, or there is no nats-server.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::process::Command as Program;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use hdrhistogram::Histogram;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use weir::edges::clock::{SharedClock, SystemClock};
+use weir::edges::jetstream::{Connection, JetRequests, Names, Security};
+use weir::edges::requests::{Replies as _, Requests as _};
+use weir::words::codec::{Format, encode_commands};
+
+use weir_kit::process::{Ending, Input, Process, peak_rss_bytes, version};
+use weir_kit::programs;
+
+use crate::arguments::Fsync;
+use crate::conditions::{Conditions, worker};
+use crate::load::folder;
+use crate::reference::{numbered, stock};
+use crate::screen::Screen;
+use crate::servers::{Servers, become_before};
+use crate::statistics::{Spread, grouped, histogram, millis, to_f64};
+use crate::{Ended, interrupted};
+
+/// How many requests are under way at saturation.
+const UNDER_WAY: usize = 1_024;
+/// A request that has no answer for so long has none.
+const SILENCE: Duration = Duration::from_secs(10);
+/// The most requests under way in a flood: the generator's memory is bounded, too.
+const FLOOD_UNDER_WAY: usize = 2_000_000;
+/// How many times the door's own rate a flood is.
+const FLOOD_TIMES: f64 = 10.0;
+/// A probe that is decided within this is well served.
+const WELL_SERVED: Duration = Duration::from_millis(50);
+/// So many in a row, and service is as it was.
+const WELL_SERVED_IN_A_ROW: u32 = 100;
+/// The aims: of the echo's rate at least; and of its median and its p99 at a tenth of its rate at most.
+const RATE_LEAST: f64 = 0.5;
+const P50_TIMES_MOST: f64 = 5.0;
+const P99_TIMES_MOST: f64 = 3.0;
+const RECOVERY_MOST: Duration = Duration::from_secs(2);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many rounds there are
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// How long each measurement takes, in seconds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// How long the flood takes, in seconds; 0 for none
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=600))]
+    flood: u64,
+    /// When the server fsyncs
+    #[arg(long, value_enum, default_value_t = Fsync::Lazy)]
+    fsync: Fsync,
+    /// The nats-server to use [default: on PATH, else the newest in target/tools]
+    #[arg(long, value_name = "FILE")]
+    nats_server: Option<PathBuf>,
+    /// Where the server stores, in a folder that is removed [default: the system's folder for temporary files]
+    #[arg(long, value_name = "FOLDER")]
+    store_dir: Option<PathBuf>,
+    /// The worker to measure [default: the weir beside this program]
+    #[arg(long, value_name = "PATH")]
+    weir: Option<PathBuf>,
+}
+
+/// What answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Echo,
+    Door,
+}
+
+impl Target {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Door => "weir",
+        }
+    }
+}
+
+/// One measurement.
+#[derive(Debug)]
+struct Measured {
+    per_second: f64,
+    latency: Histogram<u64>,
+    /// Replies by what they begin with: decisions, `busy`, and others.
+    decided: u64,
+    busy: u64,
+    others: u64,
+    /// Requests without an answer.
+    silent: u64,
+}
+
+/// Measures.
+pub(crate) async fn measure(args: Args) -> Result<Ended> {
+    tokio::select! {
+        measured = run(&args) => measured,
+        () = interrupted()? => Err(anyhow::anyhow!("interrupted")),
+    }
+}
+
+/// Answers every request with itself, for ever: the echo's process.
+pub(crate) async fn echo(url: String) -> Result<()> {
+    let options = Connection {
+        urls: vec![url],
+        name: "echo".to_owned(),
+        wait_for_server: true,
+        security: Security::default(),
+    };
+    let mut requests = JetRequests::new(options, &Names::new(Target::Echo.prefix())?)?;
+    let replies = requests.replies();
+    while let Some(came) = requests.next().await {
+        for request in came {
+            if let Some(to) = request.reply_to {
+                replies.reply(&to, Format::Json, &request.payload);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn start(name: &str, program: &std::path::Path, arguments: &[&str]) -> Result<Process> {
+    let before = become_before()?;
+    let mut command = Program::new(&before[0]);
+    command.args(&before[1..]).arg(program).args(arguments);
+    Process::start(name, command, Input::None, Ending::Killed)
+}
+
+async fn run(args: &Args) -> Result<Ended> {
+    let weir = worker(args.weir.as_deref())?;
+    let folder = folder(&args.store_dir.clone().unwrap_or_else(std::env::temp_dir))?;
+    let binary = programs::nats_server(args.nats_server.as_deref())?;
+    let conditions = Conditions::of(vec![version(&binary)?], Some(folder.path()));
+    for (name, what) in conditions.rows() {
+        println!("{name:>8}  {what}");
+    }
+    println!(
+        "          fsync: {:?}; {} rounds of {} s; one JSON order a request",
+        args.fsync, args.rounds, args.seconds
+    );
+    let servers = Servers::start(&binary, folder.path(), args.fsync, 1).await?;
+    let url = servers.urls[0].clone();
+    let made = Program::new(&weir).args(["setup", "--nats", &url]).output()?;
+    ensure!(made.status.success(), "weir setup: {}", String::from_utf8_lossy(&made.stderr));
+    let own = std::env::current_exe()?;
+    let _echo = start("echo", &own, &["part", "echo", &url])?;
+    let door = start("weir", &weir, &["run", "--nats", &url, "--admin", "127.0.0.1:0"])?;
+
+    let clock = SystemClock::shared();
+    let mut generator = Generator::connect(&url, clock.clone()).await?;
+    generator.until_open(Target::Echo).await?;
+    generator.until_open(Target::Door).await?;
+    for receipt in stock() {
+        let payload = encode_commands(Format::Json, &[receipt]);
+        let told = generator.ask(Target::Door, "stock", &payload).await?;
+        ensure!(told.starts_with(b"{\"outcome\":\"received\""), "{}", String::from_utf8_lossy(&told));
+    }
+    let window = Duration::from_secs(args.seconds);
+    let mut screen = Screen::new();
+    let (mut rates, mut slow) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for round in 1..=args.rounds {
+        for (place, target) in [Target::Echo, Target::Door].into_iter().enumerate() {
+            screen.label(format!("round {round}, {target:?}"));
+            screen.stage("at saturation");
+            let measured = generator.run(target, Pace::UnderWay(UNDER_WAY), window).await?;
+            check(target, &measured)?;
+            rates[place].push(measured.per_second);
+        }
+        let tenth = rates[0].iter().sum::<f64>() / to_f64(rates[0].len() as u64) / 10.0;
+        for (place, target) in [Target::Echo, Target::Door].into_iter().enumerate() {
+            screen.label(format!("round {round}, {target:?}"));
+            screen.stage("at a tenth of the echo's rate");
+            let measured = generator.run(target, Pace::PerSecond(tenth), window).await?;
+            check(target, &measured)?;
+            slow[place].push(measured);
+        }
+    }
+    screen.clear();
+    let median = |figures: &[f64]| Spread::of(figures.iter().copied()).map_or(0.0, |spread| spread.median);
+    let (echo, own) = (median(&rates[0]), median(&rates[1]));
+    println!("at saturation, {UNDER_WAY} requests under way, medians of {} rounds:", args.rounds);
+    println!("  echo {}/s, door {}/s", grouped(echo as u64), grouped(own as u64));
+    aim("rate", own / echo, RATE_LEAST, true);
+    let at = |measured: &[Measured], quantile: f64| {
+        let all = measured.iter().map(|one| to_f64(one.latency.value_at_quantile(quantile)) / 1_000.0);
+        median(&all.collect::<Vec<_>>())
+    };
+    println!("at a tenth of the echo's rate, planned to answered:");
+    for (what, quantile, most) in [("p50", 0.5, P50_TIMES_MOST), ("p99", 0.99, P99_TIMES_MOST)] {
+        let (echo, own) = (at(&slow[0], quantile), at(&slow[1], quantile));
+        println!("  {what}: echo {}, door {}", millis(echo), millis(own));
+        aim(what, own / echo, most, false);
+    }
+    if args.flood > 0 {
+        flood(&mut generator, own, Duration::from_secs(args.flood), door.id()).await?;
+    }
+    let audited = Program::new(&weir).args(["audit", "--nats", &url]).output()?;
+    ensure!(audited.status.success(), "the audit: {}", String::from_utf8_lossy(&audited.stdout));
+    println!("audited: {}", String::from_utf8_lossy(&audited.stdout).lines().next().unwrap_or_default());
+    Ok(Ended::Done)
+}
+
+/// An aim, and what was measured: a share of the echo's.
+fn aim(what: &str, times: f64, bound: f64, least: bool) {
+    let (reached, how) = if least { (times >= bound, "at least") } else { (times <= bound, "at most") };
+    let reached = if reached { "reached" } else { "MISSED" };
+    println!("  aim: {what} {how} {bound} times the echo's; {times:.2} times: {reached}");
+}
+
+/// Below its limits every request is decided.
+fn check(target: Target, measured: &Measured) -> Result<()> {
+    ensure!(measured.silent == 0, "{target:?}: {} requests have no answer", measured.silent);
+    if target == Target::Door && (measured.busy > 0 || measured.others > 0) {
+        bail!(
+            "the door: {} busy and {} other answers, of {}",
+            measured.busy,
+            measured.others,
+            measured.decided
+        );
+    }
+    Ok(())
+}
+
+async fn flood(generator: &mut Generator, rate: f64, window: Duration, door: u32) -> Result<()> {
+    let before = peak_rss_bytes(door).unwrap_or_default();
+    let pace = Pace::PerSecond(rate * FLOOD_TIMES);
+    let measured = generator.run(Target::Door, pace, window).await?;
+    println!(
+        "a flood of {} s at {FLOOD_TIMES} times its rate: {}/s asked for, {}/s answered ({} decided, {} busy, {} others)",
+        window.as_secs(),
+        grouped((rate * FLOOD_TIMES) as u64),
+        grouped(measured.per_second as u64),
+        grouped(measured.decided),
+        grouped(measured.busy),
+        grouped(measured.others)
+    );
+    let mib = |bytes: u64| to_f64(bytes >> 20);
+    let after = peak_rss_bytes(door).unwrap_or_default();
+    println!("  the worker's memory at most: {} MiB before, {} MiB then", mib(before), mib(after));
+    ensure!(measured.silent == 0, "{} requests have no answer", measured.silent);
+    let clock = generator.clock.clone();
+    let ended = clock.monotonic();
+    let mut in_a_row = 0;
+    let mut recovered = ended;
+    while in_a_row < WELL_SERVED_IN_A_ROW {
+        let begun = clock.monotonic();
+        ensure!(begun.saturating_sub(ended) < Duration::from_secs(60), "service does not come back");
+        let order = generator.next_order();
+        let told = generator.ask(Target::Door, "orders", &order).await?;
+        let well = kind(&told) == Kind::Decided && clock.monotonic().saturating_sub(begun) <= WELL_SERVED;
+        if !well {
+            in_a_row = 0;
+            continue;
+        }
+        if in_a_row == 0 {
+            recovered = begun;
+        }
+        in_a_row += 1;
+    }
+    let took = recovered.saturating_sub(ended);
+    let reached = if took <= RECOVERY_MOST { "reached" } else { "MISSED" };
+    println!("  aim: service as before within {RECOVERY_MOST:?} of its end; {took:?}: {reached}");
+    Ok(())
+}
+
+/// How requests leave.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// So many are under way at any time.
+    UnderWay(usize),
+    PerSecond(f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Decided,
+    Busy,
+    Other,
+}
+
+fn kind(payload: &[u8]) -> Kind {
+    let Some(rest) = payload.strip_prefix(b"{\"outcome\":\"") else { return Kind::Decided };
+    let is = |word: &[u8]| rest.starts_with(word);
+    if is(b"busy") {
+        Kind::Busy
+    } else if is(b"accepted") || is(b"unknown") || is(b"unavailable") {
+        Kind::Other
+    } else {
+        Kind::Decided
+    }
+}
+
+/// A client that asks over one connection, as fast as it goes, and in as few system calls.
+struct Generator {
+    clock: SharedClock,
+    stream: TcpStream,
+    /// What was read and not looked at yet, from `at` on.
+    read: Vec<u8>,
+    at: usize,
+    out: Vec<u8>,
+    /// The number of the next order, and of the next request.
+    order: u64,
+    number: u64,
+    /// Orders that are ready to be sent.
+    ready: VecDeque<Vec<u8>>,
+}
+
+impl Generator {
+    async fn connect(url: &str, clock: SharedClock) -> Result<Self> {
+        let address = url.strip_prefix("nats://").context("a plain URL")?;
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let mut generator = Self {
+            clock,
+            stream,
+            read: Vec::with_capacity(1 << 20),
+            at: 0,
+            out: Vec::new(),
+            order: 0,
+            number: 0,
+            ready: VecDeque::new(),
+        };
+        let hello = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\nSUB _R.* 1\r\n";
+        generator.stream.write_all(hello).await?;
+        Ok(generator)
+    }
+
+    fn next_order(&mut self) -> Vec<u8> {
+        if let Some(ready) = self.ready.pop_front() {
+            return ready;
+        }
+        self.order += 1;
+        encode_commands(Format::Json, &numbered(self.order - 1..self.order))
+    }
+
+    /// Builds orders ahead, so that a measurement is not one of building them.
+    fn prepare(&mut self, orders: usize) {
+        while self.ready.len() < orders {
+            let order = encode_commands(Format::Json, &numbered(self.order..self.order + 1));
+            self.order += 1;
+            self.ready.push_back(order);
+        }
+    }
+
+    fn publish(&mut self, target: Target, family: &str, payload: &[u8]) -> u64 {
+        let number = self.number;
+        self.number += 1;
+        let line = format!("PUB {}.submit.{family} _R.{number} {}\r\n", target.prefix(), payload.len());
+        self.out.extend_from_slice(line.as_bytes());
+        self.out.extend_from_slice(payload);
+        self.out.extend_from_slice(b"\r\n");
+        number
+    }
+
+    /// Takes the next reply of what was read: whose it is, and what it says.
+    fn take(&mut self) -> Result<Option<(u64, std::ops::Range<usize>)>> {
+        loop {
+            let rest = &self.read[self.at..];
+            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+            let line = std::str::from_utf8(&rest[..end])?.trim_end();
+            let mut words = line.split(' ');
+            match words.next() {
+                Some(verb @ ("MSG" | "HMSG")) => {
+                    let number =
+                        words.next().and_then(|subject| subject.strip_prefix("_R.")).context("a reply")?;
+                    let number = number.parse()?;
+                    let bytes: usize = words.next_back().context("a length")?.parse()?;
+                    let begin = self.at + end + 1;
+                    if self.read.len() < begin + bytes + 2 {
+                        return Ok(None);
+                    }
+                    self.at = begin + bytes + 2;
+                    // A header alone says that nobody is there.
+                    let payload = if verb == "HMSG" { begin..begin } else { begin..begin + bytes };
+                    return Ok(Some((number, payload)));
+                }
+                Some("PING") => self.out.extend_from_slice(b"PONG\r\n"),
+                Some("-ERR") => bail!("{line}"),
+                _ => {}
+            }
+            self.at += end + 1;
+        }
+    }
+
+    /// Writes what is to be written as far as it goes, and reads what is there; waits for at most `within`.
+    async fn turn(&mut self, within: Duration) -> Result<()> {
+        if self.at > 0 {
+            self.read.drain(..self.at);
+            self.at = 0;
+        }
+        let Self { stream, read, out, .. } = self;
+        let (mut reading, mut writing) = stream.split();
+        tokio::select! {
+            written = writing.write(out), if !out.is_empty() => {
+                let written = written?;
+                out.drain(..written);
+            }
+            got = reading.read_buf(read) => ensure!(got? > 0, "the server has closed the connection"),
+            () = tokio::time::sleep(within) => {}
+        }
+        Ok(())
+    }
+
+    /// One request and its reply.
+    async fn ask(&mut self, target: Target, family: &str, payload: &[u8]) -> Result<Vec<u8>> {
+        let number = self.publish(target, family, payload);
+        let begun = self.clock.monotonic();
+        loop {
+            while let Some((of, payload)) = self.take()? {
+                if of == number {
+                    return Ok(self.read[payload].to_vec());
+                }
+            }
+            ensure!(self.clock.monotonic().saturating_sub(begun) < SILENCE, "no answer to a request");
+            self.turn(Duration::from_millis(50)).await?;
+        }
+    }
+
+    async fn until_open(&mut self, target: Target) -> Result<()> {
+        for _ in 0..600 {
+            // Nobody there gives an empty answer, and so does nobody else.
+            if !self.ask(target, "orders", b"?").await?.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("{target:?} does not answer")
+    }
+
+    /// Asks for so long, and waits for all answers.
+    async fn run(&mut self, target: Target, pace: Pace, window: Duration) -> Result<Measured> {
+        let mut measured =
+            Measured { per_second: 0.0, latency: histogram(), decided: 0, busy: 0, others: 0, silent: 0 };
+        self.prepare(100_000);
+        let first = self.number;
+        // When each request was to be sent, from the first that is not answered on; none where it is.
+        let mut planned: VecDeque<Option<Duration>> = VecDeque::new();
+        let (mut base, mut under_way) = (first, 0_usize);
+        let begun = self.clock.monotonic();
+        let mut answered_last = begun;
+        loop {
+            let now = self.clock.monotonic();
+            let elapsed = now.saturating_sub(begun);
+            let sending = elapsed < window;
+            if sending {
+                // What is written at once is bounded, so that answers are looked at in between.
+                let due = match pace {
+                    Pace::UnderWay(count) => count.saturating_sub(under_way),
+                    Pace::PerSecond(rate) => {
+                        let due = (elapsed.as_secs_f64() * rate) as u64;
+                        let sent = self.number - first;
+                        usize::try_from(due.saturating_sub(sent))?
+                            .min(FLOOD_UNDER_WAY.saturating_sub(under_way))
+                    }
+                };
+                if self.out.len() < 1 << 20 {
+                    for _ in 0..due.min(2_000) {
+                        let at = match pace {
+                            Pace::UnderWay(_) => now,
+                            Pace::PerSecond(rate) => {
+                                begun + Duration::from_secs_f64(to_f64(self.number - first) / rate)
+                            }
+                        };
+                        let order = self.next_order();
+                        self.publish(target, "orders", &order);
+                        planned.push_back(Some(at));
+                        under_way += 1;
+                    }
+                }
+            } else if under_way == 0 {
+                break;
+            } else if now.saturating_sub(answered_last) > SILENCE {
+                measured.silent = under_way as u64;
+                break;
+            }
+            let wait = match pace {
+                Pace::PerSecond(_) if sending => Duration::from_millis(1),
+                _ => Duration::from_millis(20),
+            };
+            self.turn(wait).await?;
+            let now = self.clock.monotonic();
+            while let Some((number, payload)) = self.take()? {
+                let Some(place) = number.checked_sub(base) else { continue };
+                let Some(at) = planned.get_mut(usize::try_from(place)?).and_then(Option::take) else {
+                    continue;
+                };
+                under_way -= 1;
+                answered_last = now;
+                let took = now.saturating_sub(at);
+                measured.latency.saturating_record(u64::try_from(took.as_micros())?);
+                match kind(&self.read[payload]) {
+                    Kind::Decided => measured.decided += 1,
+                    Kind::Busy => measured.busy += 1,
+                    Kind::Other => measured.others += 1,
+                }
+                while planned.front().is_some_and(Option::is_none) {
+                    planned.pop_front();
+                    base += 1;
+                }
+            }
+        }
+        let answers = measured.decided + measured.busy + measured.others;
+        measured.per_second = to_f64(answers) / answered_last.saturating_sub(begun).as_secs_f64().max(0.001);
+        Ok(measured)
+    }
+}

@@ -1,0 +1,292 @@
+//! Commands by HTTP: what is checked before they go to the door, and what its answers are here.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::LengthLimitError;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::problem::Problem;
+use super::routes::json_response;
+use super::{Api, BODY_BYTES_MAX};
+use crate::edges::requests::Said;
+use crate::motion::door::{Answer, Submission};
+use crate::words::codec::{self, Format};
+use crate::words::codes::Family;
+use crate::words::command::Command;
+use crate::words::policy::RULES_NEWEST;
+use crate::words::reply::ReplyKind;
+
+/// Answers a POST of commands.
+pub(super) async fn post(
+    api: &Api,
+    family: Family,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let submit = api.submit.as_ref().filter(|_| api.families.contains(&family));
+    let Some(submit) = submit else {
+        let detail =
+            "commands of this family are not taken by HTTP here: the configuration names those that are";
+        return Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "commands_off", detail));
+    };
+    check_head(headers)?;
+    let body = read(api, body).await?;
+    check_text(&body)?;
+    check_key(headers, &body)?;
+    let is_many = body.trim_ascii_start().starts_with(b"[");
+    let submission = Submission { family, said: Said::default(), payload: body };
+    answered(submit.submit(submission).await, is_many)
+}
+
+/// What the head of a request says of its body.
+fn check_head(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported =
+        |detail: &str| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let is_json = match (types.next(), types.next()) {
+        (Some(value), None) => value.to_str().ok().and_then(Format::of_content_type) == Some(Format::Json),
+        _ => false,
+    };
+    if !is_json {
+        return Err(unsupported("a body is JSON, and Content-Type: application/json must say so"));
+    }
+    let is_plain = headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if !is_plain {
+        return Err(unsupported("a body is not compressed"));
+    }
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > BODY_BYTES_MAX) {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+fn too_large() -> Problem {
+    let detail = format!("a body has at most {BODY_BYTES_MAX} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+}
+
+async fn read(api: &Api, body: Body) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(api.limits.request, to_bytes(body, BODY_BYTES_MAX)).await {
+        Err(_) => {
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time"))
+        }
+        Ok(Err(error)) => {
+            let source = std::error::Error::source(&error);
+            if source.is_some_and(|source| source.is::<LengthLimitError>()) {
+                Err(too_large())
+            } else {
+                Err(malformed("the body ended early, or its chunks cannot be read"))
+            }
+        }
+        Ok(Ok(body)) => Ok(body),
+    }
+}
+
+fn malformed(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_payload", detail)
+}
+
+/// Whether a body may be JSON in UTF-8 at all; what is wrong with it by name, where it is something known.
+fn check_text(body: &[u8]) -> Result<(), Problem> {
+    let detail = match body.trim_ascii_start() {
+        [] => return Err(Problem::new(StatusCode::BAD_REQUEST, "empty_payload", "there is no body")),
+        [0xef, 0xbb, 0xbf, ..] => "the body begins with a byte order mark",
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, b'{' | b'[', ..] | [b'{' | b'[', 0, ..] => {
+            "the body is UTF-16: send UTF-8"
+        }
+        [0x1f, 0x8b, ..] => "the body is compressed",
+        [b'{' | b'[', ..] if std::str::from_utf8(body).is_ok() => return Ok(()),
+        [b'{' | b'[', ..] => "the body is not UTF-8",
+        _ => "the body is neither an object nor an array",
+    };
+    Err(malformed(detail))
+}
+
+/// An `Idempotency-Key` must be the id by which the command is told from others anyway.
+fn check_key(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else { return Ok(()) };
+    let mismatch =
+        |detail: &str| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_mismatch", detail);
+    if keys.next().is_some() {
+        return Err(mismatch("there is more than one Idempotency-Key"));
+    }
+    let mut commands = codec::commands(Some(Format::Json), body, RULES_NEWEST);
+    let (Some(Ok(command)), None) = (commands.next(), commands.next()) else {
+        return Err(mismatch("an Idempotency-Key goes with one command alone, that can be read"));
+    };
+    let key = key.as_bytes();
+    let key = key.strip_prefix(b"\"").and_then(|key| key.strip_suffix(b"\"")).unwrap_or(key);
+    if id_of(&command).is_some_and(|id| id.as_bytes() == key) {
+        return Ok(());
+    }
+    Err(mismatch("the Idempotency-Key is not the id of the command, by which a retry is told: leave it out"))
+}
+
+/// The id by which a retry of a command is told.
+fn id_of(command: &Command<'_>) -> Option<String> {
+    let subject = || command.content().subject().map(|subject| subject.id().to_owned());
+    let own = match command {
+        Command::Cancel(it) => it.cancel_id.as_deref(),
+        Command::Review(it) => it.review_id.as_deref(),
+        Command::Pay(it) => it.attempt_id.as_deref(),
+        Command::PayFailed(it) => Some(&*it.attempt_id),
+        Command::Ship(it) => it.shipment_id.as_deref(),
+        Command::Deliver(it) => it.shipment_id.as_deref(),
+        Command::Return(it) => Some(&*it.return_id),
+        Command::Amend(it) => Some(&*it.amendment_id),
+        Command::Extend(it) => Some(&*it.extension_id),
+        _ => None,
+    };
+    own.map(ToOwned::to_owned).or_else(subject)
+}
+
+/// The door's answer, as a response. Of several commands each has a reply of its own, which says it.
+fn answered(answer: Answer, is_many: bool) -> Result<Response, Problem> {
+    let Answer { payload, kind, retry_after_ms, .. } = answer;
+    if is_many && payload.starts_with(b"[") {
+        return Ok(json_response(StatusCode::OK, payload));
+    }
+    let said = || serde_json::from_slice::<Value>(&payload).unwrap_or_default();
+    let again = retry_after_ms.map_or(1_000, u64::from);
+    match kind {
+        ReplyKind::Decided => match refused_busy(&payload) {
+            Some(outcome) => Err(busy(again).with("outcome", outcome)),
+            None => Ok(json_response(StatusCode::OK, payload)),
+        },
+        ReplyKind::Accepted => Ok(json_response(StatusCode::ACCEPTED, payload)),
+        ReplyKind::Refused => {
+            let detail = "the door takes no such command: the reply says why";
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail).with("reply", said()))
+        }
+        ReplyKind::Unknown => {
+            let detail = "it may be stored or not: send the same again, under the same id";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", detail);
+            Err(problem.again_after_ms(again).with("reply", said()))
+        }
+        ReplyKind::Busy => Err(busy(again).with("reply", said())),
+        ReplyKind::Unavailable => {
+            let detail = "it is not stored: nobody decides for its shard now, or the door is closing";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+            Err(problem.again_after_ms(again).with("reply", said()))
+        }
+    }
+}
+
+fn busy(again_after_ms: u64) -> Problem {
+    let problem =
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "there is too much to do: send it again later");
+    problem.again_after_ms(again_after_ms)
+}
+
+/// The outcome of a single command, where it is that the shard is at a cap.
+fn refused_busy(outcome: &[u8]) -> Option<Value> {
+    #[derive(Deserialize)]
+    struct Refused<'a> {
+        outcome: &'a str,
+        reason: Option<&'a str>,
+    }
+    let Refused { outcome: "refused", reason: Some("busy") } = serde_json::from_slice(outcome).ok()? else {
+        return None;
+    };
+    serde_json::from_slice(outcome).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(problem: Problem) -> String {
+        format!("{problem:?}")
+    }
+
+    #[test]
+    fn texts_that_are_no_json_are_named() {
+        for (body, expected) in [
+            (&b""[..], "empty_payload"),
+            (b" \n", "empty_payload"),
+            (b"\xef\xbb\xbf{}", "byte order mark"),
+            (b"\xff\xfe{\0", "UTF-16"),
+            (b"\0{\0}", "UTF-16"),
+            (b"{\0}\0", "UTF-16"),
+            (b"\x1f\x8b\x08", "compressed"),
+            (b"{\"a\":\"\xff\"}", "not UTF-8"),
+            (b"42", "neither an object nor an array"),
+        ] {
+            let problem = code(check_text(body).unwrap_err());
+            assert!(problem.contains(expected), "{body:?}: {problem}");
+        }
+        check_text(b" {}").unwrap();
+        check_text(b"[]").unwrap();
+    }
+
+    #[test]
+    fn keys_agree_with_ids() {
+        let place = br#"{"place":{"order_id":"O-1","lines":[{"sku":"A","quantity":1}]}}"#;
+        let cancel = br#"{"cancel":{"order_id":"O-1","cancel_id":"N-1"}}"#;
+        let two = br#"[{"tick":{}},{"tick":{}}]"#;
+        let cases: [(&[u8], &[&str], bool); 9] = [
+            (place, &[], true),
+            (place, &["O-1"], true),
+            (place, &["\"O-1\""], true),
+            (place, &["O-2"], false),
+            (place, &["O-1", "O-1"], false),
+            (cancel, &["N-1"], true),
+            (cancel, &["O-1"], false),
+            (two, &["O-1"], false),
+            (b"{", &["O-1"], false),
+        ];
+        for (body, keys, well) in cases {
+            let mut headers = HeaderMap::new();
+            for key in keys {
+                headers.append("Idempotency-Key", key.parse().unwrap());
+            }
+            assert_eq!(check_key(&headers, body).is_ok(), well, "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn each_kind_of_reply_has_its_status() {
+        let answer = |kind, payload: &'static str| {
+            let payload = Bytes::from_static(payload.as_bytes());
+            Answer { format: Format::Json, payload, kind, retry_after_ms: Some(2_500) }
+        };
+        let status = |kind, payload: &'static str, is_many| match answered(answer(kind, payload), is_many) {
+            Ok(response) => (response.status().as_u16(), None),
+            Err(problem) => {
+                let response = axum::response::IntoResponse::into_response(problem);
+                let after = response.headers().get(header::RETRY_AFTER);
+                (response.status().as_u16(), after.map(|after| after.to_str().unwrap().to_owned()))
+            }
+        };
+        let three = || Some("3".to_owned());
+        assert_eq!(status(ReplyKind::Decided, r#"{"outcome":"confirmed"}"#, false), (200, None));
+        assert_eq!(
+            status(ReplyKind::Decided, r#"{"outcome":"refused","reason":"busy"}"#, false),
+            (429, three())
+        );
+        assert_eq!(status(ReplyKind::Accepted, r#"{"outcome":"accepted","sequence":7}"#, false), (202, None));
+        assert_eq!(status(ReplyKind::Refused, r#"{"outcome":"refused"}"#, false), (422, None));
+        assert_eq!(status(ReplyKind::Unknown, r#"{"outcome":"unknown"}"#, false), (503, three()));
+        assert_eq!(status(ReplyKind::Busy, r#"{"outcome":"busy"}"#, false), (429, three()));
+        assert_eq!(status(ReplyKind::Unavailable, r#"{"outcome":"unavailable"}"#, false), (503, three()));
+        assert_eq!(status(ReplyKind::Busy, r#"[{"outcome":"busy"}]"#, true), (200, None));
+        assert_eq!(status(ReplyKind::Unavailable, r#"{"outcome":"unavailable"}"#, true), (503, three()));
+    }
+
+    #[test]
+    fn a_shard_at_its_cap_is_busy_and_any_other_refusal_is_an_outcome() {
+        let busy = br#"{"outcome":"refused","command":"place","reason":"busy","sequence":1,"index":0}"#;
+        assert!(refused_busy(busy).is_some());
+        assert!(refused_busy(br#"{"outcome":"refused","reason":"unknown_sku"}"#).is_none());
+        assert!(refused_busy(br#"{"outcome":"confirmed"}"#).is_none());
+        assert!(refused_busy(b"[]").is_none());
+    }
+}

@@ -1,0 +1,120 @@
+//! The commands that runbooks begin with. Tests run each against a worker and look at what it prints.
+
+use crate::process::monitoring::definition::Look;
+
+pub(super) const STATUS: Look = Look {
+    command: "weir status",
+    prints: "main",
+    look_for: "who leads each shard (`-`: nobody), how far it is, and how many messages wait.",
+};
+
+pub(super) const READY: Look = Look {
+    command: "curl -s 127.0.0.1:9464/readyz",
+    prints: "ready",
+    look_for: "`ready`, or a line for each shard that says why it is not.",
+};
+
+pub(super) const VIEW: Look = Look {
+    command: "curl -s 127.0.0.1:9464/status",
+    prints: "\"lag_messages\"",
+    look_for: "role, life, fault and lag of each shard at this worker.",
+};
+
+pub(super) const ROLES: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_role",
+    prints: "role=\"leader\"",
+    look_for: "what this worker is to each shard.",
+};
+
+pub(super) const LAG: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_lag",
+    prints: "weir_lag_seconds",
+    look_for: "how much is stored and not applied: messages, and the age of the oldest.",
+};
+
+pub(super) const FAULTS: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_fault",
+    prints: "fault=\"gap\"",
+    look_for: "the fault whose value is 1.",
+};
+
+pub(super) const STREAMS: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_stream",
+    prints: "weir_stream_limit_bytes",
+    look_for: "what log and outcome stream hold, against what they may.",
+};
+
+pub(super) const SNAPSHOTS: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_snapshot",
+    prints: "end=\"failed\"",
+    look_for: "how snapshots ended, and which was the last.",
+};
+
+pub(super) const AUDITS: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_audit",
+    prints: "end=\"disagrees\"",
+    look_for: "how audits ended.",
+};
+
+pub(super) const AUDIT: Look = Look {
+    command: "weir audit",
+    prints: "main",
+    look_for: "whether all agrees; else the first disagreement.",
+};
+
+pub(super) const FAILURES: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep -E '^weir_(append_failures|recoveries|stage_panics|nats)'",
+    prints: "weir_append_failures_total",
+    look_for: "what fails: appends by why, recoveries by why, panics by stage, lost connections.",
+};
+
+pub(super) const SKEW: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_clock_skew",
+    prints: "weir_clock_skew_seconds",
+    look_for: "how far the broker's clock is ahead of the worker's; below zero it is behind.",
+};
+
+pub(super) const CLOCK: Look = Look {
+    command: "date -u",
+    prints: "UTC",
+    look_for: "the time on this machine: compare it with that of the NATS servers.",
+};
+
+pub(super) const OUTCOMES: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep '^weir_outcomes_total.*refused' | grep -v ' 0$' || echo none refused",
+    prints: "refused",
+    look_for: "refusals by reason since the worker started.",
+};
+
+pub(super) const COMMANDS: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_commands",
+    prints: "command=\"place\"",
+    look_for: "commands by kind since the worker started.",
+};
+
+pub(super) const FACTS: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_facts_refused",
+    prints: "weir_facts_refused_total",
+    look_for: "news of goods that were refused, by reason.",
+};
+
+pub(super) const PAYMENTS: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_payments_refused",
+    prints: "weir_payments_refused_total",
+    look_for: "payments that were refused, by reason.",
+};
+
+pub(super) const LETTERS: Look =
+    Look { command: "weir dead list", prints: "", look_for: "what could not be read, from when, and why." };
+
+pub(super) const STOCK: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_sku",
+    prints: "weir_skus_out_of_stock",
+    look_for: "how many SKUs there are, and how many have nothing available.",
+};
+
+pub(super) const POLICY: Look = Look {
+    command: "weir policy show",
+    prints: "rules",
+    look_for: "what the fold is told: holds, caps, safety stock.",
+};

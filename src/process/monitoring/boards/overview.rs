@@ -1,0 +1,132 @@
+//! The overview: what a customer would see.
+
+use super::{panel, target};
+use crate::process::monitoring::definition::{Board, Item, Kind, Row, Tile, Unit};
+
+pub(super) const BOARD: Board = Board {
+    uid: "weir-overview",
+    title: "Weir / Overview",
+    description: "Whether orders are being confirmed, how fast, and what stands in the way. For everybody.",
+    tiles: &[
+        Tile { title: "Workers scraped", alert: "WeirAbsent" },
+        Tile { title: "Leaders of the worst shard", alert: "WeirShardWithoutLeader" },
+        Tile { title: "Nothing decided for", alert: "WeirShardStandsStill" },
+        Tile { title: "Oldest order waits", alert: "WeirLag" },
+        Tile { title: "Error budget burns, times", alert: "WeirErrorBudgetBurn" },
+        Tile { title: "Orders against last week", alert: "WeirFewOrders" },
+    ],
+    rows: &[
+        Row {
+            question: "Are orders being confirmed?",
+            open: true,
+            items: &[
+                panel(
+                    "Orders placed, now and last week",
+                    "Orders decided a second, retries included, beside the same time a week ago. Leaders alone count.",
+                    Kind::Lines,
+                    Unit::PerSecond,
+                    &[
+                        target(
+                            "sum(rate(weir_commands_total{command=\"place\",$}[$__rate_interval]))",
+                            "now",
+                        ),
+                        target(
+                            "sum(rate(weir_commands_total{command=\"place\",$}[$__rate_interval] offset 1w))",
+                            "last week",
+                        ),
+                    ],
+                ),
+                panel(
+                    "What became of them",
+                    "Outcomes a second that are about an order's stock: confirmed, waiting for stock, refused, cancelled, expired.",
+                    Kind::Stack,
+                    Unit::PerSecond,
+                    &[target(
+                        "sum by (outcome) (rate(weir_outcomes_total{outcome=~\"confirmed|waiting|refused|cancelled|expired\",$}[$__rate_interval]))",
+                        "{{outcome}}",
+                    )],
+                ),
+                panel(
+                    "Share decided within 250 ms",
+                    "Of all decisions, those announced within 250 ms of being stored. The objective is 99.9% over 30 days. Gaps are \
+                     times without decisions.",
+                    Kind::Lines,
+                    Unit::Share,
+                    &[target(
+                        "sum(rate(weir_stage_duration_seconds_bucket{stage=\"end_to_end\",le=\"0.25\",$}[$__rate_interval])) \
+                         / sum(rate(weir_stage_duration_seconds_count{stage=\"end_to_end\",$}[$__rate_interval]))",
+                        "within 250 ms",
+                    )],
+                ),
+                panel(
+                    "Why orders are refused",
+                    "Refusals a second by reason. Refused for want of stock is business; most others are a client's defects.",
+                    Kind::Stack,
+                    Unit::PerSecond,
+                    &[target(
+                        "sum by (reason) (rate(weir_outcomes_total{outcome=\"refused\",$}[$__rate_interval])) > 0",
+                        "{{reason}}",
+                    )],
+                ),
+            ],
+        },
+        Row {
+            question: "Does any alert fire?",
+            open: true,
+            items: &[
+                panel(
+                    "Alerts that fire",
+                    "Weir's alerts as Prometheus evaluates them. Empty is good, if workers are scraped (first tile).",
+                    Kind::Timeline(&[(1.0, "fires", "red")]),
+                    Unit::None,
+                    &[target(
+                        "max by (alertname, shard, severity) (ALERTS{alertname=~\"Weir.*\",alertstate=\"firing\",$job})",
+                        "{{alertname}} {{shard}} ({{severity}})",
+                    )],
+                ),
+                Item::Alert("WeirFault"),
+            ],
+        },
+        Row {
+            question: "Is the objective kept?",
+            open: false,
+            items: &[
+                Item::Alert("WeirErrorBudgetBurn"),
+                panel(
+                    "Error budget that is left",
+                    "Of 30 days' budget, 0.1% of all decisions; orders that are stored and not decided count as bad. Below 0 the objective is missed.",
+                    Kind::Lines,
+                    Unit::Share,
+                    &[target("job:weir_slo_budget:remaining30d{$job}", "{{job}}")],
+                ),
+                panel(
+                    "Orders that missed 250 ms",
+                    "Late, answered busy, or not decided, within the last hour.",
+                    Kind::Lines,
+                    Unit::Count,
+                    &[target("job:weir_slo_bad:increase1h{$job}", "{{job}}")],
+                ),
+                panel(
+                    "Messages stored and not decided",
+                    "Between the log's end and what is decided and announced, whoever leads.",
+                    Kind::Lines,
+                    Unit::Count,
+                    &[target("job_shard:weir_undecided_messages:max{$job}", "{{shard}}")],
+                ),
+            ],
+        },
+        Row {
+            question: "What could stop the flow?",
+            open: false,
+            items: &[
+                Item::Alert("WeirAbsent"),
+                Item::Alert("WeirShardWithoutLeader"),
+                Item::Alert("WeirShardStandsStill"),
+                Item::Alert("WeirShardNotReady"),
+                Item::Alert("WeirFiguresFrozen"),
+                Item::Alert("WeirFewOrders"),
+                Item::Alert("WeirWorkerUnreachable"),
+            ],
+        },
+    ],
+};

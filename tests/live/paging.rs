@@ -1,0 +1,159 @@
+//! One incident, one page: a real Alertmanager with the configuration that is checked in gets what fires in an incident, and says what
+//! it keeps quiet.
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use weir::process::monitoring::{Severity, alerts};
+use weir_kit::process::{Ending, Input, Process};
+use weir_kit::{folder, scratch, until};
+
+/// Incidents: what fires, by name and, for tiers, `long`; and what of it somebody hears.
+const INCIDENTS: [(&str, &[(&str, &str)], &[&str]); 8] = [
+    (
+        "the only worker died",
+        &[("WeirAbsent", ""), ("WeirWorkerUnreachable", ""), ("WeirFewOrders", "")],
+        &["WeirAbsent"],
+    ),
+    (
+        "a leader died, and its standby cannot lead",
+        &[
+            ("WeirShardWithoutLeader", ""),
+            ("WeirShardNotReady", ""),
+            ("WeirErrorBudgetBurn", "1h"),
+            ("WeirErrorBudgetBurn", "6h"),
+            ("WeirLag", ""),
+        ],
+        &["WeirShardWithoutLeader"],
+    ),
+    (
+        "NATS is away",
+        &[
+            ("WeirShardWithoutLeader", ""),
+            ("WeirShardNotReady", ""),
+            ("WeirAppendsFail", ""),
+            ("WeirFewOrders", ""),
+        ],
+        &["WeirShardWithoutLeader"],
+    ),
+    (
+        "a leader is stuck",
+        &[("WeirShardStandsStill", ""), ("WeirLag", ""), ("WeirErrorBudgetBurn", "1h")],
+        &["WeirShardStandsStill"],
+    ),
+    (
+        "a fault at all workers",
+        &[
+            ("WeirFault", ""),
+            ("WeirShardWithoutLeader", ""),
+            ("WeirShardNotReady", ""),
+            ("WeirErrorBudgetBurn", "1h"),
+            ("WeirErrorBudgetBurn", "3d"),
+        ],
+        &["WeirFault"],
+    ),
+    (
+        "the log fills up, and is full",
+        &[("WeirLogFull", ""), ("WeirLogFullSoon", ""), ("WeirFewOrders", ""), ("WeirSnapshotsFail", "")],
+        &["WeirLogFull", "WeirSnapshotsFail"],
+    ),
+    (
+        "orders are late",
+        &[
+            ("WeirErrorBudgetBurn", "1h"),
+            ("WeirErrorBudgetBurn", "6h"),
+            ("WeirErrorBudgetBurn", "1d"),
+            ("WeirErrorBudgetBurn", "3d"),
+        ],
+        &["WeirErrorBudgetBurn"],
+    ),
+    ("a surge of cancellations", &[("WeirCancellationSurge", "")], &["WeirCancellationSurge"]),
+];
+
+fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<String> {
+    let mut connection = TcpStream::connect(address).ok()?;
+    connection.set_read_timeout(Some(weir_kit::PATIENCE)).ok()?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    connection.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice()).ok()?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.contains(" 200 ").then(|| body.to_owned())
+}
+
+/// An alert as Prometheus would send it.
+fn firing(incident: &str, name: &str, long: &str) -> Value {
+    let alert = alerts()
+        .find(|alert| alert.name == name && (long.is_empty() || alert.labels.contains(&("long", long))))
+        .unwrap_or_else(|| panic!("there is no alert {name} {long}"));
+    // Each incident is a deployment's of its own, so that all can be told at once.
+    let mut labels = json!({
+        "alertname": name, "job": incident, "team": alert.team.name(), "severity": alert.severity.name(),
+    });
+    for (label, value) in alert.labels {
+        labels[*label] = json!(value);
+    }
+    // Those that are of a shard say which.
+    if alert.summary.contains("$labels.shard") || name == "WeirShardNotReady" {
+        labels["shard"] = json!("main");
+    }
+    json!({"labels": labels, "annotations": {"incident": incident}})
+}
+
+#[tokio::test]
+async fn an_incident_gives_one_page() {
+    let program = ["prometheus-alertmanager", "alertmanager"];
+    let found = program.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok());
+    let program = found
+        .expect("\n\nTHERE IS NO alertmanager ON PATH: Debian's package prometheus-alertmanager has it.\n");
+    let configuration =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alertmanager/alertmanager.yml");
+    for (incident, fires, heard) in INCIDENTS {
+        // WeirAbsent has no job: it keeps all quiet. So each incident has an Alertmanager of its own.
+        let home = folder(&scratch(), "paging").unwrap();
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut command = Command::new(program);
+        command.arg(format!("--config.file={}", configuration.display()));
+        command.arg(format!("--storage.path={}", home.path().display()));
+        command.arg(format!("--web.listen-address={address}")).arg("--cluster.listen-address=");
+        let _process = Process::start("alertmanager", command, Input::None, Ending::Killed).unwrap();
+        until("Alertmanager to be ready", async || ask(address, "GET", "/-/ready", "")).await;
+        let all: Vec<Value> = fires.iter().map(|(name, long)| firing(incident, name, long)).collect();
+        until("Alertmanager to take alerts", async || {
+            ask(address, "POST", "/api/v2/alerts", &json!(all).to_string())
+        })
+        .await;
+        let heard: BTreeSet<&str> = heard.iter().copied().collect();
+        let mut last = BTreeSet::new();
+        until(incident, async || {
+            let text = ask(address, "GET", "/api/v2/alerts", "")?;
+            let told: Vec<Value> = serde_json::from_str(&text).ok()?;
+            if told.len() < all.len() {
+                return None;
+            }
+            let loud = told
+                .iter()
+                .filter(|alert| alert["status"]["inhibitedBy"].as_array().is_some_and(Vec::is_empty));
+            let names: Vec<String> =
+                loud.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect();
+            // A name twice would be two tiers that are both heard.
+            last = names.iter().cloned().collect();
+            let same = last.iter().map(String::as_str).eq(heard.iter().copied());
+            (same && last.len() == names.len()).then_some(())
+        })
+        .await;
+        let pages = alerts()
+            .filter(|alert| heard.contains(alert.name) && alert.labels.is_empty())
+            .filter(|alert| alert.severity == Severity::Page)
+            .count();
+        assert!(pages <= 1, "{incident}: {last:?}");
+    }
+}
