@@ -7,6 +7,7 @@ use crate::words::codec::BINCODE;
 use crate::words::codes::Family;
 use crate::words::command::{COMMANDS_MAX, CommandKind};
 use crate::words::outcome::OutcomeKind;
+use crate::words::query::Query;
 use crate::words::schema::definitions;
 
 /// Stands for a shard's name where a subject is made, and is made a parameter then.
@@ -53,6 +54,38 @@ pub(super) fn document() -> Value {
     let dead = ["dead_letter".to_owned()];
     channels.insert("dead".into(), channel(&shard.dead_letters_subject, about, &dead));
     operations.insert("dead".into(), sends("dead", &dead));
+    let about =
+        "Outcomes as a small message each, at most once: whoever must not miss one reads the outcome stream.";
+    for kind in OutcomeKind::ALL {
+        let id = format!("notify.{}", kind.name());
+        channels.insert(id.clone(), channel(&names.notify_subject(SHARD, kind), about, &[outcome_id(kind)]));
+        operations.insert(id.clone(), sends(&id, &[outcome_id(kind)]));
+    }
+    let about = "Early warnings, in a JetStream stream of all shards.";
+    let mut signals = channel(&format!("{}.{{kind}}", shard.signals_subject), about, &["signal".to_owned()]);
+    signals["parameters"]["kind"] = json!({"description": "What it warns of."});
+    channels.insert("signals".into(), signals);
+    operations.insert("signals".into(), sends("signals", &["signal".to_owned()]));
+    for query in Query::ALL {
+        for (way, of) in [("any", None), ("shard", Some(SHARD))] {
+            let id = format!("query.{way}.{}", query.name());
+            let about = "A question to NATS's service API; the reply is the answer, and an error stands in its headers.";
+            channels.insert(
+                id.clone(),
+                channel(&names.query_subject(of, query), about, &["question".to_owned()]),
+            );
+            let mut asked = receives(&id, &["question".to_owned()]);
+            asked["reply"] = json!({
+                "address": {"location": "$message.header#/reply", "description": "The inbox of NATS's request."},
+                "channel": {"$ref": "#/channels/answer"},
+            });
+            operations.insert(id, asked);
+        }
+    }
+    let mut answer = channel("", "The inbox that a question names.", &["answer".to_owned()]);
+    answer["address"] = Value::Null;
+    channels.insert("answer".into(), answer);
+
     let about = "The inbox that a request names: one reply, or an array of them where an array was sent, index by index.";
     let mut reply = channel("", about, &["reply".to_owned(), "replies".to_owned()]);
     reply["address"] = Value::Null;
@@ -167,6 +200,13 @@ fn messages(schemas: &Map<String, Value>) -> Map<String, Value> {
     all.insert("commands".into(), json!({"name": "commands", "headers": content_type, "payload": commands}));
     all.insert("reply".into(), json!({"name": "reply", "payload": {"$ref": "#/components/schemas/Reply"}}));
     all.insert("replies".into(), json!({"name": "replies", "payload": many("Reply")}));
+    for (name, about) in [
+        ("signal", "One early warning."),
+        ("question", "A question, as an object; the contract page has its fields."),
+        ("answer", "The answer, as an object with the sequence that it reflects."),
+    ] {
+        all.insert(name.into(), json!({"name": name, "payload": {"type": "object", "description": about}}));
+    }
     let text = json!({"type": "string"});
     let append =
         [header::FROM, header::THROUGH, header::RULES, header::WRITER, header::CHAIN, header::CONTENT_TYPE];

@@ -116,6 +116,13 @@ impl Names {
         format!("{}.notify.{shard}.{}", self.prefix, outcome.name())
     }
 
+    /// Whether a subject is one where nobody has an inbox, and where a worker may publish what whoever asks it may not: the server's own
+    /// interface, which purges streams, and this deployment's subjects. No answer goes there.
+    pub(super) fn is_for_workers_only(&self, subject: &[u8]) -> bool {
+        let own = subject.strip_prefix(self.prefix.as_bytes()).is_some_and(|rest| rest.starts_with(b"."));
+        own || subject.starts_with(b"$")
+    }
+
     /// The names of one shard, whose own name has the same bounds as the prefix.
     pub fn shard(&self, shard: &str) -> Result<ShardNames, NameError> {
         valid("the shard", shard)?;
@@ -240,6 +247,17 @@ mod tests {
         let snapshots = StoreNames::new(&other.snapshots_bucket());
         assert_eq!(snapshots.stream, "OBJ_SHOP-2_SNAPSHOTS");
         assert_eq!(snapshots.subjects(), ["$O.SHOP-2_SNAPSHOTS.C.>", "$O.SHOP-2_SNAPSHOTS.M.>"]);
+    }
+
+    #[test]
+    fn answers_go_to_inboxes() {
+        let names = Names::new("shop-2").unwrap();
+        for subject in ["$JS.API.STREAM.PURGE.SHOP-2_LOG_main", "$KV.x", "shop-2.log.main", "shop-2."] {
+            assert!(names.is_for_workers_only(subject.as_bytes()), "{subject}");
+        }
+        for subject in ["_INBOX.a.b", "_INBOX.checkout.a", "shop-2", "shop-22.inbox", "weir.x", ""] {
+            assert!(!names.is_for_workers_only(subject.as_bytes()), "{subject}");
+        }
     }
 
     #[test]

@@ -66,8 +66,7 @@ struct Shared {
     left: AtomicU64,
     has_left: Notify,
     payload_bytes_max: AtomicUsize,
-    /// What the subjects of this deployment begin with.
-    own: String,
+    names: Names,
     open: AtomicBool,
     stopped: AtomicBool,
     stop: Notify,
@@ -126,7 +125,7 @@ impl JetRequests {
             left: AtomicU64::new(0),
             has_left: Notify::new(),
             payload_bytes_max: AtomicUsize::new(PAYLOAD_BYTES_DEFAULT),
-            own: format!("{}.", names.prefix()),
+            names: names.clone(),
             open: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             stop: Notify::new(),
@@ -408,9 +407,7 @@ pub struct JetReplies {
 
 impl Replies for JetReplies {
     fn reply(&self, to: &[u8], format: Format, payload: &[u8]) {
-        // A worker may publish where whoever asked may not: to the server's own interface, which purges streams, and to the streams
-        // themselves. Nobody has an inbox there.
-        if to.starts_with(b"$") || to.starts_with(self.shared.own.as_bytes()) {
+        if self.shared.names.is_for_workers_only(to) {
             metrics::counter!("weir_door_replies_dropped_total").increment(1);
             return;
         }

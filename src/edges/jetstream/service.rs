@@ -108,6 +108,10 @@ where
     let room = Arc::new(Semaphore::new(REQUESTS_MAX));
     let answering = TaskTracker::new();
     while let Some((query, request)) = requests.next().await {
+        let to = request.message.reply.as_ref().map(|to| to.as_bytes());
+        if to.is_some_and(|to| offered.names.is_for_workers_only(to)) {
+            continue;
+        }
         let client = client.clone();
         match room.clone().try_acquire_owned() {
             Ok(turn) => {
