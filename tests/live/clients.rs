@@ -9,7 +9,7 @@ use weir_kit::process::{Ending, Input, Process};
 use weir_kit::{folder, scratch};
 
 use crate::docs::blocks;
-use crate::nats::{PATIENCE, Server, soon};
+use crate::nats::{PATIENCE, Server, soon, until};
 use crate::weir::{Weir, audit, place, plain};
 
 const PAGE: &str = include_str!("../../docs/clients.md");
@@ -26,6 +26,7 @@ async fn open() -> (Server, Weir) {
     let server = Server::start().await;
     Weir::setup(&server).await;
     let worker = Weir::ready(&server, &[]).await;
+    until("the door", async || worker.log().contains("the door is open").then_some(())).await;
     let stock =
         r#"{"receive":{"receipt_id":"R","lines":[{"sku":"85123A","quantity":9},{"sku":"A","quantity":9}]}}"#;
     assert_eq!(Weir::on(&server, &["submit", stock]).await.code, Some(0));
@@ -87,6 +88,33 @@ async fn rust_hears_its_answer() {
     run(&server, Command::new(built("checkout")), "R-1").await;
 }
 
+/// The shell's example under a heading.
+fn shell(heading: &str) -> String {
+    let found = blocks(PAGE, "sh").into_iter().find(|(above, _)| above == heading);
+    found.unwrap().1
+}
+
+#[tokio::test]
+async fn curl_hears_its_answer() {
+    let server = Server::start().await;
+    Weir::setup(&server).await;
+    let config = server.folder().join("weir.toml");
+    std::fs::write(&config, "[http]\naddress = \"127.0.0.1:0\"\ncommands = [\"orders\"]\n").unwrap();
+    let worker = Weir::ready(&server, &["--config", config.to_str().unwrap()]).await;
+    let stock = r#"{"receive":{"receipt_id":"R","lines":[{"sku":"85123A","quantity":9}]}}"#;
+    assert_eq!(Weir::on(&server, &["submit", stock]).await.code, Some(0));
+    let log = worker.log();
+    let (_, address) = log.split_once("the HTTP API listens address=").unwrap();
+    let address = address.split_whitespace().next().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-e", "-c", &shell("curl").replace("127.0.0.1:9466", address)]);
+    let process = Process::start("curl", command, Input::None, Ending::Killed).unwrap();
+    let ended = process.finish(PATIENCE).await.unwrap();
+    for outcome in ["confirmed", "cancelled"] {
+        assert!(ended.stdout.contains(&format!("\"outcome\":\"{outcome}\"")), "{ended:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_nats_command_line_hears_its_answer() {
     if !succeeds("nats", &["--version"]) {
@@ -95,7 +123,7 @@ async fn the_nats_command_line_hears_its_answer() {
     }
     let (server, _worker) = open().await;
     let mut command = Command::new("sh");
-    command.args(["-e", "-c", &example("sh")]).env("NATS_URL", server.url());
+    command.args(["-e", "-c", &shell("The nats command line")]).env("NATS_URL", server.url());
     let process = Process::start("nats", command, Input::None, Ending::Killed).unwrap();
     let ended = process.finish(PATIENCE).await.unwrap();
     for outcome in ["confirmed", "cancelled"] {
@@ -110,7 +138,7 @@ async fn a_message_id_costs_another_order_its_place_in_the_log() {
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", "1");
     // Until both come within the server's window: a busy machine may be slower than that.
-    let gone = weir_kit::until("two messages within the window", async || {
+    let gone = until("two messages within the window", async || {
         let mut acks = Vec::new();
         for id in ["O-1", "O-2"] {
             let payload = place(id).to_string().into();

@@ -15,7 +15,7 @@ use crate::weir::OWN;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The shell blocks that are not run here, by a line of each, and why.
-const NOT_RUN: [(&str, &str); 12] = [
+const NOT_RUN: [(&str, &str); 13] = [
     ("cargo run --release -- demo", "the demo has a test of its own, and this is what tests/run runs"),
     ("target/release/weir-bench load", "the bench has tests of its own"),
     ("target/release/weir-bench --help", "the same"),
@@ -24,6 +24,7 @@ const NOT_RUN: [(&str, &str); 12] = [
         "it wants NATS's own command line; `restore` in these tests does the same by the client",
     ),
     ("nats stream restore", "the same"),
+    ("127.0.0.1:9466/v1/orders", "`clients` in these tests runs it, on a free port"),
     ("nats request", "`clients` in these tests runs it where there is a `nats` on the PATH"),
     (
         "target/release/weir-bench door",
