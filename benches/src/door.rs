@@ -36,7 +36,7 @@ use crate::load::folder;
 use crate::reference::{numbered, stock};
 use crate::screen::Screen;
 use crate::servers::{Servers, become_before};
-use crate::statistics::{Spread, grouped, histogram, millis, to_f64};
+use crate::statistics::{Spread, grouped, histogram, millis, to_f64, whole};
 use crate::{Ended, interrupted};
 
 /// How many requests are under way at saturation.
@@ -199,7 +199,7 @@ async fn run(args: &Args) -> Result<Ended> {
     let median = |figures: &[f64]| Spread::of(figures.iter().copied()).map_or(0.0, |spread| spread.median);
     let (echo, own) = (median(&rates[0]), median(&rates[1]));
     println!("at saturation, {UNDER_WAY} requests under way, medians of {} rounds:", args.rounds);
-    println!("  echo {}/s, door {}/s", grouped(echo as u64), grouped(own as u64));
+    println!("  echo {}/s, door {}/s", whole(echo), whole(own));
     aim("rate", own / echo, RATE_LEAST, true);
     let at = |measured: &[Measured], quantile: f64| {
         let all = measured.iter().map(|one| to_f64(one.latency.value_at_quantile(quantile)) / 1_000.0);
@@ -248,8 +248,8 @@ async fn flood(generator: &mut Generator, rate: f64, window: Duration, door: u32
     println!(
         "a flood of {} s at {FLOOD_TIMES} times its rate: {}/s asked for, {}/s answered ({} decided, {} busy, {} others)",
         window.as_secs(),
-        grouped((rate * FLOOD_TIMES) as u64),
-        grouped(measured.per_second as u64),
+        whole(rate * FLOOD_TIMES),
+        whole(measured.per_second),
         grouped(measured.decided),
         grouped(measured.busy),
         grouped(measured.others)
@@ -281,6 +281,12 @@ async fn flood(generator: &mut Generator, rate: f64, window: Duration, door: u32
     let reached = if took <= RECOVERY_MOST { "reached" } else { "MISSED" };
     println!("  aim: service as before within {RECOVERY_MOST:?} of its end; {took:?}: {reached}");
     Ok(())
+}
+
+/// How many requests are due after so long.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "far below 2^53, and positive")]
+fn due(elapsed: Duration, rate: f64) -> u64 {
+    (elapsed.as_secs_f64() * rate) as u64
 }
 
 /// How requests leave.
@@ -467,7 +473,7 @@ impl Generator {
                 let due = match pace {
                     Pace::UnderWay(count) => count.saturating_sub(under_way),
                     Pace::PerSecond(rate) => {
-                        let due = (elapsed.as_secs_f64() * rate) as u64;
+                        let due = due(elapsed, rate);
                         let sent = self.number - first;
                         usize::try_from(due.saturating_sub(sent))?
                             .min(FLOOD_UNDER_WAY.saturating_sub(under_way))

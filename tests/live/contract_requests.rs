@@ -14,7 +14,12 @@ use crate::nats::{Server, soon, until};
 /// Whoever asks.
 trait Asker: Clone + Send + Sync + 'static {
     /// Asks, and gives the reply; none where the request is lost, or nobody takes it.
-    async fn ask(&self, family: Family, said: Said, payload: Bytes) -> Option<(Format, Bytes)>;
+    fn ask(
+        &self,
+        family: Family,
+        said: Said,
+        payload: Bytes,
+    ) -> impl Future<Output = Option<(Format, Bytes)>> + Send;
 }
 
 impl Asker for MemoryAsker {
@@ -139,11 +144,14 @@ async fn a_request_comes_as_it_was_sent_and_its_reply_goes_back<A: Asker, R: Req
     ];
     let payloads = [Bytes::new(), Bytes::from_static(&[0, 13, 10, 255]), Bytes::from(vec![7; 500_000])];
     for ((family, said), payload) in Family::ALL.into_iter().cycle().zip(&said).zip(&payloads) {
-        let (sent, text, asking) = (said.clone(), payload.clone(), asker.clone());
-        let asked = tokio::spawn(async move {
-            until("the reply", async || asking.ask(family, sent.clone(), text.clone()).await).await
-        });
-        let came = soon("the request", requests.next()).await.unwrap();
+        let asking = async {
+            until("the reply", async || asker.ask(family, said.clone(), payload.clone()).await).await
+        };
+        let mut asking = std::pin::pin!(asking);
+        let came = tokio::select! {
+            came = soon("the request", requests.next()) => came.unwrap(),
+            _ = &mut asking => panic!("nobody has replied"),
+        };
         let [Request { family: by, said: came_said, reply_to, payload: came_payload }] = came.as_slice()
         else {
             panic!("{came:?}");
@@ -153,7 +161,7 @@ async fn a_request_comes_as_it_was_sent_and_its_reply_goes_back<A: Asker, R: Req
         replies.reply(reply_to.as_deref().unwrap(), format, &payload[..payload.len() / 2]);
         // Over a server a reply leaves while requests are waited for.
         let reply = tokio::select! {
-            reply = asked => reply.unwrap(),
+            reply = &mut asking => reply,
             _ = requests.next() => panic!("asked once"),
         };
         assert_eq!(reply, (format, payload.slice(..payload.len() / 2)));

@@ -84,7 +84,10 @@ async fn a_request_is_answered_with_its_outcome() {
     assert_eq!(ask(&client, "orders", elsewhere).await["reason"], "unknown_site");
     let decided = worker.metric("weir_door_replies_total{kind=\"decided\"}");
     assert!(decided >= 3.0, "{decided}");
-    assert_eq!(worker.metric("weir_door_pending_requests"), 0.0);
+    until("nothing to be pending", async || {
+        (worker.metric("weir_door_pending_requests") == 0.0).then_some(())
+    })
+    .await;
     worker.stop().await;
 }
 
@@ -156,11 +159,8 @@ async fn a_frame_is_answered_by_a_frame() {
 #[tokio::test]
 async fn great_orders_cost_nobody_an_answer() {
     let (_server, worker, client) = shop(1_000_000).await;
-    let lines = vec![json!({"sku": "A", "quantity": 1}); 2_000];
-    let lines: Vec<_> = (0..2_000)
-        .map(|number| json!({"sku": format!("A{number}"), "quantity": 1}))
-        .chain(lines.into_iter().take(0))
-        .collect();
+    let lines: Vec<_> =
+        (0..2_000).map(|number| json!({"sku": format!("A{number}"), "quantity": 1})).collect();
     let receipt: Vec<_> =
         (0..2_000).map(|number| json!({"sku": format!("A{number}"), "quantity": 100})).collect();
     let told =
@@ -191,8 +191,12 @@ async fn great_orders_cost_nobody_an_answer() {
 async fn a_leader_that_is_killed_makes_no_answer_wrong() {
     let server = Server::start().await;
     Weir::setup(&server).await;
-    let mut leader = Weir::ready(&server, &[]).await;
-    let standby = Weir::ready(&server, &[]).await;
+    // A door that dies with its leader leaves its requests to their clients' patience: these have none.
+    let config = server.folder().join("leader.toml");
+    std::fs::write(&config, "[door]\nenabled = false\n").unwrap();
+    let without_door = ["--config", config.to_str().unwrap()];
+    let mut leader = Weir::ready(&server, &without_door).await;
+    let standby = Weir::ready(&server, &without_door).await;
     let door = only_door(&server, "").await;
     let client = client(&server).await;
     opened(&client).await;
@@ -325,7 +329,7 @@ async fn a_full_log_is_told() {
     std::fs::write(&config, "[streams]\nlog_bytes_max = 1048576\n").unwrap();
     let ended = Weir::on(&server, &["setup", "--config", config.to_str().unwrap()]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    let door = only_door(&server, "").await;
+    let door = only_door(&server, "within_ms = 100\n").await;
     let client = client(&server).await;
     opened(&client).await;
     let context = plain(&server).await;

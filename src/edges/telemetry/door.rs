@@ -145,6 +145,7 @@ impl DoorTelemetry {
 
 impl Telemetry {
     /// The handles of the process's door, made once.
+    #[must_use]
     pub fn door(&self) -> Arc<DoorTelemetry> {
         self.door.get_or_init(|| Arc::new(DoorTelemetry::new(self))).clone()
     }

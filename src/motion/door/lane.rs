@@ -1,7 +1,8 @@
 //! Lanes: the commands of one family on their way into one shard's log, and what waits there for its decision.
 //!
 //! One message is appended at a time, and what comes meanwhile is gathered for the next: nothing waits while nothing else is under
-//! way, and messages are large when there is much to do. The order of a request's commands is kept so, too.
+//! way, and messages are large when there is much to do. The order of a request's commands is kept so, too. Only one that is not
+//! acknowledged for long is left behind.
 //!
 //! An append without an acknowledgement is never repeated: it may still land, and not every command has an id by which a shard would
 //! know it again. The log is looked at instead, for a message with this append's own header, until nobody waits any more.
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinSet;
 
 use super::pending::{Board, Gather, UNAVAILABLE_RETRY_MS};
 use crate::edges::streams::{AppendError, Headers, LogReader as _, ReadError, Reader as _, Streams};
@@ -30,6 +32,8 @@ use crate::words::reply::{DoorReason, DoorReply};
 pub const APPEND_HEADER: &str = "Weir-Append";
 /// An append that is not acknowledged for so long is looked for in the log.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
+/// So many appends of one lane may wait for their acknowledgements.
+const UNDER_WAY_MAX: usize = 8;
 /// The pause between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// How long one look waits for the next message of the log.
@@ -306,7 +310,7 @@ impl<S: Streams> Runner<S> {
     /// Appends what comes to a lane, for ever.
     pub(super) async fn append(self, family: Family) {
         let mut reading = self.shard.reading.subscribe();
-        let mut writer = DecidedReplies::default();
+        let mut under_way = JoinSet::new();
         loop {
             let lane = &self.shard.lanes[family as usize];
             if lane.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
@@ -320,19 +324,22 @@ impl<S: Streams> Runner<S> {
                 let wanted = |item: &Item| item.gather.sends(item.position);
                 pack(&mut queue, self.streams.payload_bytes_max(), wanted)
             };
-            if let Some((payload, items)) = packed {
-                self.append_one(family, payload.into(), items, &mut writer).await;
+            let Some((payload, items)) = packed else { continue };
+            let (runner, (told, ended)) = (self.clone(), oneshot::channel::<()>());
+            under_way.spawn(async move {
+                runner.append_one(family, payload.into(), items).await;
+                drop(told);
+            });
+            // What is not acknowledged for long holds up no other, unless there are many of them.
+            let _ = tokio::time::timeout(LOOK_AFTER, ended).await;
+            while under_way.try_join_next().is_some() {}
+            while under_way.len() >= UNDER_WAY_MAX {
+                under_way.join_next().await;
             }
         }
     }
 
-    async fn append_one(
-        &self,
-        family: Family,
-        payload: Bytes,
-        items: Vec<Item>,
-        writer: &mut DecidedReplies,
-    ) {
+    async fn append_one(&self, family: Family, payload: Bytes, items: Vec<Item>) {
         let number = self.shard.early().begin();
         self.board.telemetry.appends(items.len());
         let until = items.iter().map(|item| item.gather.deadline).max().unwrap_or_default();
@@ -349,11 +356,12 @@ impl<S: Streams> Runner<S> {
             self.shard.pending.insert(sequence, Stored { items, left, until });
         } else if let Err(error) = appended {
             self.board.telemetry.append_failed(&error);
-            self.failed(&error, family, items);
+            self.failed(&error, items);
         }
         let early = self.shard.early().end(number, sequence);
-        for append in early {
-            self.answer(&append, writer);
+        if !early.is_empty() {
+            let mut writer = DecidedReplies::default();
+            early.iter().for_each(|append| self.answer(append, &mut writer));
         }
     }
 
@@ -430,7 +438,7 @@ impl<S: Streams> Runner<S> {
     }
 
     /// Nothing of an append was stored; or, after [`AppendError::TimedOut`], nobody waits any more.
-    fn failed(&self, error: &AppendError, family: Family, items: Vec<Item>) {
+    fn failed(&self, error: &AppendError, items: Vec<Item>) {
         let several = items.len() > 1;
         let unavailable = |why: String| DoorReply::Unavailable {
             retry_after_ms: UNAVAILABLE_RETRY_MS,
@@ -467,6 +475,7 @@ impl<S: Streams> Runner<S> {
             item.gather.door(item.position, reply);
         }
         if !again.is_empty() {
+            let family = again[0].family;
             self.shard.take(family, again);
         }
     }

@@ -127,8 +127,8 @@ impl Door {
         answer.await.unwrap_or_else(|_| taking::lost(format))
     }
 
-    /// Answers requests until they are [stopped](Replies::stop).
-    pub async fn serve<R: Requests>(self, mut requests: R) {
+    /// Answers requests until they are [stopped](Replies::stop). Replies may leave only as long as the requests are kept.
+    pub async fn serve<R: Requests>(&self, requests: &mut R) {
         let replies: Arc<dyn pending::Inbox> = Arc::new(requests.replies());
         while let Some(came) = requests.next().await {
             self.inner.board.telemetry.requests(came.len());
@@ -174,6 +174,7 @@ pub struct Doorkeeper {
 
 impl Doorkeeper {
     /// Opens a door in front of the shards that `fallback` names, until the document says otherwise; `streams` makes a shard's streams.
+    #[must_use]
     pub fn open<S: Streams, K: Keys>(
         options: DoorOptions,
         clock: SharedClock,
@@ -205,8 +206,13 @@ impl Doorkeeper {
     }
 
     /// Answers requests from here on, in a task of its own.
-    pub fn serve<R: Requests>(&mut self, requests: R) {
-        self.tasks.spawn(self.door.clone().serve(requests));
+    pub fn serve<R: Requests>(&mut self, mut requests: R) {
+        let door = self.door.clone();
+        self.tasks.spawn(async move {
+            door.serve(&mut requests).await;
+            // Answers to what was taken still leave by it.
+            std::future::pending::<()>().await;
+        });
     }
 
     /// Takes no more requests, waits until those that were taken are answered, and answers what is left after `within` as it stands.

@@ -18,6 +18,9 @@ use crate::words::reply::{DoorReason, DoorReply, ReplyKind};
 /// What a reply's own header and its address take of what the server takes, in bytes.
 const REPLY_HEADER_BYTES: usize = 512;
 
+/// What stands around one reply of many, in bytes: a comma, or its length.
+const AROUND: usize = 9;
+
 /// The reply to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -277,8 +280,6 @@ impl Gather {
             Slot::Answered(begin, end, _) => &bytes[*begin as usize..*end as usize],
             _ => &[],
         };
-        // What stands around an element: a comma, or its length.
-        const AROUND: usize = 9;
         if bytes.len() + AROUND * (slots.len() + 2) <= bytes_max {
             if let ([one], Format::Json, false) = (slots, self.format, self.many)
                 && element(one).len() == bytes.len()

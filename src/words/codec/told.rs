@@ -241,6 +241,7 @@ impl DecidedReplies {
 const DECIDED: u8 = 0;
 
 /// Gathers elements into one payload: a frame, an array, or the one element where only one was asked for.
+#[must_use]
 pub fn write_replies<'e>(
     format: Format,
     many: bool,
