@@ -13,12 +13,14 @@ mod crash;
 mod dead;
 mod docs;
 mod epoch;
+mod http;
 mod jetstream;
 #[path = "../../examples/online_retail/mapping.rs"]
 mod online_retail;
 mod orders;
 mod poison;
 mod publishing;
+mod queries;
 mod real_data;
 mod restore;
 mod retail_model;

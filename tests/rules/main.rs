@@ -19,6 +19,7 @@ mod model_stock;
 mod model_waiting;
 mod poison;
 mod poison_memory;
+mod queries;
 mod random;
 mod release;
 mod rules_amend;
