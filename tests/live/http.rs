@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use weir::edges::questions::Asking;
-use weir::process::http::{Api, BODY_BYTES_MAX, Limits, Submit, Submitted, Submitting, Token, serve};
+use weir::process::http::{Api, BODY_BYTES_MAX, Kind, Limits, Submit, Submitted, Submitting, Token, serve};
 use weir::process::queries::Answers;
 use weir::words::codes::Family;
 use weir::words::query::{QueryCode, QueryError, Question};
@@ -21,7 +21,7 @@ use crate::weir::{Weir, place, receive};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// How long a request may take here: what is too slow is seen soon, what is good never takes so long.
-const REQUEST: Duration = Duration::from_millis(400);
+const REQUEST: Duration = Duration::from_secs(3);
 
 /// Answers each question with itself, but one that nobody answers.
 struct Echo;
@@ -52,10 +52,14 @@ struct Door {
 impl Submit for Door {
     fn submit(&self, family: Family, payload: Bytes) -> Submitting<'_> {
         self.taken.lock().unwrap().push((family, payload));
-        let confirmed = Submitted::Decided(Bytes::from_static(b"{\"outcome\":\"confirmed\"}"));
+        let confirmed = told(Kind::Decided, &json!({"outcome": "confirmed"}), None);
         let answer = self.answer.lock().unwrap().clone().unwrap_or(confirmed);
         Box::pin(async move { answer })
     }
+}
+
+fn told(kind: Kind, reply: &Value, retry_after_ms: Option<u32>) -> Submitted {
+    Submitted { kind, payload: reply.to_string().into(), retry_after_ms }
 }
 
 /// The API with fakes behind it.
@@ -236,18 +240,16 @@ async fn commands_go_to_the_door_and_its_answers_come_back() {
 
     let refused = json!({"outcome": "refused", "reason": "insufficient_stock"});
     let busy = json!({"outcome": "refused", "reason": "busy"});
-    let decided = |outcome: &Value| Submitted::Decided(outcome.to_string().into());
+    let reply = json!({"outcome": "said"});
     for (answer, expected, retry) in [
-        (decided(&refused), (200, ""), None),
-        (decided(&busy), (429, "busy"), Some("retry-after: 1")),
-        (Submitted::Busy { retry_after_ms: 2_500 }, (429, "busy"), Some("retry-after: 3")),
-        (
-            Submitted::Unavailable { detail: "no leader".to_owned(), retry_after_ms: 100 },
-            (503, "unavailable"),
-            Some("retry-after: 1"),
-        ),
-        (Submitted::Undecided { shard: "main".to_owned(), sequence: 7 }, (202, ""), None),
-        (Submitted::Unreadable { detail: "no command".to_owned() }, (400, "malformed_payload"), None),
+        (told(Kind::Decided, &refused, None), (200, ""), None),
+        (told(Kind::Decided, &busy, None), (429, "busy"), Some("retry-after: 1")),
+        (told(Kind::Busy, &reply, Some(2_500)), (429, "busy"), Some("retry-after: 3")),
+        (told(Kind::Unavailable, &reply, Some(100)), (503, "unavailable"), Some("retry-after: 1")),
+        (told(Kind::Unknown, &reply, None), (503, "unknown"), Some("retry-after: 1")),
+        (told(Kind::Accepted, &reply, None), (202, ""), None),
+        (told(Kind::Refused, &reply, None), (400, "not_taken"), None),
+        (told(Kind::Busy, &json!([refused, busy]), Some(100)), (200, ""), None),
     ] {
         *served.door.answer.lock().unwrap() = Some(answer);
         let posted = served.post("/v1/orders", JSON, &order()).await;
@@ -268,13 +270,10 @@ async fn commands_go_to_the_door_and_its_answers_come_back() {
     served.stop().await;
 }
 
-/// A good request is answered while all these are open, each before its time is over.
+/// A good request, beside all that is open.
 async fn good(served: &Served) {
-    let began = std::time::Instant::now();
     let posted = served.post("/v1/orders", JSON, &order()).await;
     assert_eq!(posted.status, 200, "{posted:?}");
-    // It does not wait for the slow ones' time to be over.
-    assert!(began.elapsed() < REQUEST, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -366,6 +365,9 @@ async fn the_slow_are_let_go_and_nobody_waits_for_them() {
         }
     });
     good(&served).await;
+    // That was answered before the time of the slow ones was over.
+    let open = silent.try_read(&mut [0]).unwrap_err();
+    assert_eq!(open.kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(read_all(silent).await, "");
     assert_eq!(read_all(half).await, "");
     let idle = read_all(idle).await;
@@ -473,7 +475,4 @@ async fn what_would_be_open_to_anybody_is_not_started() {
     let short = starting(&["--http", "127.0.0.1:0"], Some("short-secret")).finish().await;
     assert_eq!(short.code, Some(78), "{short:?}");
     assert!(!format!("{short:?}").contains("short-secret"));
-    let mut with_token = starting(&["--http", "0.0.0.0:0"], Some(TOKEN));
-    api(&with_token).await;
-    with_token.kill();
 }

@@ -65,16 +65,18 @@ impl Shop {
 }
 
 async fn ask(client: &Client, subject: &str, question: &Value) -> (Value, Option<(String, String)>) {
-    // A worker that has just come may not have told the server yet what it answers.
-    let answer = until(&format!("an answer of {subject}"), async || {
-        client.request(subject.to_owned(), question.to_string().into()).await.ok()
-    });
-    let answer = answer.await;
-    let header = |headers: &HeaderMap, name: &str| headers.get(name).map(|value| value.as_str().to_owned());
-    let error = answer.headers.as_ref().and_then(|headers| {
-        Some((header(headers, "Nats-Service-Error-Code")?, header(headers, "Nats-Service-Error")?))
-    });
-    (serde_json::from_slice(&answer.payload).unwrap_or_default(), error)
+    // A worker that has just come, or has just got a shard, may not have told the server yet what it answers.
+    until(&format!("an answer of {subject}"), async || {
+        let answer = client.request(subject.to_owned(), question.to_string().into()).await.ok()?;
+        let header =
+            |headers: &HeaderMap, name: &str| headers.get(name).map(|value| value.as_str().to_owned());
+        let error = answer.headers.as_ref().and_then(|headers| {
+            Some((header(headers, "Nats-Service-Error-Code")?, header(headers, "Nats-Service-Error")?))
+        });
+        let is_there = error.as_ref().is_none_or(|(_, text)| !text.starts_with("unavailable"));
+        is_there.then(|| (serde_json::from_slice(&answer.payload).unwrap_or_default(), error))
+    })
+    .await
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::problem::Problem;
 use super::routes::json_response;
@@ -19,35 +19,35 @@ use crate::words::codes::Family;
 use crate::words::command::Command;
 use crate::words::policy::RULES_NEWEST;
 
+/// When to try again where nobody says, in milliseconds.
+const RETRY_AFTER_MS: u32 = 1_000;
+
+/// How commands were answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The shard has decided.
+    Decided,
+    /// The door refused for good.
+    Refused,
+    /// Stored, and not decided in time.
+    Accepted,
+    /// Nobody knows whether it is stored.
+    Unknown,
+    /// Not stored, as there is too much to do.
+    Busy,
+    /// Not stored, as something is missing.
+    Unavailable,
+}
+
 /// What became of commands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Submitted {
-    /// They were decided: the outcome as JSON, or an array of them where an array was sent.
-    Decided(Bytes),
-    /// They are stored, and not decided in time.
-    Undecided {
-        /// The shard.
-        shard: String,
-        /// The sequence of their message.
-        sequence: u64,
-    },
-    /// They were not taken, as there is too much to do.
-    Busy {
-        /// When they may be sent again, in milliseconds.
-        retry_after_ms: u64,
-    },
-    /// They were not taken, as nobody could, or nobody knows whether they were.
-    Unavailable {
-        /// For a person.
-        detail: String,
-        /// When they may be sent again, in milliseconds.
-        retry_after_ms: u64,
-    },
-    /// They are no commands, or not of this family.
-    Unreadable {
-        /// For a person.
-        detail: String,
-    },
+pub struct Submitted {
+    /// How; of several, the first that is not [`Kind::Decided`], if there is one.
+    pub kind: Kind,
+    /// One reply as JSON, or an array of them where an array was sent.
+    pub payload: Bytes,
+    /// When to try again, in milliseconds, where a reply says so.
+    pub retry_after_ms: Option<u32>,
 }
 
 /// Commands on their way.
@@ -76,7 +76,7 @@ pub(super) async fn post(
     let body = read(api, body).await?;
     check_text(&body)?;
     check_key(headers, &body)?;
-    answered(submit.submit(family, body).await)
+    answered(&submit.submit(family, body).await)
 }
 
 /// What the head of a request says of its body.
@@ -186,43 +186,40 @@ fn id_of(command: &Command<'_>) -> Option<String> {
     own.map(ToOwned::to_owned).or_else(subject)
 }
 
-/// What became of commands, as a response.
-fn answered(submitted: Submitted) -> Result<Response, Problem> {
-    match submitted {
-        Submitted::Decided(outcome) => match refused_busy(&outcome) {
-            Some(outcome) => Err(busy(1_000).with("outcome", outcome)),
-            None => Ok(json_response(StatusCode::OK, outcome)),
-        },
-        Submitted::Undecided { shard, sequence } => {
-            let body = json!({ "accepted": true, "undecided": true, "shard": shard, "sequence": sequence });
-            Ok(json_response(StatusCode::ACCEPTED, body.to_string()))
-        }
-        Submitted::Busy { retry_after_ms } => Err(busy(retry_after_ms)),
-        Submitted::Unavailable { detail, retry_after_ms } => {
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-            Err(problem.again_after_ms(retry_after_ms))
-        }
-        Submitted::Unreadable { detail } => Err(malformed(&detail)),
+/// What became of commands, as a response. An array is answered by an array, of which each element says what became of it.
+fn answered(submitted: &Submitted) -> Result<Response, Problem> {
+    let Submitted { kind, payload, retry_after_ms } = submitted;
+    if payload.trim_ascii_start().starts_with(b"[") {
+        return Ok(json_response(StatusCode::OK, payload.clone()));
     }
+    let again = u64::from(retry_after_ms.unwrap_or(RETRY_AFTER_MS));
+    let (status, code, detail) = match kind {
+        Kind::Decided if !is_busy(payload) => return Ok(json_response(StatusCode::OK, payload.clone())),
+        Kind::Accepted => return Ok(json_response(StatusCode::ACCEPTED, payload.clone())),
+        Kind::Decided | Kind::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy", "there is too much to do"),
+        Kind::Refused => {
+            (StatusCode::BAD_REQUEST, "not_taken", "the command was not stored, and never will be")
+        }
+        Kind::Unknown => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unknown",
+            "the command may be stored: send it again under its id",
+        ),
+        Kind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the command was not stored"),
+    };
+    let reply = serde_json::from_slice(payload).unwrap_or(Value::Null);
+    let problem = Problem::new(status, code, detail).with("reply", reply);
+    Err(if *kind == Kind::Refused { problem } else { problem.again_after_ms(again) })
 }
 
-fn busy(retry_after_ms: u64) -> Problem {
-    let problem =
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "there is too much to do: send it again later");
-    problem.again_after_ms(retry_after_ms)
-}
-
-/// The outcome of a single command, where it is that the shard is at a cap.
-fn refused_busy(outcome: &[u8]) -> Option<Value> {
+/// Whether the outcome of a single command is that the shard is at a cap.
+fn is_busy(outcome: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Refused<'a> {
         outcome: &'a str,
         reason: Option<&'a str>,
     }
-    let Refused { outcome: "refused", reason: Some("busy") } = serde_json::from_slice(outcome).ok()? else {
-        return None;
-    };
-    serde_json::from_slice(outcome).ok()
+    matches!(serde_json::from_slice(outcome), Ok(Refused { outcome: "refused", reason: Some("busy") }))
 }
 
 #[cfg(test)]
@@ -281,9 +278,9 @@ mod tests {
     #[test]
     fn a_shard_at_its_cap_is_busy_and_any_other_refusal_is_an_outcome() {
         let busy = br#"{"outcome":"refused","command":"place","reason":"busy","sequence":1,"index":0}"#;
-        assert!(refused_busy(busy).is_some());
-        assert!(refused_busy(br#"{"outcome":"refused","reason":"unknown_sku"}"#).is_none());
-        assert!(refused_busy(br#"{"outcome":"confirmed"}"#).is_none());
-        assert!(refused_busy(b"[]").is_none());
+        assert!(is_busy(busy));
+        assert!(!is_busy(br#"{"outcome":"refused","reason":"unknown_sku"}"#));
+        assert!(!is_busy(br#"{"outcome":"confirmed"}"#));
+        assert!(!is_busy(b"[]"));
     }
 }

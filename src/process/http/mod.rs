@@ -38,7 +38,7 @@ use super::queries::Answers;
 use crate::words::codes::Family;
 
 pub use admitting::{Token, TokenError};
-pub use commands::{Submit, Submitted, Submitting};
+pub use commands::{Kind, Submit, Submitted, Submitting};
 
 /// The most bytes of a request's head.
 pub const HEAD_BYTES_MAX: usize = 16 << 10;
