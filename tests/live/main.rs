@@ -18,6 +18,7 @@ mod docs;
 mod door;
 mod door_hostile;
 mod epoch;
+mod http;
 mod jetstream;
 mod monitoring;
 mod observing;
@@ -29,6 +30,7 @@ mod poison;
 #[path = "../promql.rs"]
 mod promql;
 mod publishing;
+mod queries;
 mod real_data;
 mod restore;
 mod retail_model;

@@ -6,6 +6,7 @@ use weir::words::codec::{Format, commands};
 use weir::words::command::CommandKind;
 use weir::words::outcome::{Mark, Outcome, OutcomeKind, Reason, Unreadable};
 use weir::words::policy::RULES_NEWEST;
+use weir::words::query::QueryCode;
 use weir::words::reply::{DoorReason, ReplyKind};
 
 const PAGE: &str = include_str!("../../docs/contract.md");
@@ -74,9 +75,16 @@ fn every_code_of_the_door_is_on_the_page_and_no_other() {
 #[test]
 fn every_code_is_on_the_page_and_no_other() {
     let (_, page) = door();
-    let rows: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).collect();
-    let codes: BTreeSet<_> = rows.iter().map(|(code, _)| *code).collect();
+    // Tables of codes have that for their first column's name.
+    let mut in_codes = false;
+    let mut codes = BTreeSet::new();
+    for line in page.lines() {
+        in_codes = line.starts_with('|') && (in_codes || line.starts_with("| code |"));
+        let code = line.strip_prefix("| `").and_then(|line| line.split_once('`'));
+        codes.extend(code.filter(|_| in_codes).map(|(code, _)| code));
+    }
     let all = Reason::ALL.map(Reason::code).into_iter().chain(Unreadable::ALL.map(Unreadable::name));
+    let all = all.chain(QueryCode::ALL.map(QueryCode::name));
     assert_eq!(codes, all.collect());
     for mark in Mark::ALL.map(Mark::name) {
         assert!(PAGE.contains(&format!("`{mark}`")), "{mark} is not on the page");

@@ -23,6 +23,7 @@ mod poison;
 mod poison_memory;
 #[path = "../promql.rs"]
 mod promql;
+mod queries;
 mod random;
 mod release;
 mod rules_amend;

