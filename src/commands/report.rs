@@ -12,7 +12,7 @@ use super::Ended;
 use super::connect::{Deployment, one_shard};
 use super::output::{self, say};
 use super::settings::Common;
-use crate::edges::clock::{Clock as _, SystemClock};
+use crate::edges::clock::SystemClock;
 use crate::motion::fold::FoldOn;
 use crate::motion::observing::records;
 use crate::motion::refold::{Farthest, farthest, refold};
@@ -103,7 +103,8 @@ fn since(text: &str, now_ms: i64, zone: &TimeZone) -> anyhow::Result<i64> {
         let days = span.get_days();
         let rest = span.days(0);
         let rest = Duration::try_from(rest.to_duration(jiff::SpanRelativeTo::days_are_24_hours())?);
-        let rest_ms = i64::try_from(rest.map_err(|_| anyhow!("a length of time is not negative"))?.as_millis())?;
+        let rest_ms =
+            i64::try_from(rest.map_err(|_| anyhow!("a length of time is not negative"))?.as_millis())?;
         anyhow::ensure!(days >= 0, "a length of time is not negative");
         return Ok(now_ms.saturating_sub(rest_ms).saturating_sub(i64::from(days) * 86_400_000).max(0));
     }

@@ -6,6 +6,7 @@ mod other;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::Ended;
@@ -64,10 +65,18 @@ fn different(args: &Args) -> anyhow::Result<Different> {
     if let Some(file) = &args.policy {
         let name = file.display();
         let text = std::fs::read_to_string(file).with_context(|| name.to_string())?;
-        let policy: PolicyChange<'static> = toml::from_str(&text).with_context(|| name.to_string())?;
+        // By way of a table, so that it borrows nothing of the text.
+        let table: toml::Value = toml::from_str(&text).with_context(|| name.to_string())?;
+        let policy = PolicyChange::<'static>::deserialize(table).with_context(|| name.to_string())?;
         check_rules(&policy).with_context(|| name.to_string())?;
-        if let Some((figure, value, bounds)) = policy.figures().find(|(_, value, bounds)| !bounds.contains(value)) {
-            anyhow::bail!("{name}: {figure} is {value}, it must be from {} to {}", bounds.start(), bounds.end());
+        if let Some((figure, value, bounds)) =
+            policy.figures().find(|(_, value, bounds)| !bounds.contains(value))
+        {
+            anyhow::bail!(
+                "{name}: {figure} is {value}, it must be from {} to {}",
+                bounds.start(),
+                bounds.end()
+            );
         }
         different.policy = policy;
     }
@@ -125,7 +134,8 @@ pub(super) async fn whatif(args: Args) -> anyhow::Result<Ended> {
     if let Some(error) = failed {
         return Err(error.context("the other way"));
     }
-    let time = |ms: i64| jiff::Timestamp::from_millisecond(ms).map_or(Value::Null, |at| at.to_string().into());
+    let time =
+        |ms: i64| jiff::Timestamp::from_millisecond(ms).map_or(Value::Null, |at| at.to_string().into());
     let differing = fates.differing();
     let limit = if args.limit == 0 { usize::MAX } else { args.limit };
     let life = |life: &Option<Life>| {

@@ -41,8 +41,18 @@ pub const ROLES: [&str; 3] = ["leader", "standby", "away"];
 pub const LIVES: [&str; 7] = ["away", "pausing", "restoring", "replaying", "following", "leading", "halted"];
 
 /// What a shard is made of.
-pub const STAGES: [&str; 10] =
-    ["recovery", "reader", "fold", "publisher", "ticker", "scribe", "auditor", "poller", "observer", "supervisor"];
+pub const STAGES: [&str; 10] = [
+    "recovery",
+    "reader",
+    "fold",
+    "publisher",
+    "ticker",
+    "scribe",
+    "auditor",
+    "poller",
+    "observer",
+    "supervisor",
+];
 
 /// Why a shard's work ends before it is told to.
 pub const RECOVERIES: [&str; 3] = ["fault", "lost", "panic"];

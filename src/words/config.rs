@@ -312,7 +312,9 @@ impl Config {
         }
         let zone = &self.analytics.time_zone;
         if jiff::tz::TimeZone::get(zone).is_err() || zone.len() > 64 {
-            return Err(wrong("analytics.time_zone: a name of the IANA database that this machine has, such as UTC"));
+            return Err(wrong(
+                "analytics.time_zone: a name of the IANA database that this machine has, such as UTC",
+            ));
         }
         if !(1..=5).contains(&self.streams.replicas) {
             return Err(wrong("streams.replicas: 1 to 5"));

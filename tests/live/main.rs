@@ -14,9 +14,9 @@ mod dead;
 mod docs;
 mod epoch;
 mod jetstream;
+mod observing;
 #[path = "../../examples/online_retail/mapping.rs"]
 mod online_retail;
-mod observing;
 mod orders;
 mod poison;
 mod publishing;

@@ -148,7 +148,11 @@ fn options(name: &str, batches: usize) -> ShardOptions {
     ShardOptions { analytics: Some(analytics), ..ShardOptions::new(name, Format::Json) }
 }
 
-fn alone<E: Edges>(edges: &ShardEdges<E>, clock: &SharedClock, options: &ShardOptions) -> (Engine, Telemetry) {
+fn alone<E: Edges>(
+    edges: &ShardEdges<E>,
+    clock: &SharedClock,
+    options: &ShardOptions,
+) -> (Engine, Telemetry) {
     let telemetry = Telemetry::new();
     let engine = Engine::alone(vec![("main".to_owned(), edges.clone())], clock, options, &telemetry);
     (engine, telemetry)
@@ -385,7 +389,8 @@ async fn signals_go_through_the_broker_and_are_shown() {
     batch.extend([place(1, now_ms - 9 * DAY_MS), pay, Command::Tick(Tick {})]);
     publish(&context, encode_commands(Format::Json, &batch)).await;
     until("a signal", async || {
-        (worker.metric("weir_signals_published_total{shard=\"main\",kind=\"delay_risk\"}") >= 1.0).then_some(())
+        (worker.metric("weir_signals_published_total{shard=\"main\",kind=\"delay_risk\"}") >= 1.0)
+            .then_some(())
     })
     .await;
     let shown = Weir::on(&server, &["signals", "--json", "--kind", "delay_risk"]).await;

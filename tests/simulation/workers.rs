@@ -46,7 +46,11 @@ pub(crate) fn edges(life: &Arc<Life>, shard: usize) -> ShardEdges<InSimulation> 
 pub(crate) fn start(life: &Arc<Life>, setting: &Setting) -> Engine {
     let shards = (0..life.world.shards.len()).map(|shard| (format!("s{shard}"), edges(life, shard)));
     let options = ShardOptions {
-        snapshots: SnapshotOptions { every_records: setting.every_records, keep: 3, ..SnapshotOptions::default() },
+        snapshots: SnapshotOptions {
+            every_records: setting.every_records,
+            keep: 3,
+            ..SnapshotOptions::default()
+        },
         fold_on: FoldOn::Task,
         ..ShardOptions::new(&life.name, setting.format)
     };

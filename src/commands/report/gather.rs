@@ -1,6 +1,6 @@
 //! What a report gathers from the records of a log: exact counts, and quantiles right within 5%.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
@@ -97,9 +97,9 @@ struct Order {
 pub(super) struct Gathered {
     since_ms: i64,
     zone: TimeZone,
-    orders: HashMap<u64, Order>,
+    orders: BTreeMap<u64, Order>,
     sites: Labels,
-    skus: HashMap<String, u32>,
+    skus: BTreeMap<String, u32>,
     sku_names: Vec<String>,
     pub(super) not_followed: u64,
     pub(super) records: u64,
@@ -112,8 +112,8 @@ pub(super) struct Gathered {
     pub(super) by_reason: Rows<Count>,
     pub(super) by_party: Rows<Count>,
     pub(super) cancelled_by_carrier: Rows<Count>,
-    pub(super) cancelled_by_sku: HashMap<u32, Count>,
-    pub(super) lacking: HashMap<u32, Count>,
+    pub(super) cancelled_by_sku: BTreeMap<u32, Count>,
+    pub(super) lacking: BTreeMap<u32, Count>,
     pub(super) topics: Rows<(u64, u64, u64)>,
     pub(super) failures: Rows<u64>,
     pub(super) by_site: Rows<Way>,
@@ -137,9 +137,9 @@ impl Gathered {
         Self {
             since_ms,
             zone,
-            orders: HashMap::new(),
+            orders: BTreeMap::new(),
             sites: Labels::new(NAMES_MAX),
-            skus: HashMap::new(),
+            skus: BTreeMap::new(),
             sku_names: Vec::new(),
             not_followed: 0,
             records: 0,
@@ -151,8 +151,8 @@ impl Gathered {
             by_reason: Rows::new(NAMES_MAX),
             by_party: Rows::new(NAMES_MAX),
             cancelled_by_carrier: Rows::new(NAMES_MAX),
-            cancelled_by_sku: HashMap::new(),
-            lacking: HashMap::new(),
+            cancelled_by_sku: BTreeMap::new(),
+            lacking: BTreeMap::new(),
             topics: Rows::new(NAMES_MAX),
             failures: Rows::new(NAMES_MAX),
             by_site: Rows::new(NAMES_MAX),
@@ -214,7 +214,9 @@ impl Gathered {
                 | Decision::Waiting { order_id, repeat: None, .. },
                 Some(Command::Place(place)),
             ) => self.accepted(order_id, place, at_ms, counts),
-            (Decision::Refused { reason, shortages, repeat: None, .. }, Some(Command::Place(place))) if counts => {
+            (Decision::Refused { reason, shortages, repeat: None, .. }, Some(Command::Place(place)))
+                if counts =>
+            {
                 let value = place.value.as_ref().map_or(0, |value| value.minor.max(0).unsigned_abs());
                 let all = units(&place.lines);
                 self.refusals.entry(reason.code()).or_default().add(1, all, value);
@@ -240,7 +242,9 @@ impl Gathered {
             }
             (Decision::Paid { order_id, repeat: None, .. }, _) => {
                 let at_ms = happened(record, at_ms);
-                if let Some(order) = self.orders.get_mut(&order_hash(order_id)).filter(|it| it.paid_ms.is_none()) {
+                if let Some(order) =
+                    self.orders.get_mut(&order_hash(order_id)).filter(|it| it.paid_ms.is_none())
+                {
                     order.paid_ms = Some(at_ms);
                     let (site, took) = (order.site, at_ms - order.placed_ms);
                     let carrier = order.carrier.clone();
@@ -309,7 +313,8 @@ impl Gathered {
 
     fn shipped(&mut self, record: &Record<'_, '_>, order_id: &str, at_ms: i64, counts: bool) {
         let happened_ms = happened(record, at_ms);
-        let Some(order) = self.orders.get_mut(&order_hash(order_id)).filter(|it| it.shipped_ms.is_none()) else {
+        let Some(order) = self.orders.get_mut(&order_hash(order_id)).filter(|it| it.shipped_ms.is_none())
+        else {
             return;
         };
         order.shipped_ms = Some(happened_ms);
@@ -383,7 +388,9 @@ impl Gathered {
             self.by_party.of(party),
             self.cancelled_by_carrier.of(&carrier),
         ];
-        rows.into_iter().for_each(|row| row.add(orders, units, value_minor));
+        for row in rows {
+            row.add(orders, units, value_minor);
+        }
         for (sku, units) in skus {
             self.cancelled_by_sku.entry(sku).or_default().add(1, units, 0);
         }
@@ -402,8 +409,8 @@ fn happened(record: &Record<'_, '_>, at_ms: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::words::command::{Cancel, Deliver, Line};
-    use crate::words::timestamp::Timestamp;
     use crate::words::outcome::Outcome;
+    use crate::words::timestamp::Timestamp;
 
     fn told(gathered: &mut Gathered, at_ms: i64, command: &Command<'_>, decision: Decision<'_>) {
         let at = Timestamp::from_millis(at_ms);

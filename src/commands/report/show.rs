@@ -59,12 +59,20 @@ fn most<T>(mut rows: Vec<T>, key: impl Fn(&T) -> u64) -> Vec<T> {
     rows
 }
 
-fn counts<'a>(name: &'static str, of: &'static str, rows: impl Iterator<Item = (&'a str, &'a Count)>) -> Table {
+fn counts<'a>(
+    name: &'static str,
+    of: &'static str,
+    rows: impl Iterator<Item = (&'a str, &'a Count)>,
+) -> Table {
     let rows = most(rows.collect(), |(_, count)| count.orders.max(count.units));
     let row = |(name, count): (&str, &Count)| {
         vec![json!(name), json!(count.orders), json!(count.units), json!(count.value_minor)]
     };
-    Table { name, columns: vec![of, "orders", "units", "value_minor"], rows: rows.into_iter().map(row).collect() }
+    Table {
+        name,
+        columns: vec![of, "orders", "units", "value_minor"],
+        rows: rows.into_iter().map(row).collect(),
+    }
 }
 
 fn ways<'a>(name: &'static str, of: &'static str, rows: impl Iterator<Item = (&'a str, &'a Way)>) -> Table {
@@ -124,7 +132,10 @@ pub(super) fn report(seen: &Seen, gathered: &Gathered) -> Report {
         );
     }
     if seen.from.is_some() {
-        notes.push("Orders placed before the log begins are not known: of them, neither times nor values.".to_owned());
+        notes.push(
+            "Orders placed before the log begins are not known: of them, neither times nor values."
+                .to_owned(),
+        );
     }
     if gathered.not_followed > 0 {
         notes.push(format!("{} orders were too many to be followed.", gathered.not_followed));
@@ -171,18 +182,18 @@ fn tables(gathered: &Gathered) -> Vec<Table> {
         counts("cancelled_by_party", "party", gathered.by_party.iter()),
         counts("cancelled_by_carrier", "carrier", gathered.cancelled_by_carrier.iter()),
         pairs("cancelled_by_sku", "sku", &by_sku),
-        counts("refused_by_reason", "reason", gathered.refusals.iter().map(|(reason, count)| (*reason, count))),
+        counts(
+            "refused_by_reason",
+            "reason",
+            gathered.refusals.iter().map(|(reason, count)| (*reason, count)),
+        ),
         pairs("lacking_by_sku", "sku", &lacking),
         Table {
             name: "reviews_by_topic",
             columns: vec!["topic", "reviews", "stars", "complaints"],
             rows: topics.collect(),
         },
-        Table {
-            name: "payment_failures",
-            columns: vec!["reason", "failures"],
-            rows: failures.collect(),
-        },
+        Table { name: "payment_failures", columns: vec!["reason", "failures"], rows: failures.collect() },
         ways("all", "all", all),
         ways("by_site", "site", gathered.by_site.iter()),
         ways("by_carrier", "carrier", gathered.by_carrier.iter()),
@@ -249,7 +260,8 @@ impl Report {
             let _ = writeln!(text, "\n{}{name}\n", if markdown { "## " } else { "" });
             let mut lines: Vec<Vec<String>> = vec![columns.iter().map(ToString::to_string).collect()];
             lines.extend(rows.iter().map(|row| row.iter().map(cell).collect()));
-            let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+            let width =
+                |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
             let widths: Vec<usize> = (0..columns.len()).map(width).collect();
             for (place, line) in lines.iter().enumerate() {
                 let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
@@ -271,4 +283,3 @@ impl Report {
         text.trim_end().to_owned()
     }
 }
-

@@ -1,6 +1,6 @@
 //! What became of each order, one way and the other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ pub(super) struct Order {
 /// All orders.
 #[derive(Debug, Default)]
 pub(super) struct Fates {
-    orders: HashMap<u64, Order>,
+    orders: BTreeMap<u64, Order>,
     pub(super) not_compared: u64,
 }
 
@@ -131,7 +131,8 @@ impl Fates {
         });
         // What was refused for its form, and sent again, counts as it came out.
         let life = &mut order.lives[way];
-        if life.is_none_or(|life| matches!(life.fate, Fate::Refused(_)) && !matches!(fate, Fate::Refused(_))) {
+        if life.is_none_or(|life| matches!(life.fate, Fate::Refused(_)) && !matches!(fate, Fate::Refused(_)))
+        {
             let had_stock = fate == Fate::Confirmed;
             *life = Some(Life { fate, had_stock, placed_ms: at_ms, waited_ms: None });
         }
@@ -152,7 +153,9 @@ impl Fates {
         let fate = |life: &Option<Life>| life.map(|life| (life.fate, life.had_stock));
         let differs = |order: &&Order| fate(&order.lives[0]) != fate(&order.lives[1]);
         let mut orders: Vec<&Order> = self.orders.values().filter(differs).collect();
-        orders.sort_by(|left, right| right.value_minor.cmp(&left.value_minor).then_with(|| left.id.cmp(&right.id)));
+        orders.sort_by(|left, right| {
+            right.value_minor.cmp(&left.value_minor).then_with(|| left.id.cmp(&right.id))
+        });
         orders
     }
 

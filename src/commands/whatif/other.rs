@@ -117,7 +117,11 @@ impl Other {
             }
             all.push(command);
         }
-        if changed { (encode_commands(Format::Bincode, &all).into(), Some(Format::Bincode)) } else { as_it_is }
+        if changed {
+            (encode_commands(Format::Bincode, &all).into(), Some(Format::Bincode))
+        } else {
+            as_it_is
+        }
     }
 
     /// Ticks as a leader would, as long as something is due before `at_ns`.
@@ -149,7 +153,8 @@ impl Other {
         if !self.waiting.iter().any(known) {
             return Ok(());
         }
-        let (told, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(known);
+        let (told, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(known);
         self.waiting = waiting;
         let of = |is_safety: bool| {
             let list: Vec<_> = told.iter().filter(|it| it.0 == is_safety).map(|it| it.1.clone()).collect();

@@ -48,8 +48,8 @@ pub use self::keys::JetKeys;
 pub use self::names::{NameError, Names, PREFIX_DEFAULT, ShardNames};
 pub use self::objects::{JetObjectReader, JetObjects};
 pub use self::reader::JetReader;
-pub use self::signals::JetSignals;
 pub use self::setup::{Done, SetupError, setup, streams, verify};
+pub use self::signals::JetSignals;
 
 /// How many messages at the end of an outcome stream are passed over that are no appends.
 const FOREIGN_MAX: u64 = 1_024;

@@ -169,7 +169,9 @@ impl Watched {
 pub(super) fn render(text: &mut String, shards: &[(&str, Option<&Watched>)], more: &[(usize, More)]) {
     let mut shown: Vec<Vec<(usize, &'static str, String, f64)>> = vec![Vec::new(); FAMILIES.len()];
     for (place, (_, watched)) in shards.iter().enumerate() {
-        for Sample { family, series: (name, labels), value } in watched.map(Watched::shown).unwrap_or_default() {
+        for Sample { family, series: (name, labels), value } in
+            watched.map(Watched::shown).unwrap_or_default()
+        {
             shown[family].push((place, name, labels, value));
         }
     }
@@ -218,7 +220,11 @@ mod tests {
             index: 0,
             place: 0,
             at,
-            decision: Decision::PaymentFailed { order_id: "O-1".into(), attempt_id: "P-1".into(), repeat: None },
+            decision: Decision::PaymentFailed {
+                order_id: "O-1".into(),
+                attempt_id: "P-1".into(),
+                repeat: None,
+            },
         };
         let record = Record { at, command: Some(&command), outcomes: &[outcome] };
         watched.watch().model_mut().observe(&record, &mut Vec::new());
@@ -269,7 +275,8 @@ mod tests {
             let Family { name: listed, labels: known, kind, .. } = FAMILIES[family];
             assert!(name == listed || (kind == Kind::Histogram && name.starts_with(listed)), "{name}");
             assert!(value.is_finite(), "{name}");
-            let mut names: Vec<&str> = labels.split(',').filter_map(|it| Some(it.split_once('=')?.0)).collect();
+            let mut names: Vec<&str> =
+                labels.split(',').filter_map(|it| Some(it.split_once('=')?.0)).collect();
             names.retain(|name| *name != "le");
             assert_eq!(names, known, "{name}");
         }

@@ -9,6 +9,7 @@ use crate::folds::analytics::{BOUND_US, Flow, Latency, OBJECTIVE, Slow, Stage};
 
 /// Rates of what comes and what is done are forgotten in so long, in milliseconds.
 const FLOW_HALF_LIFE_MS: f64 = 60_000.0;
+#[expect(clippy::cast_precision_loss, reason = "a quarter of a second")]
 const BOUND_MS: f64 = BOUND_US as f64 / 1_000.0;
 /// Which stages are shown, and which quantiles.
 const SHOWN: [Stage; 4] = [Stage::Apply, Stage::Publish, Stage::EndToEnd, Stage::Submitted];
@@ -178,9 +179,11 @@ mod tests {
         let answering = Answering::new();
         let second = 1_000_000_000_i64;
         answering.asked(10, 10, 0.0, true, 1_000);
-        let messages = [(2 * second - 10_000_000, 6), (2 * second - 250_000_000, 2), (2 * second - 251_000_000, 2)];
+        let messages =
+            [(2 * second - 10_000_000, 6), (2 * second - 250_000_000, 2), (2 * second - 251_000_000, 2)];
         answering.announced(messages.into_iter(), 1, Some(2_000), 2 * second);
-        let answers = |verdict| value(&answering, "weir_slo_answers_total", &format!("verdict=\"{verdict}\""));
+        let answers =
+            |verdict| value(&answering, "weir_slo_answers_total", &format!("verdict=\"{verdict}\""));
         assert_eq!((answers("good"), answers("bad")), (Some(7.0), Some(3.0)));
         assert_eq!(value(&answering, "weir_slo_attained_ratio", ""), Some(0.7));
         assert!((value(&answering, "weir_slo_budget_remaining_ratio", "").unwrap() + 299.0).abs() < 1e-6);

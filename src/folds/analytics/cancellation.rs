@@ -298,7 +298,9 @@ impl Cancellation {
 
     /// The surges that stand: series, label, and how many times the base rate.
     pub(super) fn surges(&self) -> impl Iterator<Item = (&'static str, u16, f64)> + '_ {
-        self.surges.iter().map(|((series, label), times)| (SERIES[usize::from(*series).min(2)], *label, *times))
+        self.surges
+            .iter()
+            .map(|((series, label), times)| (SERIES[usize::from(*series).min(2)], *label, *times))
     }
 
     /// How many surges were found, by series.

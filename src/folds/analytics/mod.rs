@@ -53,8 +53,8 @@ pub use sketches::quantiles::Quantiles;
 pub use sketches::rotating::{Objective, Rotating};
 pub use sketches::space_saving::{Counter, SpaceSaving};
 pub use state::{STATE_VERSION, StateError};
-pub use telling::identity;
 pub use stock::{Restock, Stock, Stockout, Supply};
+pub use telling::identity;
 pub use volume::{HourJudged, Volume};
 
 use orders::Orders;
@@ -257,7 +257,10 @@ impl Analytics {
     /// What orders refused for want of stock would have brought, in minor units, by currency.
     #[must_use]
     pub fn refused_value_minor(&self) -> Vec<(&str, u64)> {
-        named(&self.currencies, self.refused_value_minor.iter().map(|(label, value)| (*label, *value)).collect())
+        named(
+            &self.currencies,
+            self.refused_value_minor.iter().map(|(label, value)| (*label, *value)).collect(),
+        )
     }
 
     /// Surges of cancellations that stand: series (`all`, `site`, `carrier`), whose, and how many times the base rate.

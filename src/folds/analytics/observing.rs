@@ -148,7 +148,13 @@ impl Analytics {
     }
 
     /// Follows a new order, if it is one of the sample.
-    pub(super) fn follow(&mut self, order_id: &str, place: &Place<'_>, phase: Phase, findings: &mut Findings) {
+    pub(super) fn follow(
+        &mut self,
+        order_id: &str,
+        place: &Place<'_>,
+        phase: Phase,
+        findings: &mut Findings,
+    ) {
         let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
         let carrier = place.carrier.as_deref().unwrap_or_default();
         let labels = (self.sites.label(site), self.carriers.label(carrier));
@@ -264,7 +270,13 @@ impl Analytics {
         occurred_ms.min(log_ms)
     }
 
-    pub(super) fn pay(&mut self, record: &Record<'_, '_>, order_id: &str, state: State, findings: &mut Findings) {
+    pub(super) fn pay(
+        &mut self,
+        record: &Record<'_, '_>,
+        order_id: &str,
+        state: State,
+        findings: &mut Findings,
+    ) {
         let Some(place) = self.find(order_id) else { return };
         let at_ms = self.event_ms(record, place);
         let now_ms = self.now_ms;
@@ -307,7 +319,13 @@ impl Analytics {
         self.delay.shipment(place, at_ms, carrier, &mut self.orders, &mut sink);
     }
 
-    pub(super) fn deliver(&mut self, record: &Record<'_, '_>, order_id: &str, state: State, findings: &mut Findings) {
+    pub(super) fn deliver(
+        &mut self,
+        record: &Record<'_, '_>,
+        order_id: &str,
+        state: State,
+        findings: &mut Findings,
+    ) {
         let Some(place) = self.find(order_id) else { return };
         let at_ms = self.event_ms(record, place);
         let now_ms = self.now_ms;

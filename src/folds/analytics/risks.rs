@@ -31,7 +31,8 @@ impl Analytics {
         for place in self.orders.open() {
             let Some(order) = self.orders.get(place) else { continue };
             if order.phase == Phase::Confirmed {
-                risks.unpaid_units = risks.unpaid_units.saturating_add(order.units_left.max(0).unsigned_abs());
+                risks.unpaid_units =
+                    risks.unpaid_units.saturating_add(order.units_left.max(0).unsigned_abs());
             }
             let Some(from) = order.late_from_ms() else { continue };
             if self.now_ms >= from {
@@ -39,7 +40,9 @@ impl Analytics {
                 risks.expected_late += 1.0;
                 continue;
             }
-            let Some(late) = self.delay.risk(order, self.now_ms).filter(|late| late.is_finite()) else { continue };
+            let Some(late) = self.delay.risk(order, self.now_ms).filter(|late| late.is_finite()) else {
+                continue;
+            };
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a probability")]
             let tenth = ((late * 10.0).clamp(0.0, 9.0)) as usize;
             risks.tenths[tenth] += 1;

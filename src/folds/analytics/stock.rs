@@ -316,7 +316,9 @@ impl Stock {
 
     /// Takes note of when a SKU is expected to run out.
     pub(super) fn note_left(&mut self, site: &str, sku: &str, days: f64) {
-        if let Some(it) = self.index.get(&Self::named(site, sku)).and_then(|place| self.skus.get_mut(*place as usize)) {
+        if let Some(it) =
+            self.index.get(&Self::named(site, sku)).and_then(|place| self.skus.get_mut(*place as usize))
+        {
             it.left_days = days;
         }
     }

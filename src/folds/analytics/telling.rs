@@ -134,12 +134,16 @@ mod tests {
             restock: None,
         };
         let driver = Driver { kind: "reason", name: "late".to_owned(), excess: 4.5 };
-        let surge = SeriesChange { series: "all", label: "none".to_owned(), surge: None, drivers: vec![driver] };
+        let surge =
+            SeriesChange { series: "all", label: "none".to_owned(), surge: None, drivers: vec![driver] };
         let findings = [Finding::Signal(signal.clone()), Finding::Surge(surge)];
         let model = Analytics::new(Settings::default());
         let letters = model.letters("main", &findings);
         let told: serde_json::Value = serde_json::from_slice(&letters[0].payload).unwrap();
-        assert_eq!((letters.len(), &told["subject"], &told["value"]), (1, &"carrier \"x\"\n".into(), &3.0.into()));
+        assert_eq!(
+            (letters.len(), &told["subject"], &told["value"]),
+            (1, &"carrier \"x\"\n".into(), &3.0.into())
+        );
         assert_eq!(told["drivers"][0]["name"], "late");
         assert_eq!((&told["raised_at"], told.get("causes")), (&"1970-01-01T00:00:01.000Z".into(), None));
         let ahead = Signal { kind: SignalKind::StockoutAhead, value: -2.5, restock: Some(7), ..signal };

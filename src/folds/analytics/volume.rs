@@ -61,7 +61,13 @@ pub struct Volume {
 
 impl Volume {
     pub(super) fn new() -> Self {
-        Self { hours: vec![Hour::default(); HOURS_KEPT], hour: None, orders: 0, recent: (10.0, 10.0), judged: None }
+        Self {
+            hours: vec![Hour::default(); HOURS_KEPT],
+            hour: None,
+            orders: 0,
+            recent: (10.0, 10.0),
+            judged: None,
+        }
     }
 
     /// An order was placed.
@@ -133,7 +139,9 @@ impl Volume {
             && self.recent.1 > 0.0
             && self.recent.1.is_finite()
             && self.hour.is_none_or(|hour| hour.abs() < 1 << 40)
-            && self.judged.is_none_or(|it| it.expected.is_finite() && it.interval.0.is_finite() && it.interval.1.is_finite())
+            && self.judged.is_none_or(|it| {
+                it.expected.is_finite() && it.interval.0.is_finite() && it.interval.1.is_finite()
+            })
     }
 }
 

@@ -256,9 +256,15 @@ impl<E: Edges> Observer<E> {
                             self.watched.watch().replace(model);
                             self.observing = Observing::after(saved.sequence, through);
                             self.saved.0 = saved.sequence;
-                            tracing::info!(shard, sequence = saved.sequence, "analytics go on from a saved state");
+                            tracing::info!(
+                                shard,
+                                sequence = saved.sequence,
+                                "analytics go on from a saved state"
+                            );
                         }
-                        Err(error) => tracing::warn!(shard, %error, "a saved state of analytics is passed over"),
+                        Err(error) => {
+                            tracing::warn!(shard, %error, "a saved state of analytics is passed over")
+                        }
                     }
                     return;
                 }
@@ -297,7 +303,7 @@ impl<E: Edges> Observer<E> {
             let wall_ns = self.shard.clock.wall_ns();
             more = false;
             for measured in 0..MESSAGES_AT_ONCE {
-                let Some((applied, message)) = self.observing.next() else { break };
+                let Some((applied, message)) = self.observing.take_next() else { break };
                 more = measured + 1 == MESSAGES_AT_ONCE;
                 let (model, findings) = (watching.model_mut(), &mut self.findings);
                 let mut count = 0;
@@ -375,25 +381,26 @@ impl<E: Edges> Observer<E> {
         self.calm = self.calm.saturating_add(1);
         self.follow_the_clock();
         self.look_at_stock().await;
-        if self.retold.is_none() && self.calm >= CALM_LOOKS {
-            if let Some(missed) = self.observing.take_missed() {
-                let (to, told) = mpsc::channel(1);
-                let streams = self.shard.edges.streams.beside();
-                tracing::info!(
-                    shard = self.shard.status.shard,
-                    first = missed.first,
-                    last = missed.last,
-                    "analytics take up the orders again of what they skipped"
-                );
-                let shard = self.shard.status.shard.clone();
-                let telling = start(async move {
-                    if let Err(error) = retell(&streams, missed, to).await {
-                        tracing::warn!(shard, %error, "not all orders were taken up again");
-                    }
-                });
-                self.retold = Some((telling, told));
-                self.watched.watch().facts_mut().rebuilding = true;
-            }
+        if self.retold.is_none()
+            && self.calm >= CALM_LOOKS
+            && let Some(missed) = self.observing.take_missed()
+        {
+            let (to, told) = mpsc::channel(1);
+            let streams = self.shard.edges.streams.beside();
+            tracing::info!(
+                shard = self.shard.status.shard,
+                first = missed.first,
+                last = missed.last,
+                "analytics take up the orders again of what they skipped"
+            );
+            let shard = self.shard.status.shard.clone();
+            let telling = start(async move {
+                if let Err(error) = retell(&streams, missed, to).await {
+                    tracing::warn!(shard, %error, "not all orders were taken up again");
+                }
+            });
+            self.retold = Some((telling, told));
+            self.watched.watch().facts_mut().rebuilding = true;
         }
         if self.looks % LOOKS_APART == 1 {
             self.sum_up();
@@ -529,9 +536,7 @@ fn tell_submitted(
 }
 
 /// What comes next of what is told again; none at its end. It waits where nothing is told.
-async fn next_of(
-    retold: &mut Option<(Running<()>, mpsc::Receiver<Retold>)>,
-) -> Option<Retold> {
+async fn next_of(retold: &mut Option<(Running<()>, mpsc::Receiver<Retold>)>) -> Option<Retold> {
     match retold {
         Some((_, told)) => told.recv().await,
         None => std::future::pending().await,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::replay::ReplayError;
-use crate::edges::streams::{Streams as _, StoredMessage};
+use crate::edges::streams::{StoredMessage, Streams as _};
 use crate::edges::{Edges, ShardEdges};
 use crate::folds::inventory::Inventory;
 use crate::motion::rules::folding::{Applied, Folding, Sliced, Start, Whole};

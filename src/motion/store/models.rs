@@ -93,6 +93,9 @@ impl<E: Edges> Models<E> {
 
     /// Saves a state that measured everything through a message and an outcome, and removes those before; `announced` is how far
     /// outcomes are announced by the outcome stream's word. Gives none where a newer one is there.
+    ///
+    /// # Panics
+    /// Never: a pointer is plain texts and numbers.
     pub async fn save(
         &self,
         writer: &str,
@@ -157,7 +160,8 @@ impl<E: Edges> Models<E> {
         let listed = listed.map_err(|error| AppendError::Unavailable(error.to_string()))?;
         let prefix = self.prefix();
         for object in listed {
-            let sequence = object.name.strip_prefix(&prefix).and_then(|rest| rest.split('.').next()?.parse().ok());
+            let sequence =
+                object.name.strip_prefix(&prefix).and_then(|rest| rest.split('.').next()?.parse().ok());
             if object.name != kept.name && sequence.is_some_and(|sequence: u64| sequence <= kept.sequence) {
                 self.objects.remove(&object.name).await?;
             }

@@ -4,9 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use super::{DROPS, Facts, Series};
 use crate::edges::telemetry::families::FAMILIES;
-use crate::folds::analytics::{
-    Analytics, Cancels, Forecast, HOURS_BOUNDS, Moment, Scorecard, SignalKind,
-};
+use crate::folds::analytics::{Analytics, Cancels, Forecast, HOURS_BOUNDS, Moment, Scorecard, SignalKind};
 
 /// Minor units of a major one. Currencies with other exponents are told in hundreds all the same: the log does not say.
 const MINOR_UNITS: f64 = 100.0;
@@ -124,7 +122,8 @@ fn delay(model: &Analytics, to: &mut Samples) {
             to.put("weir_delay_late_ratio", &labels, honesty.share());
         }
         for bin in honesty.calibration() {
-            let labels: [(&str, &dyn Display); 2] = [("moment", &name), ("decile", &format!("{:.1}", decile(bin.said)))];
+            let labels: [(&str, &dyn Display); 2] =
+                [("moment", &name), ("decile", &format!("{:.1}", decile(bin.said)))];
             to.put("weir_delay_calibration_scores", &labels, float(bin.count));
             to.put("weir_delay_calibration_said_ratio", &labels, bin.said);
             to.put("weir_delay_calibration_happened_ratio", &labels, bin.happened);
@@ -240,7 +239,11 @@ const SITE: Card = Card {
     reviews: "weir_site_reviews",
     stars: "weir_site_review_stars",
     complaints: "weir_site_complaints",
-    backlog: ["weir_site_backlog_orders", "weir_site_backlog_wait_seconds", "weir_site_backlog_drained_seconds"],
+    backlog: [
+        "weir_site_backlog_orders",
+        "weir_site_backlog_wait_seconds",
+        "weir_site_backlog_drained_seconds",
+    ],
 };
 
 impl Card {
@@ -268,11 +271,19 @@ impl Card {
 
 fn service(model: &Analytics, to: &mut Samples) {
     let [carriers, sites] = model.scorecards();
-    carriers.iter().for_each(|(name, card)| CARRIER.score(name, card, to));
-    sites.iter().for_each(|(name, card)| SITE.score(name, card, to));
+    for (name, card) in carriers {
+        CARRIER.score(name, &card, to);
+    }
+    for (name, card) in sites {
+        SITE.score(name, &card, to);
+    }
     let [sites, carriers] = model.fulfilment();
-    sites.iter().for_each(|(name, forecast)| SITE.forecast(name, forecast, to));
-    carriers.iter().for_each(|(name, forecast)| CARRIER.forecast(name, forecast, to));
+    for (name, forecast) in sites {
+        SITE.forecast(name, &forecast, to);
+    }
+    for (name, forecast) in carriers {
+        CARRIER.forecast(name, &forecast, to);
+    }
     let service = model.service();
     for (topic, of) in service.topics() {
         let labels: [(&str, &dyn Display); 1] = [("topic", &topic)];
