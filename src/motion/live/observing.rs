@@ -263,7 +263,7 @@ impl<E: Edges> Observer<E> {
                             );
                         }
                         Err(error) => {
-                            tracing::warn!(shard, %error, "a saved state of analytics is passed over")
+                            tracing::warn!(shard, %error, "a saved state of analytics is passed over");
                         }
                     }
                     return;
