@@ -46,6 +46,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOKS_APART: u32 = 10;
 /// Nothing was skipped for so many looks: it is calm.
 const CALM_LOOKS: u32 = 5;
+/// Nothing came for so many looks: log time follows the clock.
+const QUIET_LOOKS: u32 = 10;
 /// SKUs whose stock is asked for with one look.
 const SKUS_PER_LOOK: usize = 64;
 /// How long the fold may take to answer.
@@ -150,6 +152,8 @@ struct Observer<E: Edges> {
     looks: u32,
     /// Since how many looks nothing was skipped.
     calm: u32,
+    /// Since how many looks nothing came.
+    quiet: u32,
     /// The SKU that is looked at next.
     next_sku: usize,
 }
@@ -182,6 +186,7 @@ impl<E: Edges> Observer<E> {
             saving: None,
             looks: 0,
             calm: 0,
+            quiet: 0,
             next_sku: 0,
         }
     }
@@ -277,7 +282,10 @@ impl<E: Edges> Observer<E> {
     fn see(&mut self, what: Seen) {
         match what {
             Seen::Restored { state, through } => self.observing.restored(state, through),
-            Seen::Applied(applied) => self.observing.applied(applied),
+            Seen::Applied(applied) => {
+                self.quiet = 0;
+                self.observing.applied(applied);
+            }
             Seen::Announced { through, own } => {
                 let mut watching = self.watched.watch();
                 let takes_over = own && !watching.facts().own;
@@ -379,6 +387,7 @@ impl<E: Edges> Observer<E> {
     async fn look(&mut self) {
         self.looks = self.looks.wrapping_add(1);
         self.calm = self.calm.saturating_add(1);
+        self.quiet = self.quiet.saturating_add(1);
         self.follow_the_clock();
         self.look_at_stock().await;
         if self.retold.is_none()
@@ -417,6 +426,7 @@ impl<E: Edges> Observer<E> {
     /// Lets log time pass while nothing comes.
     fn follow_the_clock(&mut self) {
         let caught_up = matches!(self.shard.status.life(), Life::Leading | Life::Following)
+            && self.quiet >= QUIET_LOOKS
             && self.observing.is_idle()
             && self.shard.status.progress().lag_messages() == 0;
         let wall_ms = self.shard.clock.wall_ns() / 1_000_000;
