@@ -287,19 +287,24 @@ impl<E: Edges> Observer<E> {
                 self.observing.applied(applied);
             }
             Seen::Announced { through, own } => {
-                let mut watching = self.watched.watch();
-                let takes_over = own && !watching.facts().own;
-                watching.settle(own);
-                drop(watching);
-                if takes_over {
-                    self.tell_recent();
-                }
+                self.settle(own);
                 self.observing.announced(through);
             }
             // What is missing shows by what follows.
             Seen::Lost(_) => self.calm = 0,
         }
         self.measure();
+    }
+
+    /// What is announced from now on is this worker's, or is not.
+    fn settle(&mut self, own: bool) {
+        let mut watching = self.watched.watch();
+        let takes_over = own && !watching.facts().own;
+        watching.settle(own);
+        drop(watching);
+        if takes_over {
+            self.tell_recent();
+        }
     }
 
     /// Measures what there is to measure.
@@ -388,6 +393,11 @@ impl<E: Edges> Observer<E> {
         self.looks = self.looks.wrapping_add(1);
         self.calm = self.calm.saturating_add(1);
         self.quiet = self.quiet.saturating_add(1);
+        // Whoever leads shows what is, also before it has anything to announce.
+        let leads = matches!(self.shard.status.life(), Life::Leading) && self.shard.leads();
+        if !leads || self.observing.is_idle() {
+            self.settle(leads);
+        }
         self.follow_the_clock();
         self.look_at_stock().await;
         if self.retold.is_none()
