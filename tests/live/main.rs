@@ -21,6 +21,7 @@ mod orders;
 mod poison;
 mod publishing;
 mod real_data;
+mod reports;
 mod restore;
 mod retail_model;
 mod storms;
