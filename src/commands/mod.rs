@@ -24,6 +24,7 @@ mod output;
 mod pages;
 mod policy;
 mod probe;
+mod report;
 mod run;
 mod schema;
 mod sending;
@@ -34,6 +35,7 @@ mod status;
 mod stock;
 mod stock_list;
 mod submit;
+mod whatif;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -49,7 +51,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 refused, disagreed or failed; 2 
 /// The commands as people look for them.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["demo", "setup", "check", "run", "status", "probe"]),
-    ("Shop", &["submit", "orders", "stock", "import", "eval", "signals", "policy"]),
+    ("Shop", &["submit", "orders", "stock", "import", "eval", "report", "whatif", "signals", "policy"]),
     ("Repair", &["audit", "epoch", "dead"]),
     ("More", &["schema", "dashboards", "completions", "man", "help"]),
 ];
@@ -87,6 +89,10 @@ enum Command {
     Import(import_command::Args),
     /// Judge what analytics would have said on a file of past orders: probabilities, warnings, intervals
     Eval(eval::Args),
+    /// Say what became of orders, from the log: cancellations, refusals, lateness, times between states
+    Report(report::Args),
+    /// Fold the log again under another policy, or with other stock, and say what would have been different
+    Whatif(whatif::Args),
     /// Show early warnings: orders that will be late, surges of cancellations, stock that runs out
     Signals(signals::Args),
     /// Show or change what the fold is told
@@ -163,6 +169,8 @@ pub fn main() -> ExitCode {
             Command::Status(args) => status::status(args).await,
             Command::Probe(args) => probe::probe(args).await,
             Command::Eval(args) => eval::eval(&args),
+            Command::Report(args) => report::report(args).await,
+            Command::Whatif(args) => whatif::whatif(args).await,
             Command::Signals(args) => signals::signals(args).await,
             Command::Submit(args) => submit::submit(args).await,
             Command::Orders(args) => orders::orders(args).await,

@@ -52,9 +52,10 @@ fn explained(error: SetupError, config: &Config) -> anyhow::Error {
     let shards = config.shards.0.len() as u64;
     let bytes = shards
         .saturating_mul(streams.log_bytes_max.saturating_add(streams.outcomes_bytes_max))
-        .saturating_add(streams.dead_letters_bytes_max);
+        .saturating_add(streams.dead_letters_bytes_max)
+        .saturating_add(streams.signals_bytes_max);
     error.context(format!(
-        "the server has not enough room: logs, outcomes and dead letters reserve {} MiB of its storage, snapshots take what is \
+        "the server has not enough room: logs, outcomes, dead letters and signals reserve {} MiB of its storage, snapshots take what is \
          left. Raise max_file_store (or free the disk), or lower streams.log_bytes_max and streams.outcomes_bytes_max",
         bytes >> 20
     ))

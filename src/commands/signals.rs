@@ -1,6 +1,6 @@
 //! `weir signals`: the early warnings, as they were published.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ pub(super) struct Args {
     /// Only of this shard
     #[arg(long)]
     shard: Option<String>,
-    /// Only of this kind, such as delay_risk; may be given several times
+    /// Only of this kind, such as `delay_risk`; may be given several times
     #[arg(long)]
     kind: Vec<String>,
     /// Where to begin: a sequence of the stream [default: its first, or with --follow its end]
@@ -47,7 +47,7 @@ pub(super) async fn signals(args: Args) -> anyhow::Result<Ended> {
     let signals = JetSignals::new(&deployment.connections, &deployment.names);
     let state = signals.state().await?;
     let mut next = args.from.unwrap_or(if args.follow { state.last_sequence + 1 } else { 1 });
-    let mut known = HashSet::new();
+    let mut known = BTreeSet::new();
     while args.follow || next.max(state.first_sequence) <= state.last_sequence {
         match read(&signals, &mut next, &args, state.last_sequence, &mut known).await {
             // It comes back, or somebody says that it does not.
@@ -63,7 +63,7 @@ async fn read(
     next: &mut u64,
     args: &Args,
     last: u64,
-    known: &mut HashSet<String>,
+    known: &mut BTreeSet<String>,
 ) -> Result<(), ReadError> {
     let mut reader = signals.read(*next).await?;
     while args.follow || *next <= last {
@@ -88,7 +88,7 @@ fn is_wanted(signal: &Value, args: &Args) -> bool {
         && (args.kind.is_empty() || args.kind.iter().any(|kind| is("kind", kind)))
 }
 
-fn is_new(signal: &Value, known: &mut HashSet<String>) -> bool {
+fn is_new(signal: &Value, known: &mut BTreeSet<String>) -> bool {
     if known.len() >= KNOWN_MAX {
         known.clear();
     }

@@ -19,6 +19,6 @@ pub mod sharing;
 pub mod store;
 
 pub use live::{assigned, fold, options, scribe, shard, status};
-pub use past::{audit, epoch, replay};
-pub use rules::{folding, leases, publishing};
+pub use past::{audit, epoch, refold, replay};
+pub use rules::{folding, leases, observing, publishing};
 pub use store::{models, snapshots};

@@ -137,6 +137,12 @@ macro_rules! figures {
                 Self { $($figure: self.$figure.filter(|figure| *figure != policy.$figure),)* ..self }
             }
 
+            /// The same, with every figure that `other` names in place of its own.
+            #[must_use]
+            pub fn with_figures_of(self, other: &PolicyChange<'_>) -> Self {
+                Self { $($figure: other.$figure.or(self.$figure),)* ..self }
+            }
+
             /// Every figure that it names, with its name and its bounds.
             pub fn figures(&self) -> impl Iterator<Item = (&'static str, i64, std::ops::RangeInclusive<i64>)> {
                 [$((stringify!($figure), self.$figure, $least..=$most)),*]

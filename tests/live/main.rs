@@ -32,6 +32,7 @@ mod promql;
 mod publishing;
 mod queries;
 mod real_data;
+mod reports;
 mod restore;
 mod retail_model;
 mod roles;

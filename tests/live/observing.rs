@@ -133,7 +133,7 @@ fn figures(model: &Analytics) -> Vec<(String, u64)> {
     figures.push(("missed".to_owned(), warnings.missed));
     figures.push(("placed".to_owned(), model.cancellation().orders_placed()));
     for (reason, party, cancels) in model.cancellation().by_reason() {
-        figures.push((format!("{reason} {party}"), cancels.orders << 32 | cancels.units));
+        figures.push((format!("{reason} {party}"), (cancels.orders << 32) | cancels.units));
     }
     for (carrier, card) in &model.scorecards()[0] {
         figures.push((format!("{carrier} delivered"), card.delivered));

@@ -9,6 +9,7 @@ use crate::folds::analytics::{BOUND_US, Flow, Latency, OBJECTIVE, Slow, Stage};
 
 /// Rates of what comes and what is done are forgotten in so long, in milliseconds.
 const FLOW_HALF_LIFE_MS: f64 = 60_000.0;
+#[expect(clippy::cast_precision_loss, reason = "a quarter of a second")]
 const BOUND_MS: f64 = BOUND_US as f64 / 1_000.0;
 /// Which stages are shown, and which quantiles.
 const SHOWN: [Stage; 4] = [Stage::Apply, Stage::Publish, Stage::EndToEnd, Stage::Submitted];

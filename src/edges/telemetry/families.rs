@@ -4,6 +4,8 @@
 //! Label sets are bounded: sites and carriers to 200 names, reasons to 50, topics to 30, parties to 8; what is beyond is `other`,
 //! what has no name is `none`. Never an order, a SKU or a customer.
 
+use std::fmt::Write as _;
+
 /// What a family of metrics is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -389,7 +391,8 @@ pub fn table() -> String {
         "| metric | kind | labels beside `shard` | what it says |\n|---|---|---|---|\n".to_owned();
     for Family { name, kind, labels, help } in FAMILIES {
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
-        table += &format!("| `{name}` | {} | {} | {help} |\n", kind.name(), labels.join(", "));
+        // Writing to a string does not fail.
+        let _ = writeln!(table, "| `{name}` | {} | {} | {help} |", kind.name(), labels.join(", "));
     }
     table
 }

@@ -104,15 +104,15 @@ impl Analytics {
             (Decision::Delivered { order_id, repeat: None, state, .. }, _) => {
                 self.deliver(record, order_id, *state, findings);
             }
-            (Decision::Cancelled { order_id, lines, by, reason, state, .. }, _) => {
+            (Decision::Cancelled { order_id, lines, by, reason, state, repeat: None, .. }, _) => {
                 let (party, reason) =
                     (by.as_deref().unwrap_or_default(), reason.as_deref().unwrap_or_default());
                 self.cancel(order_id, (party, reason), lines, *state, findings);
             }
-            (Decision::Expired { order_id, state, .. }, _) => {
-                self.cancel(order_id, ("hold", "expired"), &[], *state, findings);
+            (Decision::Expired { order_id, lines, state, .. }, _) => {
+                self.cancel(order_id, ("hold", "expired"), lines, *state, findings);
             }
-            (Decision::Reviewed { order_id, .. }, Some(Command::Review(it))) => {
+            (Decision::Reviewed { order_id, repeat: None, .. }, Some(Command::Review(it))) => {
                 let order = self.find(order_id).and_then(|place| self.orders.get(place));
                 self.service.reviewed(order, it.score, it.topic.as_deref().unwrap_or_default(), self.now_ms);
             }

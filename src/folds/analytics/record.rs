@@ -17,7 +17,8 @@ pub struct Record<'r, 'a> {
 
 impl Record<'_, '_> {
     /// When the command says that it happened, if it says so.
-    pub(super) fn occurred_at(&self) -> Option<Timestamp> {
+    #[must_use]
+    pub fn occurred_at(&self) -> Option<Timestamp> {
         match self.command? {
             Command::Review(it) => it.occurred_at,
             Command::Pay(it) => it.occurred_at,

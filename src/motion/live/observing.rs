@@ -46,6 +46,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOKS_APART: u32 = 10;
 /// Nothing was skipped for so many looks: it is calm.
 const CALM_LOOKS: u32 = 5;
+/// Nothing came for so many looks: log time follows the clock.
+const QUIET_LOOKS: u32 = 10;
 /// SKUs whose stock is asked for with one look.
 const SKUS_PER_LOOK: usize = 64;
 /// How long the fold may take to answer.
@@ -150,6 +152,8 @@ struct Observer<E: Edges> {
     looks: u32,
     /// Since how many looks nothing was skipped.
     calm: u32,
+    /// Since how many looks nothing came.
+    quiet: u32,
     /// The SKU that is looked at next.
     next_sku: usize,
 }
@@ -182,6 +186,7 @@ impl<E: Edges> Observer<E> {
             saving: None,
             looks: 0,
             calm: 0,
+            quiet: 0,
             next_sku: 0,
         }
     }
@@ -263,7 +268,7 @@ impl<E: Edges> Observer<E> {
                             );
                         }
                         Err(error) => {
-                            tracing::warn!(shard, %error, "a saved state of analytics is passed over")
+                            tracing::warn!(shard, %error, "a saved state of analytics is passed over");
                         }
                     }
                     return;
@@ -277,21 +282,29 @@ impl<E: Edges> Observer<E> {
     fn see(&mut self, what: Seen) {
         match what {
             Seen::Restored { state, through } => self.observing.restored(state, through),
-            Seen::Applied(applied) => self.observing.applied(applied),
+            Seen::Applied(applied) => {
+                self.quiet = 0;
+                self.observing.applied(applied);
+            }
             Seen::Announced { through, own } => {
-                let mut watching = self.watched.watch();
-                let takes_over = own && !watching.facts().own;
-                watching.settle(own);
-                drop(watching);
-                if takes_over {
-                    self.tell_recent();
-                }
+                self.settle(own);
                 self.observing.announced(through);
             }
             // What is missing shows by what follows.
             Seen::Lost(_) => self.calm = 0,
         }
         self.measure();
+    }
+
+    /// What is announced from now on is this worker's, or is not.
+    fn settle(&mut self, own: bool) {
+        let mut watching = self.watched.watch();
+        let takes_over = own && !watching.facts().own;
+        watching.settle(own);
+        drop(watching);
+        if takes_over {
+            self.tell_recent();
+        }
     }
 
     /// Measures what there is to measure.
@@ -303,7 +316,7 @@ impl<E: Edges> Observer<E> {
             let wall_ns = self.shard.clock.wall_ns();
             more = false;
             for measured in 0..MESSAGES_AT_ONCE {
-                let Some((applied, message)) = self.observing.next() else { break };
+                let Some((applied, message)) = self.observing.take_next() else { break };
                 more = measured + 1 == MESSAGES_AT_ONCE;
                 let (model, findings) = (watching.model_mut(), &mut self.findings);
                 let mut count = 0;
@@ -379,27 +392,34 @@ impl<E: Edges> Observer<E> {
     async fn look(&mut self) {
         self.looks = self.looks.wrapping_add(1);
         self.calm = self.calm.saturating_add(1);
+        self.quiet = self.quiet.saturating_add(1);
+        // Whoever leads shows what is, also before it has anything to announce.
+        let leads = matches!(self.shard.status.life(), Life::Leading) && self.shard.leads();
+        if !leads || self.observing.is_idle() {
+            self.settle(leads);
+        }
         self.follow_the_clock();
         self.look_at_stock().await;
-        if self.retold.is_none() && self.calm >= CALM_LOOKS {
-            if let Some(missed) = self.observing.take_missed() {
-                let (to, told) = mpsc::channel(1);
-                let streams = self.shard.edges.streams.beside();
-                tracing::info!(
-                    shard = self.shard.status.shard,
-                    first = missed.first,
-                    last = missed.last,
-                    "analytics take up the orders again of what they skipped"
-                );
-                let shard = self.shard.status.shard.clone();
-                let telling = start(async move {
-                    if let Err(error) = retell(&streams, missed, to).await {
-                        tracing::warn!(shard, %error, "not all orders were taken up again");
-                    }
-                });
-                self.retold = Some((telling, told));
-                self.watched.watch().facts_mut().rebuilding = true;
-            }
+        if self.retold.is_none()
+            && self.calm >= CALM_LOOKS
+            && let Some(missed) = self.observing.take_missed()
+        {
+            let (to, told) = mpsc::channel(1);
+            let streams = self.shard.edges.streams.beside();
+            tracing::info!(
+                shard = self.shard.status.shard,
+                first = missed.first,
+                last = missed.last,
+                "analytics take up the orders again of what they skipped"
+            );
+            let shard = self.shard.status.shard.clone();
+            let telling = start(async move {
+                if let Err(error) = retell(&streams, missed, to).await {
+                    tracing::warn!(shard, %error, "not all orders were taken up again");
+                }
+            });
+            self.retold = Some((telling, told));
+            self.watched.watch().facts_mut().rebuilding = true;
         }
         if self.looks % LOOKS_APART == 1 {
             self.sum_up();
@@ -416,6 +436,7 @@ impl<E: Edges> Observer<E> {
     /// Lets log time pass while nothing comes.
     fn follow_the_clock(&mut self) {
         let caught_up = matches!(self.shard.status.life(), Life::Leading | Life::Following)
+            && self.quiet >= QUIET_LOOKS
             && self.observing.is_idle()
             && self.shard.status.progress().lag_messages() == 0;
         let wall_ms = self.shard.clock.wall_ns() / 1_000_000;

@@ -4,5 +4,6 @@
 pub mod audit;
 pub mod epoch;
 pub(super) mod recovery;
+pub mod refold;
 pub mod replay;
 pub(super) mod retold;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::folding::{Applied, AppliedMessage};
 use crate::folds::analytics::Record;
+use crate::folds::inventory::Entry;
 use crate::words::append::Chain;
 use crate::words::codec::{commands, decode_outcome};
 use crate::words::command::Command;
@@ -150,7 +151,7 @@ impl Observing {
     }
 
     /// The next message to be measured, if there is one: its batch, and its place in it.
-    pub fn next(&mut self) -> Option<(Arc<Applied>, AppliedMessage)> {
+    pub fn take_next(&mut self) -> Option<(Arc<Applied>, AppliedMessage)> {
         loop {
             let front = self.queue.front()?;
             let Some(message) = front.messages.get(self.front).copied() else {
@@ -163,10 +164,11 @@ impl Observing {
                 self.front += 1;
                 continue;
             }
-            let last =
-                message.outcomes_end.checked_sub(1).filter(|_| message.outcomes > 0).and_then(|place| {
-                    front.output.entries(place, place + 1).first().map(|entry| entry.identity())
-                });
+            let last = message
+                .outcomes_end
+                .checked_sub(1)
+                .filter(|_| message.outcomes > 0)
+                .and_then(|place| front.output.entries(place, place + 1).first().map(Entry::identity));
             if last.is_some_and(|last| last > self.through) {
                 return None;
             }
@@ -262,7 +264,7 @@ mod tests {
     }
 
     fn measured(observing: &mut Observing) -> Vec<u64> {
-        std::iter::from_fn(|| observing.next()).map(|(_, message)| message.chain.sequence).collect()
+        std::iter::from_fn(|| observing.take_next()).map(|(_, message)| message.chain.sequence).collect()
     }
 
     #[test]

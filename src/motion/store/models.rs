@@ -93,6 +93,9 @@ impl<E: Edges> Models<E> {
 
     /// Saves a state that measured everything through a message and an outcome, and removes those before; `announced` is how far
     /// outcomes are announced by the outcome stream's word. Gives none where a newer one is there.
+    ///
+    /// # Panics
+    /// Never: a pointer is plain texts and numbers.
     pub async fn save(
         &self,
         writer: &str,

@@ -271,11 +271,19 @@ impl Card {
 
 fn service(model: &Analytics, to: &mut Samples) {
     let [carriers, sites] = model.scorecards();
-    carriers.iter().for_each(|(name, card)| CARRIER.score(name, card, to));
-    sites.iter().for_each(|(name, card)| SITE.score(name, card, to));
+    for (name, card) in carriers {
+        CARRIER.score(name, &card, to);
+    }
+    for (name, card) in sites {
+        SITE.score(name, &card, to);
+    }
     let [sites, carriers] = model.fulfilment();
-    sites.iter().for_each(|(name, forecast)| SITE.forecast(name, forecast, to));
-    carriers.iter().for_each(|(name, forecast)| CARRIER.forecast(name, forecast, to));
+    for (name, forecast) in sites {
+        SITE.forecast(name, &forecast, to);
+    }
+    for (name, forecast) in carriers {
+        CARRIER.forecast(name, &forecast, to);
+    }
     let service = model.service();
     for (topic, of) in service.topics() {
         let labels: [(&str, &dyn Display); 1] = [("topic", &topic)];
