@@ -62,11 +62,13 @@ pub(super) const ALL: [Alert; 7] = [
         legend: "{{shard}}",
         unit: Unit::Count,
         threshold: Threshold::Below(1.0),
-        guard: "",
+        // A worker that cannot be scraped may lead all the same, and does while nothing waits.
+        guard: "unless on (job, shard) (job_shard:weir_undecided_messages:max{$job} == 0 and on (job) min by (job) (up{job=~\"weir.*\",$}) == 0)",
         hold: "30s",
         keep: "1m",
         summary: "Nobody leads shard {{ $labels.shard }}: its orders are stored and not decided.",
-        meaning: "No worker holds the shard's lease. A takeover takes about 5 seconds; this one does not end.",
+        meaning: "No worker that can be scraped holds the shard's lease, and if there is one that cannot be scraped, it does not decide either. A takeover \
+                  takes about 5 seconds; this one does not end.",
         impact: "Orders for the shard's sites are stored and wait. Checkouts get no answer. Nothing is lost: they are decided as soon as a worker leads.",
         looks: [looks::STATUS, looks::ROLES, looks::READY],
         diagnosis: &[
@@ -89,11 +91,15 @@ pub(super) const ALL: [Alert; 7] = [
             labels: &[("job", "weir"), ("shard", "main")],
             summary: "Nobody leads shard main: its orders are stored and not decided.",
         },
-        // A takeover.
+        // The leader cannot be scraped, and goes on.
         silent: Case {
             series: &[
-                ("weir_role{job=\"weir\",instance=\"a\",shard=\"main\",role=\"leader\"}", "1x4 0x20"),
-                ("weir_role{job=\"weir\",instance=\"b\",shard=\"main\",role=\"leader\"}", "0x5 1x20"),
+                ("up{job=\"weir\",instance=\"a\"}", "1x4 0x20"),
+                ("up{job=\"weir\",instance=\"b\"}", "1x24"),
+                ("weir_role{job=\"weir\",instance=\"a\",shard=\"main\",role=\"leader\"}", "1x4 stale"),
+                ("weir_role{job=\"weir\",instance=\"b\",shard=\"main\",role=\"leader\"}", "0x24"),
+                ("weir_log_last_sequence{job=\"weir\",instance=\"b\",shard=\"main\"}", "100+10x24"),
+                ("weir_decided_sequence{job=\"weir\",instance=\"b\",shard=\"main\"}", "100+10x24"),
             ],
             at: "3m",
             labels: &[],
@@ -276,6 +282,7 @@ pub(super) const ALL: [Alert; 7] = [
         looks: [looks::COMMANDS, looks::READY, looks::STATUS],
         diagnosis: &[
             "Is last week's hour a fair comparison: a sale, a holiday, a newsletter?",
+            "Is every worker scraped (WeirWorkerUnreachable)? What is decided by one that is not, is not counted.",
             "Can checkouts reach NATS? Their errors, and `nats account report connections`, tell.",
             "Is the log full, so that it refuses orders? See WeirLogFull.",
             "All sites, or one? The overview shows orders by shard.",
