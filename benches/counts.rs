@@ -15,7 +15,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context as _, bail, ensure};
 
 use weir::folds::inventory::Output;
-use weir::words::codec::{Format, FrameWriter, JsonOutcomes, commands, encode_commands};
+use weir::words::codec::{Format, FrameWriter, JsonOutcomes, Next, Plain, commands, encode_commands};
 use weir::words::message::LogMessage;
 use weir::words::policy::RULES_NEWEST;
 
@@ -49,8 +49,9 @@ fn decode(kind: Kind, format: Format, rounds: usize) {
     let payload = encode_commands(format, &orders(kind, 0));
     for _ in 0..rounds {
         let mut commands = commands(Some(format), black_box(&payload), RULES_NEWEST);
-        while let Some(element) = commands.next_element() {
-            black_box(&element);
+        let mut plain = Plain::ANY;
+        while !matches!(commands.next_into(&mut plain), Next::End) {
+            black_box(&plain);
         }
     }
 }
@@ -86,7 +87,9 @@ fn encode(format: Format, rounds: usize) {
                 black_box(frame.finish());
             }
             Format::Json => {
-                let (mut json, mut outcomes) = (Vec::new(), JsonOutcomes::default());
+                // As who publishes them does.
+                let room = output.len() * JsonOutcomes::USUAL_BYTES;
+                let (mut json, mut outcomes) = (Vec::with_capacity(room), JsonOutcomes::default());
                 for (_, bytes) in output.outcomes() {
                     outcomes.write(&mut json, bytes).expect("the fold wrote it");
                 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use wide::u8x16;
+
 /// A text that borrows from the bytes it was decoded from, or owns them.
 pub type Text<'a> = Cow<'a, str>;
 
@@ -70,6 +72,9 @@ impl<'a> Id<'a> {
         Self { key, bytes }
     }
 
+    /// Some id, where there has to be one.
+    pub(super) const ANY: Id<'static> = Id { key: [b'-' as u64, 0], bytes: b"-" };
+
     /// Its first 16 bytes in little endian, padded with zeros. No id has a zero byte, so that equal keys of ids of at most 16 bytes are
     /// equal ids.
     #[must_use]
@@ -91,6 +96,26 @@ impl<'a> Id<'a> {
     pub fn text(self) -> &'a str {
         std::str::from_utf8(self.bytes).expect("looked at when it was made")
     }
+}
+
+/// The key of the text that the first `length` of these bytes are, if they are printable ASCII. At most 16.
+#[expect(clippy::inline_always, reason = "measured: a call would pass what is read through memory")]
+#[inline(always)]
+pub(super) fn printable_key(bytes: &[u8; 16], length: usize) -> Option<[u64; 2]> {
+    let all = u8x16::new(*bytes);
+    let within = all.max(u8x16::splat(0x20)).min(u8x16::splat(0x7e)).simd_eq(all);
+    // The first byte that is not printable, or the 17th.
+    let stop = !within.to_bitmask() | 1 << 16;
+    (length <= 16 && stop.trailing_zeros() as usize >= length).then(|| padded(bytes, length))
+}
+
+/// The first `length` of these bytes, and zeros behind them, as two words. At most 16.
+#[expect(clippy::inline_always, reason = "measured: a call would pass what is read through memory")]
+#[inline(always)]
+pub(super) fn padded(bytes: &[u8; 16], length: usize) -> [u64; 2] {
+    let [low, high] = words(bytes);
+    let [low_mask, high_mask] = MASKS[length];
+    [low & low_mask, high & high_mask]
 }
 
 /// For each length from 0 to 16, which bytes of two words belong to a text of that length.
@@ -228,5 +253,23 @@ mod tests {
         assert_eq!(Id::new(b"85123A").map(Id::key), Some([0x41_33_32_31_35_38, 0]));
         assert_eq!(Id::new(b"0123456789abcdefg").map(Id::key), Id::new(b"0123456789abcdefh").map(Id::key));
         assert_eq!(Id::at_start(b"ab", 3), None);
+        assert_eq!(Id::new(b"-"), Some(Id::ANY));
+    }
+
+    #[test]
+    fn a_printable_text_has_the_key_that_its_id_has() {
+        for length in 1..=16 {
+            for at in 0..16 {
+                for byte in 0..=255 {
+                    let mut bytes = *b"0123456789abcdef";
+                    bytes[at] = byte;
+                    let text = &bytes[..length];
+                    let printable = text.iter().all(|byte| (0x20..0x7f).contains(byte));
+                    let key = Id::new(text).map(Id::key).filter(|_| printable);
+                    assert_eq!(printable_key(&bytes, length), key, "{text:?}");
+                }
+            }
+        }
+        assert_eq!(printable_key(&[b'a'; 16], 17), None);
     }
 }

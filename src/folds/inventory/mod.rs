@@ -46,7 +46,7 @@ mod tables;
 mod view;
 
 use crate::words::append::Chain;
-use crate::words::codec::{self, Element};
+use crate::words::codec;
 use crate::words::codes::Family;
 use crate::words::command::{Command, CommandKind};
 use crate::words::fault::Fault;
@@ -60,7 +60,7 @@ use crate::words::timestamp::Timestamp;
 use after::shortfalls::Shortfalls;
 use after::waiting::Waiting;
 use commands::content::Content;
-use commands::plain::{self, GROUP};
+use commands::plain::{self, Group, Usual};
 use commands::refusal::Refusal;
 use output::{Budget, Turn};
 use tables::deadlines::Deadlines;
@@ -186,10 +186,10 @@ impl Inventory {
         }
         let mut commands = codec::commands(message.format, &message.payload, self.policy.rules);
         let alone = commands.is_single();
-        let mut group = Vec::with_capacity(GROUP);
-        plain::read_group(&mut commands, &mut group);
-        if let Some(Element::Other(first)) = group.first().map(|ahead| &ahead.element)
-            && let Ok(Command::Policy(policy)) = &**first
+        let mut group = Group::default();
+        group.read(&mut commands);
+        let first = group.all().first().and_then(|ahead| ahead.other.as_deref());
+        if let Some(Ok(Command::Policy(policy))) = first
             && let Some(rules) = policy.rules.filter(|rules| alone && *rules > RULES_NEWEST)
             && matches!(message.way, Way::Any | Way::Family(Family::Policy))
         {
@@ -211,24 +211,31 @@ impl Inventory {
             forgotten: FORGOTTEN_PER_MESSAGE_MAX,
         };
         let mut turn = Turn::new(message.sequence, self.now, budget, output);
-        let is_tick = alone && group.first().is_some_and(|ahead| is_tick(&ahead.element));
+        let is_tick = alone && matches!(first, Some(Ok(Command::Tick(_))));
         let works = !left || is_tick && message.way.takes(CommandKind::Tick);
         if works {
             self.work_off_deadlines(&mut turn);
         }
-        while !group.is_empty() {
-            self.look_ahead(&mut group);
-            for ahead in &group {
+        let mut usual = Usual::default();
+        while !group.all().is_empty() {
+            self.look_ahead(group.all_mut());
+            for ahead in group.all() {
                 turn.budget.forgotten += 2;
-                self.forget(&mut turn);
-                self.record(ahead, (message.way, alone), &mut turn);
-                if works {
+                if !usual.is_idle {
+                    self.forget(&mut turn);
+                    usual = self.usual(message.way, works, turn.at);
+                }
+                if !self.place_plain(ahead, &mut usual, &mut turn) {
+                    self.record(ahead, (message.way, alone), &mut turn);
+                    usual.is_idle = false;
+                }
+                if works && !usual.is_idle {
                     self.work_off_shortfalls(&mut turn);
                     self.work_off_releases(&mut turn);
                 }
                 turn.next();
             }
-            plain::read_group(&mut commands, &mut group);
+            group.read(&mut commands);
         }
         output.dead_letters[letters_start..].iter_mut().for_each(|letter| letter.format = message.format);
         let outcomes = hash(&output.bytes()[outcomes_start..]);
@@ -237,20 +244,12 @@ impl Inventory {
         Ok(())
     }
 
-    /// Decides one record.
+    /// Decides one record in full.
     fn record(&mut self, ahead: &plain::Ahead<'_>, (way, alone): (Way, bool), turn: &mut Turn<'_>) {
-        match &ahead.element {
-            Element::Plain(plain) => {
-                if way.takes(CommandKind::Place) && self.place_plain(plain, ahead, turn) {
-                    turn.count(CommandKind::Place);
-                } else {
-                    self.command(&plain::whole(plain), (way, alone), turn);
-                }
-            }
-            Element::Other(decoded) => match &**decoded {
-                Ok(command) => self.command(command, (way, alone), turn),
-                Err(undecodable) => turn.dead_letter(undecodable),
-            },
+        match ahead.other.as_deref() {
+            None => self.command(&plain::whole(&ahead.plain), (way, alone), turn),
+            Some(Ok(command)) => self.command(command, (way, alone), turn),
+            Some(Err(undecodable)) => turn.dead_letter(undecodable),
         }
     }
 
@@ -283,10 +282,6 @@ impl Inventory {
             None => Due::Never,
         }
     }
-}
-
-fn is_tick(element: &Element<'_>) -> bool {
-    matches!(element, Element::Other(decoded) if matches!(**decoded, Ok(Command::Tick(_))))
 }
 
 fn refuse<'a>(command: &'a Command<'_>, refusal: Refusal<'a>) -> Decision<'a> {

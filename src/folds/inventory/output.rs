@@ -318,10 +318,10 @@ impl<'o> Turn<'o> {
                 Decision::Confirmed { order_id, pay_by, lines, shortages, released: false, repeat: None };
             return self.emit(&confirmed);
         }
-        self.confirmations.write(&mut self.output.bytes, order_id, pay_by, self.index);
+        let index = self.index as u16;
+        self.confirmations.write(&mut self.output.bytes, order_id, pay_by, index);
         let end = u32::try_from(self.output.bytes.len()).expect("an output stays far below 4 GiB");
-        let kind = OutcomeKind::Confirmed;
-        let (sequence, index) = (self.sequence, self.index as u16);
+        let (kind, sequence) = (OutcomeKind::Confirmed, self.sequence);
         let entry =
             Entry { sequence, end, index, place: 0, kind, reason: None, repeat: false, command: None };
         self.output.entries.push(entry);

@@ -424,6 +424,9 @@ impl Payload {
         let most = (OUTCOMES_PER_APPEND_MAX - self.count).min(output.len() - start);
         let taken = match &mut self.inner {
             Inner::Json(json, writer) => {
+                // Taken at once, as far as it will be needed: a vector that grows copies what is in it.
+                let room = (most * JsonOutcomes::USUAL_BYTES).min(self.bytes_max.saturating_sub(json.len()));
+                json.reserve(room);
                 let mut outcomes = output.outcomes_from(start).take(most);
                 let mut taken = 0;
                 while outcomes.next().is_some_and(|(_, outcome)| {

@@ -351,62 +351,95 @@ fn encode_confirmed(
 /// its record: what they have in common is made once.
 #[derive(Clone, Copy, Debug)]
 pub struct Confirmations {
-    /// From behind the id to the index: five empty fields and the sequence.
-    before: [u8; 16],
+    sequence: u64,
+    pay_by: Option<Timestamp>,
+    /// From behind the id to the index: until when to pay, four empty fields and the sequence.
+    before: [u8; 32],
     before_length: usize,
     /// Behind the index: the place, 0, and the time.
     behind: [u8; 16],
     behind_length: usize,
 }
 
+/// Bytes that a confirmation is written into: it takes at most 105 of them, and from wherever in the first 128 bytes the longest of its
+/// pieces can be written.
+const CONFIRMATION_WINDOW: usize = 128 + 32;
+
 impl Confirmations {
     /// Those of the message with this sequence, at this log time.
     #[must_use]
     pub fn new(sequence: u64, at: Timestamp) -> Self {
-        let padded = |write: &dyn Fn(&mut Vec<u8>)| {
-            let mut bytes = Vec::with_capacity(16);
-            write(&mut bytes);
-            let length = bytes.len();
-            bytes.resize(16, 0);
-            (<[u8; 16]>::try_from(bytes).unwrap_or_default(), length)
-        };
-        let (before, before_length) = padded(&|bytes| {
-            bytes.extend_from_slice(&[0; 5]);
-            write_varint(bytes, sequence);
-        });
-        let (behind, behind_length) = padded(&|bytes| {
+        let (behind, behind_length) = padded(|bytes| {
             bytes.push(0);
             write_varint(bytes, zigzag(at.millis()));
         });
-        Self { before, before_length, behind, behind_length }
+        let (before, before_length) = Self::before(sequence, None);
+        Self { sequence, pay_by: None, before, before_length, behind, behind_length }
     }
 
-    /// Appends one, behind its length.
-    #[inline]
-    pub fn write(&self, bytes: &mut Vec<u8>, order_id: Id<'_>, pay_by: Option<Timestamp>, index: u32) {
-        let id = order_id.bytes();
-        let start = bytes.len();
-        // The element's length comes last, as what follows it is not written yet; then the tag.
-        #[expect(clippy::cast_possible_truncation, reason = "at most an id's length")]
-        bytes.extend_from_slice(&[0, 0, id.len() as u8]);
-        write_id(bytes, id);
-        let before = bytes.len();
-        if let Some(pay_by) = pay_by {
-            bytes.push(1);
-            write_number(bytes, zigzag(pay_by.millis()));
-            bytes.extend_from_slice(&self.before[1..self.before_length]);
-        } else {
-            bytes.extend_from_slice(&self.before);
-            bytes.truncate(before + self.before_length);
-        }
-        write_number(bytes, index.into());
-        let behind = bytes.len();
-        bytes.extend_from_slice(&self.behind);
-        bytes.truncate(behind + self.behind_length);
-        #[expect(clippy::cast_possible_truncation, reason = "as in `encode_confirmed`")]
-        let length = (bytes.len() - start - 1) as u8;
-        bytes[start] = length;
+    fn before(sequence: u64, pay_by: Option<Timestamp>) -> ([u8; 32], usize) {
+        padded(|bytes| {
+            bytes.push(pay_by.is_some().into());
+            if let Some(pay_by) = pay_by {
+                write_varint(bytes, zigzag(pay_by.millis()));
+            }
+            bytes.extend_from_slice(&[0; 4]);
+            write_varint(bytes, sequence);
+        })
     }
+
+    #[cold]
+    fn set_pay_by(&mut self, pay_by: Option<Timestamp>) {
+        self.pay_by = pay_by;
+        (self.before, self.before_length) = Self::before(self.sequence, pay_by);
+    }
+
+    /// Appends one, behind its length. Its pieces are written in their widest form, each over what the one before has too much.
+    #[inline]
+    pub fn write(&mut self, bytes: &mut Vec<u8>, order_id: Id<'_>, pay_by: Option<Timestamp>, index: u16) {
+        if pay_by != self.pay_by {
+            self.set_pay_by(pay_by);
+        }
+        let start = bytes.len();
+        bytes.extend_from_slice(&[0; CONFIRMATION_WINDOW]);
+        let Some(window) = bytes.last_chunk_mut::<CONFIRMATION_WINDOW>() else { return };
+        // Behind the element's length, which is known last: the tag, which is 0, and the id's length.
+        let id = order_id.bytes();
+        let mut at = 3 + id.len();
+        if id.len() <= 16 {
+            let [low, high] = order_id.key();
+            put(window, 3, &(u128::from(high) << 64 | u128::from(low)).to_le_bytes());
+        } else {
+            window[3..at].copy_from_slice(id);
+        }
+        put(window, at, &self.before);
+        at += self.before_length;
+        let (number, width) = if index <= 250 { (index.into(), 1) } else { (u32::from(index) << 8 | 251, 3) };
+        put(window, at, &number.to_le_bytes());
+        at += width;
+        put(window, at, &self.behind);
+        at += self.behind_length;
+        #[expect(clippy::cast_possible_truncation, reason = "neither is more than 104")]
+        let lengths = ((at - 1) as u8, id.len() as u8);
+        (window[0], window[2]) = lengths;
+        bytes.truncate(start + at);
+    }
+}
+
+/// Writes a piece at a place below 128. The remainder only tells the compiler so.
+#[inline]
+fn put<const N: usize>(window: &mut [u8; CONFIRMATION_WINDOW], at: usize, piece: &[u8; N]) {
+    window[at % 128..][..N].copy_from_slice(piece);
+}
+
+/// What is written, which is at most `N` bytes, with zeros behind it; and its length.
+fn padded<const N: usize>(write: impl Fn(&mut Vec<u8>)) -> ([u8; N], usize) {
+    let mut bytes = Vec::with_capacity(N);
+    write(&mut bytes);
+    let length = bytes.len();
+    let mut padded = [0; N];
+    padded[..length].copy_from_slice(&bytes);
+    (padded, length)
 }
 
 /// Appends an id. Most have 8 to 16 bytes: two writes of fixed width that overlap are quicker than one of any width.

@@ -119,6 +119,23 @@ pub struct Plain<'a> {
     pub value: Option<(i64, [u8; 3])>,
 }
 
+impl Plain<'_> {
+    /// Some order, to be overwritten by one that is read.
+    pub const ANY: Plain<'static> =
+        Plain { order_id: Id::ANY, first: (Id::ANY, 1), second: None, submitted_at: None, value: None };
+}
+
+/// What the next element of a payload is.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// A plain `place`, which was written where the reader said.
+    Plain,
+    /// Anything else.
+    Other(Box<Decoded<'a>>),
+    /// None: there is no more.
+    End,
+}
+
 /// One element of a payload, read as far as its reader needs it.
 #[derive(Clone, Debug)]
 pub enum Element<'a> {
@@ -170,28 +187,47 @@ impl<'a> Iterator for Commands<'a> {
 
 impl<'a> Commands<'a> {
     /// The next element. What is plain is read without more ado: the iterator gives the same as a command.
-    #[inline]
     pub fn next_element(&mut self) -> Option<Element<'a>> {
+        let mut plain = Plain::ANY;
+        match self.next_into(&mut plain) {
+            Next::Plain => Some(Element::Plain(plain)),
+            Next::Other(other) => Some(Element::Other(other)),
+            Next::End => None,
+        }
+    }
+
+    /// The same, with a plain one written to `plain`: who reads many of them need not move them. What is there after anything else is
+    /// of no meaning.
+    #[inline]
+    pub fn next_into(&mut self, plain: &mut Plain<'a>) -> Next<'a> {
         let knows_plain = CommandKind::Place.rules() <= self.rules;
         let element = match &mut self.inner {
             Inner::Json(elements) => {
-                if knows_plain && let Some(plain) = elements.next_plain() {
-                    return Some(Element::Plain(*plain));
+                if knows_plain && let Some(next) = elements.next_plain() {
+                    *plain = *next;
+                    return Next::Plain;
                 }
-                elements.next()?
+                elements.next()
             }
-            Inner::Frame(elements) => match elements.next_bytes()? {
-                Ok((bytes, length)) => {
-                    if knows_plain && let Some(plain) = frame::read_plain(bytes, length) {
-                        return Some(Element::Plain(plain));
+            Inner::Frame(elements) => match elements.next_bytes() {
+                Some(Ok((bytes, length))) => {
+                    if knows_plain && frame::read_plain(bytes, length, plain) {
+                        return Next::Plain;
                     }
-                    Ok(&bytes[..length])
+                    Some(Ok(&bytes[..length]))
                 }
-                Err(undecodable) => Err(undecodable),
+                Some(Err(undecodable)) => Some(Err(undecodable)),
+                None => None,
             },
-            Inner::Failed(failed) => Err(failed.take()?),
+            Inner::Failed(failed) => failed.take().map(Err),
         };
-        Some(Element::Other(Box::new(element.and_then(|bytes| self.decode(bytes)))))
+        self.other(element)
+    }
+
+    #[inline(never)]
+    fn other(&self, element: Option<Result<&'a [u8], Undecodable<'a>>>) -> Next<'a> {
+        let Some(element) = element else { return Next::End };
+        Next::Other(Box::new(element.and_then(|bytes| self.decode(bytes))))
     }
 
     fn decode(&self, bytes: &'a [u8]) -> Decoded<'a> {

@@ -7,8 +7,7 @@ impl Inventory {
     /// Forgets what windows and caps say, as far as the message's budget goes. What is done for one record holds for the next ones, until
     /// time moves on, something is added, or the policy changes.
     pub(crate) fn forget(&mut self, turn: &mut Turn<'_>) {
-        let at = Some((self.now, self.orders.additions() + self.facts.additions()));
-        if self.forgotten_at == at {
+        if self.has_forgotten() {
             return;
         }
         let mut budget = turn.budget.forgotten;
@@ -24,6 +23,11 @@ impl Inventory {
         turn.budget.forgotten = budget;
         let at = Some((self.now, self.orders.additions() + self.facts.additions()));
         self.forgotten_at = at.filter(|_| done);
+    }
+
+    /// Whether nothing is to be forgotten beyond what was.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.forgotten_at == Some((self.now, self.orders.additions() + self.facts.additions()))
     }
 
     fn close_settled(&mut self, budget: &mut u32) -> bool {

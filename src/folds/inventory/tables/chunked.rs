@@ -40,7 +40,24 @@ impl<T> Chunked<T> {
         &mut self.chunks[place >> Self::BITS][place & (Self::CHUNK - 1)]
     }
 
+    /// So many elements from each of two places on, that are in one chunk each and do not overlap; none where they do, or
+    /// are not.
+    pub(crate) fn two_arrays_mut<const N: usize>(&mut self, places: [u32; 2]) -> Option<[&mut [T; N]; 2]> {
+        let [one, other] = places.map(|place| place as usize >> Self::BITS);
+        let [from, other_from] = places.map(|place| place as usize & (Self::CHUNK - 1));
+        let (first, second) = if one == other {
+            let ranges = [from..from + N, other_from..other_from + N];
+            let [first, second] = self.chunks[one].get_disjoint_mut(ranges).ok()?;
+            (first, second)
+        } else {
+            let [first, second] = self.chunks.get_disjoint_mut([one, other]).ok()?;
+            (first.get_mut(from..)?, second.get_mut(other_from..)?)
+        };
+        Some([first.first_chunk_mut()?, second.first_chunk_mut()?])
+    }
+
     /// The same for a place that there may not be.
+    #[inline]
     pub(crate) fn at(&self, place: u32) -> Option<&T> {
         let place = place as usize;
         self.chunks.get(place >> Self::BITS)?.get(place & (Self::CHUNK - 1))
@@ -52,14 +69,19 @@ impl<T> Chunked<T> {
     /// If there are 2^32 already: whoever adds keeps to the caps of policy.
     #[inline]
     pub(crate) fn push(&mut self, element: T) -> u32 {
-        let place = u32::try_from(self.len()).expect("policy caps what there is");
         if self.chunks.last().is_none_or(|last| last.len() == Self::CHUNK) {
-            self.chunks.push(Vec::with_capacity(Self::CHUNK));
+            self.add_chunk();
         }
-        if let Some(last) = self.chunks.last_mut() {
-            last.push(element);
-        }
-        place
+        let full = self.chunks.len() - 1;
+        let last = &mut self.chunks[full];
+        let place = (full << Self::BITS) + last.len();
+        last.push(element);
+        u32::try_from(place).expect("policy caps what there is")
+    }
+
+    #[cold]
+    fn add_chunk(&mut self) {
+        self.chunks.push(Vec::with_capacity(Self::CHUNK));
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {

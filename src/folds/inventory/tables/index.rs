@@ -20,6 +20,7 @@ use super::chunked::Chunked;
 const PLACES: usize = 8;
 /// Buckets in a segment.
 const BUCKETS: u32 = 64;
+const SEGMENT: usize = BUCKETS as usize;
 /// A segment is split when there are more entries than this for each (41% of its places); while one waits for its turn it has up to
 /// twice as many.
 const ENTRIES_PER_SEGMENT: usize = 210;
@@ -27,6 +28,8 @@ const ENTRIES_PER_SEGMENT: usize = 210;
 const MARK: u32 = 1 << 23;
 /// The segment's number is taken from the bits below the mark.
 const SEGMENTS_MAX: u32 = MARK;
+/// The bits of a tag that tell its bucket.
+const HOME: u32 = (BUCKETS - 1) << 26;
 
 /// A line of the cache.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +48,21 @@ impl Bucket {
         u32x8::new(self.tags).simd_eq(u32x8::splat(tag)).to_bitmask()
     }
 
+    /// Which of its places have a tag with this bit.
+    #[inline]
+    fn with_bit(&self, bit: u32) -> u32 {
+        let bit = u32x8::splat(bit);
+        (u32x8::new(self.tags) & bit).simd_eq(bit).to_bitmask()
+    }
+
+    /// Which of its places have an entry that belongs to another bucket than this one, the `number`th of its segment.
+    #[inline]
+    fn astray(&self, number: u32) -> u32 {
+        let tags = u32x8::new(self.tags);
+        let at_home = (tags & u32x8::splat(HOME)).simd_eq(u32x8::splat(number << HOME.trailing_zeros()));
+        !(at_home.to_bitmask() | self.with(0)) & ((1 << PLACES) - 1)
+    }
+
     fn is_full(&self) -> bool {
         self.with(0) == 0
     }
@@ -56,9 +74,21 @@ pub(crate) struct Index {
     /// Segment by segment.
     buckets: Chunked<Bucket>,
     segments: u32,
+    /// As many low bits of a tag as tell all segments apart.
+    mask: u32,
     len: usize,
+    /// With more entries than this, one segment more is made.
+    len_max: usize,
     /// Tags and numbers that found their segment full.
     spilled: BTreeSet<(u32, u32)>,
+}
+
+/// The bucket where a look for a hash begins, worked out before: it holds as long as no segment is split.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Start {
+    bucket: u32,
+    /// How many segments there were.
+    segments: u32,
 }
 
 /// Where a look ended that found nothing: the next insertion under its hash goes there, if nothing is inserted or removed before.
@@ -93,7 +123,14 @@ const fn home(tag: u32) -> u32 {
 
 impl Default for Index {
     fn default() -> Self {
-        let mut index = Self { buckets: Chunked::default(), segments: 0, len: 0, spilled: BTreeSet::new() };
+        let mut index = Self {
+            buckets: Chunked::default(),
+            segments: 0,
+            mask: 0,
+            len: 0,
+            len_max: 0,
+            spilled: BTreeSet::new(),
+        };
         index.add_segment();
         index
     }
@@ -109,20 +146,28 @@ impl Index {
             self.buckets.push(Bucket::default());
         }
         self.segments += 1;
+        self.mask = self.segments.next_power_of_two() - 1;
+        let most = ENTRIES_PER_SEGMENT * self.segments as usize;
+        self.len_max = if self.segments < SEGMENTS_MAX { most } else { usize::MAX };
     }
 
     /// The segment of a tag: as many low bits as tell all segments apart, or one less where that one is not split yet.
     #[inline]
     const fn segment(&self, tag: u32) -> u32 {
-        let mask = self.segments.next_power_of_two() - 1;
-        let segment = tag & mask;
-        if segment < self.segments { segment } else { segment & (mask >> 1) }
+        let segment = tag & self.mask;
+        if segment < self.segments { segment } else { segment & (self.mask >> 1) }
     }
 
     /// The bucket where a look for a hash begins.
     #[inline]
     fn first(&self, tag: u32) -> u32 {
         self.segment(tag) * BUCKETS + home(tag)
+    }
+
+    /// Where a look for a hash begins.
+    #[inline]
+    pub(crate) fn start(&self, hash: u64) -> Start {
+        Start { bucket: self.first(tag_of(hash)), segments: self.segments }
     }
 
     /// The bucket behind one, within its segment.
@@ -134,8 +179,14 @@ impl Index {
     /// The number under `hash` that is the one meant, or where it would go.
     #[inline]
     pub(crate) fn probe(&self, hash: u64, is: impl Fn(u32) -> bool) -> Probe {
+        self.probe_from(self.start(hash), hash, is)
+    }
+
+    /// The same, where the look's start was worked out before.
+    #[inline]
+    pub(crate) fn probe_from(&self, start: Start, hash: u64, is: impl Fn(u32) -> bool) -> Probe {
         let tag = tag_of(hash);
-        let mut number = self.first(tag);
+        let mut number = if start.segments == self.segments { start.bucket } else { self.first(tag) };
         for _ in 0..BUCKETS {
             let bucket = self.buckets.get(number);
             let mut found = bucket.with(tag);
@@ -167,11 +218,39 @@ impl Index {
         }
     }
 
-    /// Reads the memory that a look for `hash` begins at. Without a branch on what is there: a branch that was foreseen wrongly
+    /// The first number under `hash`, whatever it stands for: most probably the one meant. None of those that were spilled.
+    #[inline]
+    pub(crate) fn guess(&self, start: Start, hash: u64) -> Option<u32> {
+        let tag = tag_of(hash);
+        let bucket = self.buckets.get(start.bucket);
+        match bucket.with(tag) {
+            0 => self.guess_behind(start.bucket, tag),
+            found => Some(bucket.numbers[found.trailing_zeros() as usize % PLACES]),
+        }
+    }
+
+    #[cold]
+    fn guess_behind(&self, first: u32, tag: u32) -> Option<u32> {
+        let mut number = first;
+        for _ in 1..BUCKETS {
+            if !self.buckets.get(number).is_full() {
+                return None;
+            }
+            number = Self::behind(number);
+            let bucket = self.buckets.get(number);
+            let found = bucket.with(tag);
+            if found != 0 {
+                return Some(bucket.numbers[found.trailing_zeros() as usize % PLACES]);
+            }
+        }
+        None
+    }
+
+    /// Reads the memory that a look begins at. Without a branch on what is there: a branch that was foreseen wrongly
     /// would make the next read wait for this one.
     #[inline]
-    pub(crate) fn touch(&self, hash: u64) -> u32 {
-        self.buckets.get(self.first(tag_of(hash))).tags[0]
+    pub(crate) fn touch(&self, start: Start) -> u32 {
+        self.buckets.get(start.bucket).tags[0]
     }
 
     /// Adds a number, which is not there yet.
@@ -186,7 +265,7 @@ impl Index {
     pub(crate) fn fill(&mut self, vacancy: Vacancy, number: u32) {
         self.put(vacancy, number);
         self.len += 1;
-        if self.len > ENTRIES_PER_SEGMENT * self.segments as usize && self.segments < SEGMENTS_MAX {
+        if self.len > self.len_max {
             self.split();
         }
     }
@@ -291,26 +370,38 @@ impl Index {
 
     /// Splits the segment whose turn it is: half of its entries go to a new one, by one more bit of their tags. Those that stay where they
     /// belong are not touched.
+    #[inline(never)]
     fn split(&mut self) {
         let bit = 1 << self.segments.ilog2();
         let low = self.segments ^ bit;
-        let mut loose = [(0, 0); PLACES * BUCKETS as usize];
-        let mut count = 0;
-        for number in 0..BUCKETS {
-            let bucket = self.buckets.get_mut(low * BUCKETS + number);
-            for place in 0..PLACES {
-                let tag = bucket.tags[place];
-                if tag & bit != 0 || tag != 0 && home(tag) != number {
-                    loose[count] = (tag, bucket.numbers[place]);
-                    count += 1;
-                    bucket.tags[place] = 0;
-                }
-            }
-        }
         let spilled: Vec<_> =
             self.spilled.iter().filter(|(tag, _)| self.segment(*tag) == low).copied().collect();
+        let high = self.segments * BUCKETS;
         self.add_segment();
-        for (tag, number) in loose[..count].iter().copied().chain(spilled.iter().copied()) {
+        let arrays = self.buckets.two_arrays_mut([low * BUCKETS, high]);
+        let [old, new]: [&mut [Bucket; SEGMENT]; 2] = arrays.expect("segments are in one chunk each");
+        // The new segment is empty: most find their place without a look.
+        let mut filled = [0_u8; SEGMENT];
+        let mut loose = Vec::with_capacity(SEGMENT);
+        for (bucket, at) in old.iter_mut().zip(0..) {
+            let mut goes = bucket.with_bit(bit) | bucket.astray(at);
+            while goes != 0 {
+                let place = goes.trailing_zeros() as usize % PLACES;
+                goes &= goes - 1;
+                let (tag, number) = (bucket.tags[place], bucket.numbers[place]);
+                bucket.tags[place] = 0;
+                let home = home(tag) as usize;
+                let free = usize::from(filled[home]);
+                if tag & bit == 0 || free == PLACES {
+                    loose.push((tag, number));
+                    continue;
+                }
+                filled[home] += 1;
+                new[home].tags[free % PLACES] = tag;
+                new[home].numbers[free % PLACES] = number;
+            }
+        }
+        for (tag, number) in loose.into_iter().chain(spilled) {
             self.spilled.remove(&(tag, number));
             if let Probe::Vacant(vacancy) = self.probe(u64::from(tag) << 32, |_| false) {
                 self.put(vacancy, number);

@@ -6,7 +6,7 @@
 //! pushes out what answers a retry.
 
 use super::chunked::Chunked;
-use super::index::{Entries, Index, Probe, Vacancy};
+use super::index::{Entries, Index, Probe, Start, Vacancy};
 use super::names::Names;
 use super::order::{Flags, Order, OrderLine, Ticket, View};
 use super::remembered::{Closed, FirstOutcome, Remembered};
@@ -88,19 +88,25 @@ impl Orders {
         self.hash.of_id(id)
     }
 
+    /// Where a look for an id with this hash begins.
+    #[inline]
+    pub(crate) fn start(&self, hash: u64) -> Start {
+        self.index.start(hash)
+    }
+
     /// Where an id with this hash would go; none where it leads to something.
     #[inline]
-    pub(crate) fn vacancy(&self, id: Id<'_>, hash: u64) -> Option<Vacancy> {
+    pub(crate) fn vacancy(&self, start: Start, id: &Id<'_>, hash: u64) -> Option<Vacancy> {
         let is = |handle: u32| {
             if handle & TABLE == 0 {
                 let order = self.slots.get(handle);
-                self.names.is_id(&order.name, order.name_length, id, hash)
+                self.names.is_id(&order.name, order.name_length, *id, hash)
             } else {
                 let closed = self.remembered(handle);
-                self.names.is_id(&closed.name, closed.name_length, id, hash)
+                self.names.is_id(&closed.name, closed.name_length, *id, hash)
             }
         };
-        match self.index.probe(hash, is) {
+        match self.index.probe_from(start, hash, is) {
             Probe::Vacant(vacancy) => Some(vacancy),
             Probe::Found(_) => None,
         }
@@ -138,10 +144,10 @@ impl Orders {
         }
     }
 
-    /// Reads what a look for an id with this hash will need first.
+    /// Reads what a look will need first.
     #[inline]
-    pub(crate) fn touch(&self, hash: u64) -> u32 {
-        self.index.touch(hash)
+    pub(crate) fn touch(&self, start: Start) -> u32 {
+        self.index.touch(start)
     }
 
     /// Reads the order, if there is one, that is found under a hash.
@@ -319,7 +325,8 @@ impl Orders {
         self.add(order, vacancy)
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "measured: a call would pass the order through memory")]
+    #[inline(always)]
     fn add(&mut self, order: Order, vacancy: Vacancy) -> u32 {
         let slot = match self.unused.pop() {
             Some(slot) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::chunked::Chunked;
-use super::index::Index;
+use super::index::{Index, Start};
 use super::names::{Name, Names};
 use super::order::Bucket;
 use super::sites::SiteIndex;
@@ -15,6 +15,11 @@ use crate::words::timestamp::Timestamp;
 /// A stock item's place in [`StockTable`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct StockIndex(pub(crate) u32);
+
+impl StockIndex {
+    /// The place of no item: there are never so many.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+}
 
 /// One SKU at one site: what a decision needs to know of it, in one line of the cache.
 #[derive(Clone, Copy, Debug)]
@@ -196,16 +201,35 @@ impl StockTable {
         self.index.find(Self::hash_at(site, sku_hash), is).map(StockIndex)
     }
 
-    /// Reads what a look for a SKU at a site will need first.
+    /// Where a look for a SKU at a site begins.
     #[inline]
-    pub(crate) fn touch(&self, site: SiteIndex, sku_hash: u64) -> u32 {
-        self.index.touch(Self::hash_at(site, sku_hash))
+    pub(crate) fn start(&self, site: SiteIndex, sku_hash: u64) -> Start {
+        self.index.start(Self::hash_at(site, sku_hash))
     }
 
-    /// What [`Self::find`] will most probably find, told by the hash alone: without a look at the item.
+    /// Reads what a look will need first.
     #[inline]
-    pub(crate) fn guess(&self, site: SiteIndex, sku_hash: u64) -> Option<StockIndex> {
-        self.index.find(Self::hash_at(site, sku_hash), |_| true).map(StockIndex)
+    pub(crate) fn touch(&self, start: Start) -> u32 {
+        self.index.touch(start)
+    }
+
+    /// What [`Self::find`] will most probably find, told by the hash alone: without a look at the item. The start was worked out
+    /// since a SKU was added last.
+    #[inline]
+    pub(crate) fn guess(&self, start: Start, site: SiteIndex, sku_hash: u64) -> StockIndex {
+        self.index.guess(start, Self::hash_at(site, sku_hash)).map_or(StockIndex::NONE, StockIndex)
+    }
+
+    /// Reads an item that there may not be.
+    #[inline]
+    pub(crate) fn touch_item(&self, index: StockIndex) -> u32 {
+        self.items.at(index.0).map_or(0, |item| item.named)
+    }
+
+    /// The item at a place, if there is one.
+    #[inline]
+    pub(crate) fn at(&self, index: StockIndex) -> Option<&Stock> {
+        self.items.at(index.0)
     }
 
     /// The hash of a SKU.
@@ -521,17 +545,22 @@ impl StockTable {
         self.totals.out_of_stock = out_of_stock;
     }
 
-    /// Promises what a plain order wants of an item that is free, and takes note that the order names it: what [`Self::post`] and
+    /// Promises what a plain order wants of an item that is free and has no allowance, and takes note that the order names it: what [`Self::post`] and
     /// [`Self::name`] do, where nothing else can follow from it.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: it is called twice, and a call costs as much as it does"
+    )]
+    #[inline(always)]
     pub(crate) fn reserve_free(&mut self, index: StockIndex, units: u32) {
         let item = self.items.get_mut(index.0);
-        let was_out = item.is_out();
+        // What is free without an allowance is available, and there is some.
+        debug_assert!(!item.is_out() && item.allowance == 0, "nothing is free");
         item.reserved += i64::from(units);
         item.free -= i64::from(units);
         item.named += 1;
         self.totals.reserved += i64::from(units);
-        self.totals.out_of_stock += u64::from(item.is_out()) - u64::from(was_out);
+        self.totals.out_of_stock += u64::from(item.is_out());
     }
 }
 

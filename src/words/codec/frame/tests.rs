@@ -3,6 +3,7 @@
 use super::*;
 use crate::words::codec::samples::{both_ways, changes, foreign, full, plain};
 use crate::words::codec::{Format, commands, encode_commands};
+use crate::words::command::{Attributes, Money, Place};
 use crate::words::outcome::{Repeat, Shortage, SiteLine, True};
 
 #[test]
@@ -30,6 +31,34 @@ fn what_the_short_way_reads_it_reads_as_the_long_way_does() {
     }
     println!("{all} payloads, {could} plain places, {short} by the short way");
     assert!(short > 50_000 && short * 100 > could * 90, "{short} of {could} of {all}");
+}
+
+/// The quickest way looks at more bytes than the shortest payloads have.
+#[test]
+fn a_changed_place_before_others_is_read_alike_both_ways() {
+    let few = |place: &Place<'static>| place.attributes.0.len() < 4;
+    let mut long = plain();
+    long.order_id = "3f2b8c1e-9a4d-4e77-b0c5-2d1f6a8e9b03".into();
+    long.promised_by = Some("2026-11-25T00:00:00Z".parse().unwrap());
+    long.carrier = Some("dhl".into());
+    long.value = Some(Money { minor: 1_999, currency: "GBP".into() });
+    long.attributes = full().attributes;
+    let mut wide = long.clone();
+    wide.attributes = Attributes((0..16).map(|key| (format!("key-{key:010}").into(), "".into())).collect());
+    let (mut short, mut could) = (0, 0);
+    for place in [plain(), long, wide] {
+        let also: &[u8] = if few(&place) { &[0, 1, 2, 16, 17, 251, 253] } else { &[0, 253] };
+        let behind = [(); 6].map(|()| Command::Place(plain()));
+        let all = [&[Command::Place(place.clone())][..], &behind].concat();
+        let payload = encode_commands(Format::Bincode, &all);
+        let others = 6 * (1 + encode_command(&behind[0]).len());
+        let (first, rest) = payload.split_at(payload.len() - others);
+        changes(first, also, |changed| {
+            let (plain, could_be) = both_ways(Format::Bincode, &[changed, rest].concat());
+            (short, could) = (short + plain, could + could_be);
+        });
+    }
+    assert!(short > 100_000 && short * 100 > could * 90, "{short} of {could}");
 }
 
 /// One beside another: what a decoder looks at beyond an element is not taken for a part of it.

@@ -138,6 +138,9 @@ struct Confirmed<'a> {
 }
 
 impl JsonOutcomes {
+    /// An outcome takes about so many bytes, a comma included: that of a confirmation with an id of some 20 bytes.
+    pub const USUAL_BYTES: usize = 128;
+
     /// A writer that has written nothing yet.
     #[must_use]
     pub fn new() -> Self {

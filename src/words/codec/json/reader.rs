@@ -2,8 +2,10 @@
 
 #![expect(clippy::inline_always, reason = "measured: a call would pass what is read through memory")]
 
+use wide::u8x16;
+
 use super::{behind_white, stops, time};
-use crate::words::text::{ID_BYTES_MAX, Id};
+use crate::words::text::{ID_BYTES_MAX, Id, padded};
 use crate::words::timestamp::Timestamp;
 
 /// Times may have any number of digits of the second; the short way takes no longer text than this.
@@ -13,6 +15,79 @@ const TIME_BYTES_MAX: usize = 40;
 pub(super) struct Reader<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
+}
+
+/// So many bytes are looked at at once: from wherever in the first 256, as many more can be taken as any piece has.
+const WINDOW: usize = 256 + 32;
+
+/// The first bytes of an element, and whatever is behind it. What is read at or behind the 256th is not what is there: whoever comes so far
+/// has read nothing.
+pub(super) struct Window<'a>(&'a [u8; WINDOW]);
+
+impl<'a> Window<'a> {
+    /// The window that begins at a place, if there are bytes enough.
+    #[inline(always)]
+    pub(super) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+        bytes.get(at..)?.first_chunk().map(Self)
+    }
+
+    /// The `N` bytes from `at` on, which is below 256. The remainder only tells the compiler so.
+    #[inline(always)]
+    fn take<const N: usize>(&self, at: usize) -> &'a [u8; N] {
+        self.0[at % 256..].first_chunk().expect("at most 32 bytes from one of the first 256 on")
+    }
+
+    /// Whether these bytes are at `at`.
+    #[inline(always)]
+    pub(super) fn has<const N: usize>(&self, at: usize, literal: &[u8; N]) -> bool {
+        self.take(at) == literal
+    }
+
+    /// Where these bytes end, which must be at `at`.
+    #[inline(always)]
+    pub(super) fn behind<const N: usize>(&self, at: usize, literal: &[u8; N]) -> Option<usize> {
+        self.has(at, literal).then_some(at + N)
+    }
+
+    /// The printable id of at most 16 bytes without escapes that is at `at`, and where it ends, behind its closing quote.
+    #[inline(always)]
+    pub(super) fn id(&self, at: usize) -> Option<(Id<'a>, usize)> {
+        let bytes = self.take::<16>(at);
+        let all = u8x16::new(*bytes);
+        let within = all.max(u8x16::splat(b' ')).min(u8x16::splat(b'~')).simd_eq(all);
+        let means = all.simd_eq(u8x16::splat(b'"')) | all.simd_eq(u8x16::splat(b'\\'));
+        let stop = !within.to_bitmask() | means.to_bitmask() | 1 << 16;
+        let length = stop.trailing_zeros() as usize;
+        if length == 0 || length > 16 || !self.has(at + length, b"\"") {
+            return None;
+        }
+        Some((Id::known(padded(bytes, length), &bytes[..length]), at + length + 1))
+    }
+
+    /// The whole number of at most six digits that is at `at`, from 1 on, and where it ends.
+    #[inline(always)]
+    pub(super) fn number(&self, at: usize) -> Option<(u32, usize)> {
+        let digit = |at: usize| u32::from(self.0[at % 256].wrapping_sub(b'0'));
+        let mut number = digit(at);
+        if !(1..10).contains(&number) {
+            return None;
+        }
+        for behind in at + 1..at + 7 {
+            let digit = digit(behind);
+            if digit > 9 {
+                return Some((number, behind));
+            }
+            number = number * 10 + digit;
+        }
+        None
+    }
+
+    /// The time that is at `at`, and where it ends, behind its closing quote.
+    #[inline(always)]
+    pub(super) fn time(&self, at: usize) -> Option<(Timestamp, usize)> {
+        let (time, length) = time::read(self.take(at))?;
+        Some((time, self.behind(at + length, b"\"")?))
+    }
 }
 
 impl<'a> Reader<'a> {

@@ -266,8 +266,34 @@ fn plain_places_take_the_short_way() {
                 ),
             ] {
                 assert_eq!(both_ways(Format::Json, payload.as_bytes()), (short, short), "{payload}");
+                let before_others = array_before_others(payload.as_bytes());
+                assert_eq!(both_ways(Format::Json, &before_others), (short + 2, short + 2), "{payload}");
             }
         }
+    }
+}
+
+/// The quickest way looks at more bytes than the shortest payloads have.
+fn array_before_others(place: &[u8]) -> Vec<u8> {
+    let other = json(plain());
+    [b"[", place, b",", &other, b",", &other, b"]"].concat()
+}
+
+#[test]
+fn a_changed_place_before_others_is_read_alike_both_ways() {
+    let mut one = plain();
+    one.lines.truncate(1);
+    one.submitted_at = None;
+    let mut wide = plain();
+    wide.order_id = "0123456789abcdef".into();
+    wide.lines[0].quantity = 123_456;
+    wide.lines[1].quantity = 1_234_567;
+    for place in [plain(), one, wide] {
+        let mut short = 0;
+        changes(&json(place), b"", |changed| {
+            short += both_ways(Format::Json, &array_before_others(changed)).0;
+        });
+        assert!(short > 50_000, "{short}");
     }
 }
 
