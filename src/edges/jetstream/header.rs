@@ -70,7 +70,10 @@ impl Incoming {
             return Some(value.as_str());
         }
         // NATS tells names apart by their case, people do not. Which of several counts must not be left to the order of a map.
-        let named = headers.iter().filter(|(other, _)| other.as_ref().eq_ignore_ascii_case(name));
+        let named = headers.iter().filter(|(other, _)| {
+            let other: &str = other.as_ref();
+            other.eq_ignore_ascii_case(name)
+        });
         let (_, values) = named.min_by(|(one, _), (other, _)| {
             let (one, other): (&str, &str) = (one.as_ref(), other.as_ref());
             one.cmp(other)
