@@ -21,7 +21,7 @@ use weir::motion::shard::ShardOptions;
 use weir::process::engine::{Engine, SharingOptions};
 use weir::words::codec::{Format, commands, decode_outcome, encode_commands};
 use weir::words::command::{Attributes, Cancel, Command, Deliver, Line, Pay, Place, Receive, Ship, Tick};
-use weir::words::message::{LogMessage, Way};
+use weir::words::message::LogMessage;
 use weir::words::outcome::Outcome;
 use weir::words::policy::RULES_NEWEST;
 use weir::words::timestamp::Timestamp;

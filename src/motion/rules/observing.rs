@@ -273,7 +273,7 @@ mod tests {
         observing.restored(Chain::default(), Identity::START);
         let batches = batches();
         batches.iter().for_each(|batch| observing.applied(batch.clone()));
-        assert_eq!(measured(&mut observing), []);
+        assert!(measured(&mut observing).is_empty());
         observing.announced(at(3, 0));
         assert_eq!((measured(&mut observing), observing.lag()), (vec![1, 2], 1));
         observing.announced(at(4, 1));
