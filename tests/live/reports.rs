@@ -96,20 +96,20 @@ async fn another_way_is_told_apart_from_what_was() {
     );
     // Two more of it, and nobody is refused.
     let stock = file("more.csv", "sku,quantity\nA,2\n");
-    let more = told(&["--stock", &stock]).await;
+    let more = told(&["--stock", &*stock]).await;
     assert_eq!(figures(&more["would_be"]), [3, 0, 8]);
     assert_eq!(more["would_be"]["confirmed_value_minor"], json!({"EUR": 2_400}));
     // Safety stock: the shard's, and a SKU's own once it is known.
     let policy = file("policy.toml", "safety_stock = 7\n");
-    assert_eq!(figures(&told(&["--policy", &policy]).await["would_be"])[..2], [0, 3]);
+    assert_eq!(figures(&told(&["--policy", &*policy]).await["would_be"])[..2], [0, 3]);
     let policy = file("own.toml", "safety_stock_of = [{ site = \"main\", sku = \"A\", quantity = 3 }]\n");
-    let own = told(&["--policy", &policy]).await;
+    let own = told(&["--policy", &*policy]).await;
     assert_eq!(figures(&own["was"])[..2], [2, 1]);
     // Nothing is different.
     let policy = file("same.toml", "lines_max = 2000\n");
-    assert_eq!(told(&["--policy", &policy]).await["differing"], 0);
+    assert_eq!(told(&["--policy", &*policy]).await["differing"], 0);
     let policy = file("wrong.toml", "lines_max = 0\n");
-    let wrong = Weir::on(&server, &["whatif", "--policy", &policy]).await;
+    let wrong = Weir::on(&server, &["whatif", "--policy", &*policy]).await;
     assert!(wrong.code == Some(1) && wrong.stderr.contains("lines_max"), "{wrong:?}");
     assert_eq!(Weir::on(&server, &["whatif"]).await.code, Some(2));
     worker.stop().await;
