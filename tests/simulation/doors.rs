@@ -28,7 +28,7 @@ use crate::workers::{Setting, worker};
 use crate::world::{Faults, Life, World};
 
 /// How many seeds run where nobody says otherwise.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 200;
 /// How many customers there are, and how many orders each places.
 const CUSTOMERS: u64 = 6;
 const ORDERS: u64 = 12;

@@ -16,6 +16,9 @@ pub(super) const LINE_BYTES_MAX: usize = 256 << 10;
 /// The longest message, in bytes: the largest that a server can be configured to take.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
+/// The longest subject that is replied to, in bytes: a server takes lines of 4 KiB.
+const SUBJECT_BYTES_MAX: usize = 2 << 10;
+
 /// What a server sends.
 #[derive(Debug)]
 pub(super) enum Op {
@@ -122,8 +125,9 @@ fn said(block: &[u8]) -> Said {
 
 /// Writes a message, with a `Content-Type` where it is not JSON.
 pub(super) fn publish(out: &mut Vec<u8>, to: &[u8], format: Format, payload: &[u8]) {
-    if to.iter().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
-        // No subject: the server has not sent that.
+    let odd = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control();
+    if to.is_empty() || to.len() > SUBJECT_BYTES_MAX || to.iter().any(odd) {
+        // No subject: the server has not sent that, and would end the connection over it.
         return;
     }
     match format {
@@ -286,6 +290,8 @@ mod tests {
         }
         let mut out = Vec::new();
         publish(&mut out, b"a b", Format::Json, b"");
+        publish(&mut out, b"", Format::Json, b"");
+        publish(&mut out, &[b'a'; SUBJECT_BYTES_MAX + 1], Format::Json, b"");
         publish(&mut out, b"a\r\nPUB x", Format::Json, b"");
         assert!(out.is_empty());
     }
