@@ -115,11 +115,12 @@ fn as_written(schema: &mut Schema) {
 }
 
 fn generator(mut settings: SchemaSettings, contract: Contract) -> SchemaGenerator {
-    settings.contract = contract.clone();
+    let written = contract == Contract::Serialize;
+    settings.contract = contract;
     let settings = settings
         .with_transform(RecursiveTransform(drop_null_defaults))
         .with_transform(RecursiveTransform(bound_texts));
-    if contract == Contract::Serialize {
+    if written {
         settings.with_transform(RecursiveTransform(as_written)).into_generator()
     } else {
         settings.into_generator()

@@ -244,6 +244,9 @@ fn secret_file(files: &TempDir, name: &str, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// A way to log in: arguments, and an environment.
+type Way = (Vec<String>, Vec<(&'static str, &'static str)>);
+
 /// Every way to log in, right and wrong, from files, the environment and the URL; and no secret in what is printed.
 #[tokio::test]
 async fn every_way_to_log_in_lets_in_who_belongs() {
@@ -265,7 +268,6 @@ async fn every_way_to_log_in_lets_in_who_belongs() {
     );
     let (operator, good, bad) = credentials(&files);
     let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-    type Way = (Vec<String>, Vec<(&'static str, &'static str)>);
     let cases: Vec<(String, Vec<Way>, Vec<Way>)> = vec![
         (
             "authorization { user: u, password: hunter2 }".into(),

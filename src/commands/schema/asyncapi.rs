@@ -54,6 +54,45 @@ pub(super) fn document() -> Value {
     let dead = ["dead_letter".to_owned()];
     channels.insert("dead".into(), channel(&shard.dead_letters_subject, about, &dead));
     operations.insert("dead".into(), sends("dead", &dead));
+    beside(&names, &shard, &mut channels, &mut operations);
+    let about = "The inbox that a request names: one reply, or an array of them where an array was sent, index by index.";
+    let mut reply = channel("", about, &["reply".to_owned(), "replies".to_owned()]);
+    reply["address"] = Value::Null;
+    channels.insert("reply".into(), reply);
+
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Weir",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Commands and outcomes of Weir over NATS, under the default prefix. docs/contract.md says what they mean.",
+            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "nats": {
+                "host": "localhost:4222",
+                "protocol": "nats",
+                "description": "Whichever NATS servers the deployment has.",
+            },
+        },
+        "channels": channels,
+        "operations": operations,
+        "components": {
+            "schemas": schemas,
+            "messages": messages(&schemas),
+            "parameters": {"shard": {"description": "The shard's name: 1 to 32 letters, digits, - and _.", "default": "main"}},
+        },
+    })
+}
+
+/// What there is beside commands and outcomes: notices, signals, questions.
+fn beside(
+    names: &Names,
+    shard: &ShardNames,
+    channels: &mut Map<String, Value>,
+    operations: &mut Map<String, Value>,
+) {
     let about =
         "Outcomes as a small message each, at most once: whoever must not miss one reads the outcome stream.";
     for kind in OutcomeKind::ALL {
@@ -85,36 +124,6 @@ pub(super) fn document() -> Value {
     let mut answer = channel("", "The inbox that a question names.", &["answer".to_owned()]);
     answer["address"] = Value::Null;
     channels.insert("answer".into(), answer);
-
-    let about = "The inbox that a request names: one reply, or an array of them where an array was sent, index by index.";
-    let mut reply = channel("", about, &["reply".to_owned(), "replies".to_owned()]);
-    reply["address"] = Value::Null;
-    channels.insert("reply".into(), reply);
-
-    json!({
-        "asyncapi": "3.0.0",
-        "info": {
-            "title": "Weir",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "Commands and outcomes of Weir over NATS, under the default prefix. docs/contract.md says what they mean.",
-            "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
-        },
-        "defaultContentType": "application/json",
-        "servers": {
-            "nats": {
-                "host": "localhost:4222",
-                "protocol": "nats",
-                "description": "Whichever NATS servers the deployment has.",
-            },
-        },
-        "channels": channels,
-        "operations": operations,
-        "components": {
-            "schemas": schemas,
-            "messages": messages(&schemas),
-            "parameters": {"shard": {"description": "The shard's name: 1 to 32 letters, digits, - and _.", "default": "main"}},
-        },
-    })
 }
 
 fn log_subject(shard: &ShardNames, family: Family) -> String {
