@@ -1,6 +1,7 @@
 //! Dashboards, rules and runbooks against what runs: a worker that is scraped, and a real Prometheus that scrapes a demo.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -190,7 +191,11 @@ impl Prometheus {
 
     /// Asks for an expression's value now.
     fn ask(&self, expr: &str) -> Result<Vec<Value>, String> {
-        let escaped: String = expr.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let mut escaped = String::new();
+        for byte in expr.bytes() {
+            // Writing to a string does not fail.
+            let _ = write!(escaped, "%{byte:02x}");
+        }
         let text = get(self.address, &format!("/api/v1/query?query={escaped}"))?;
         let answer: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
         if answer["status"] != "success" {

@@ -12,8 +12,10 @@ use weir::process::monitoring::{Severity, alerts};
 use weir_kit::process::{Ending, Input, Process};
 use weir_kit::{folder, scratch, until};
 
-/// Incidents: what fires, by name and, for tiers, `long`; and what of it somebody hears.
-const INCIDENTS: [(&str, &[(&str, &str)], &[&str]); 8] = [
+/// An incident: what fires, by name and, for tiers, `long`; and what of it somebody hears.
+type Incident = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const INCIDENTS: [Incident; 8] = [
     (
         "the only worker died",
         &[("WeirAbsent", ""), ("WeirWorkerUnreachable", ""), ("WeirFewOrders", "")],
