@@ -28,6 +28,7 @@ use crate::edges::jetstream::Names;
 use crate::edges::memory::{MemoryLimits, MemoryStreams};
 use crate::edges::streams::{AppendError, Reader as _, Streams as _};
 use crate::edges::telemetry::{ShardTelemetry, Telemetry};
+use crate::motion::options::AnalyticsOptions;
 use crate::motion::shard::{Inspection, ShardOptions};
 use crate::motion::status::Status;
 use crate::process::admin::{Shown, bind, serve};
@@ -152,7 +153,10 @@ pub(super) async fn demo(args: Args) -> anyhow::Result<Ended> {
 
     let streams = MemoryStreams::new(clock.clone(), MemoryLimits::default());
     let mut outcome_reader = streams.read_outcomes(1).await?;
-    let options = ShardOptions::new("demo", Format::Bincode);
+    let options = ShardOptions {
+        analytics: Some(AnalyticsOptions::default()),
+        ..ShardOptions::new("demo", Format::Bincode)
+    };
     let engine = Engine::alone(
         vec![(SHARD.to_owned(), ShardEdges::in_memory(streams.clone()))],
         &clock,

@@ -7,6 +7,8 @@
 mod numbers;
 mod ways_out;
 
+use std::fmt::Write as _;
+
 use crate::edges::streams::StreamState;
 use crate::edges::telemetry::SLO_SECONDS;
 use crate::motion::status::Unready;
@@ -305,7 +307,9 @@ pub fn judge(figures: &Figures) -> Verdict {
         match others {
             0 => {}
             1 => verdict.sentence.push_str(" Another shard is in trouble too."),
-            others => verdict.sentence.push_str(&format!(" {others} other shards are in trouble too.")),
+            others => {
+                let _ = write!(verdict.sentence, " {others} other shards are in trouble too.");
+            }
         }
         verdict
     });

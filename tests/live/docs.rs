@@ -131,7 +131,7 @@ async fn the_tour_works_as_pasted() {
         .current_dir(home)
         .env("PATH", path)
         .env("NATS_URL", format!("nats://127.0.0.1:{port}"));
-    for name in ["WEIR_CONFIG", "WEIR_PREFIX", "WEIR_ADMIN", "WEIR_NAME", "WEIR_LOG"] {
+    for name in ["WEIR_CONFIG", "WEIR_PREFIX", "WEIR_ADMIN", "WEIR_CONSOLE", "WEIR_NAME", "WEIR_LOG"] {
         command.env_remove(name);
     }
     let shell = Process::start("tour", command, Input::None, Ending::Asked).unwrap();

@@ -37,23 +37,23 @@ impl Console {
         let seen = self.seen(POINTS_IN_FRAME);
         let before = self.frames.borrow().lists.clone();
         let taken = before.0 == 0 || number.is_multiple_of(SAMPLES_A_LIST);
-        let lists = if taken { (before.0 + 1, self.lists(&seen).to_string().into()) } else { before };
-        Frame { now: self.figures(&seen).to_string().into(), lists }
+        let lists = if taken { (before.0 + 1, self.lists(seen.as_ref()).to_string().into()) } else { before };
+        Frame { now: self.figures(seen.as_ref()).to_string().into(), lists }
     }
 
     /// A moment as a whole, with the last `points` seconds: what the page asks for at first, and while its stream is broken.
     pub(super) fn snapshot(&self, points: usize) -> Value {
         let seen = self.seen(points.min(SECONDS_KEPT));
-        json!({ "now": self.figures(&seen), "lists": self.lists(&seen) })
+        json!({ "now": self.figures(seen.as_ref()), "lists": self.lists(seen.as_ref()) })
     }
 
     fn seen(&self, points: usize) -> Option<Seen> {
         self.flow.as_ref().map(|flow| flow.seen(points))
     }
 
-    fn figures(&self, seen: &Option<Seen>) -> Value {
+    fn figures(&self, seen: Option<&Seen>) -> Value {
         let outlook = self.outlook();
-        let judged = seen.as_ref().map(|seen| &seen.judged);
+        let judged = seen.map(|seen| &seen.judged);
         let verdict = self.shown.verdict();
         let shards: Vec<_> = self.shown.statuses().iter().map(|status| self.shard(status)).collect();
         json!({
@@ -65,18 +65,18 @@ impl Console {
             "tiles": tiles(judged, outlook.as_ref()),
             "measured": seen.is_some(),
             "judged_seconds": JUDGED_SECONDS,
-            "orders": seen.as_ref().map(|seen| seen.orders),
-            "lost_batches": seen.as_ref().map(|seen| seen.lost_batches),
-            "points": seen.as_ref().map(|seen| &seen.points),
+            "orders": seen.map(|seen| seen.orders),
+            "lost_batches": seen.map(|seen| seen.lost_batches),
+            "points": seen.map(|seen| &seen.points),
             "shards": shards,
         })
     }
 
-    fn lists(&self, seen: &Option<Seen>) -> Value {
+    fn lists(&self, seen: Option<&Seen>) -> Value {
         let todo = self.todo();
         json!({
-            "slowest": seen.as_ref().map(|seen| &seen.slowest[..seen.slowest.len().min(SLOWEST_SHOWN)]),
-            "refusals": seen.as_ref().map(|seen| &seen.refusals[..seen.refusals.len().min(REFUSALS_SHOWN)]),
+            "slowest": seen.map(|seen| &seen.slowest[..seen.slowest.len().min(SLOWEST_SHOWN)]),
+            "refusals": seen.map(|seen| &seen.refusals[..seen.refusals.len().min(REFUSALS_SHOWN)]),
             "todo": todo,
         })
     }

@@ -113,11 +113,11 @@ fn count(inner: &mut Inner, shard: &Arc<str>, batch: &Applied, place: usize, now
     let start = message.outcomes_end - message.outcomes;
     let before = place.checked_sub(1).map_or(0, |before| batch.messages[before].commands_end);
     let commands = &batch.commands[before..message.commands_end];
-    let places =
+    let ordered =
         commands.iter().filter(|(kind, _)| *kind == CommandKind::Place).map(|(_, count)| u64::from(*count));
     let nanos = now_ns.saturating_sub(message.stored_at_ns).max(0).unsigned_abs();
     let mut decided = Decided {
-        orders: places.sum(),
+        orders: ordered.sum(),
         outcomes: message.outcomes as u64,
         duration_us: nanos / 1_000,
         ..Decided::default()
