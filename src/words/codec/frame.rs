@@ -414,7 +414,8 @@ impl Confirmations {
         }
         put(window, at, &self.before);
         at += self.before_length;
-        let (number, width) = if index <= 250 { (index.into(), 1) } else { (u32::from(index) << 8 | 251, 3) };
+        let (number, width) =
+            if index <= 250 { (index.into(), 1) } else { (u32::from(index) << 8 | 0xfb, 3) };
         put(window, at, &number.to_le_bytes());
         at += width;
         put(window, at, &self.behind);
