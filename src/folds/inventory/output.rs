@@ -281,6 +281,16 @@ impl<'o> Turn<'o> {
         Ok(())
     }
 
+    /// The same for a plain order; false where there are not so many left.
+    #[inline]
+    pub(crate) const fn takes_lines(&mut self, lines: u32) -> bool {
+        let enough = self.budget.lines >= lines;
+        if enough {
+            self.budget.lines -= lines;
+        }
+        enough
+    }
+
     /// Takes lines that are looked at for others, as far as there are any left.
     pub(crate) fn take_looks(&mut self, lines: usize) {
         let lines = u32::try_from(lines).unwrap_or(u32::MAX);
@@ -308,15 +318,11 @@ impl<'o> Turn<'o> {
     }
 
     /// What [`Self::emit`] does, for the confirmation of a plain order.
-    #[inline]
+    #[inline(never)]
     #[expect(clippy::cast_possible_truncation, reason = "as in `emit`")]
     pub(crate) fn confirm(&mut self, order_id: Id<'_>, pay_by: Option<Timestamp>) {
         if self.place > 0 {
-            let order_id = order_id.text().into();
-            let (lines, shortages) = (Vec::new(), Vec::new());
-            let confirmed =
-                Decision::Confirmed { order_id, pay_by, lines, shortages, released: false, repeat: None };
-            return self.emit(&confirmed);
+            return self.confirm_behind(order_id, pay_by);
         }
         let index = self.index as u16;
         self.confirmations.write(&mut self.output.bytes, order_id, pay_by, index);
@@ -326,6 +332,14 @@ impl<'o> Turn<'o> {
             Entry { sequence, end, index, place: 0, kind, reason: None, repeat: false, command: None };
         self.output.entries.push(entry);
         self.place = 1;
+    }
+
+    /// The same, behind other outcomes of the same record.
+    #[cold]
+    fn confirm_behind(&mut self, order_id: Id<'_>, pay_by: Option<Timestamp>) {
+        let order_id = order_id.text().into();
+        let (lines, shortages) = (Vec::new(), Vec::new());
+        self.emit(&Decision::Confirmed { order_id, pay_by, lines, shortages, released: false, repeat: None });
     }
 
     pub(crate) fn dead_letter(&mut self, undecodable: &Undecodable<'_>) {

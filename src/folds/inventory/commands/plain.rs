@@ -35,8 +35,9 @@ pub(crate) struct Ahead<'a> {
     pub(crate) other: Option<Box<Decoded<'a>>>,
     /// The hash of its order id, if it names one, and where a look for it begins.
     order: (u64, Start),
-    /// The same of a plain order's SKUs.
-    skus: [(u64, Start); 2],
+    /// The hashes of a plain order's SKUs, as far as it has two; and that of its deciding fields, where they are two different ones.
+    skus: [u64; 2],
+    content: u64,
     /// Where they lie, most probably.
     stocks: [StockIndex; 2],
 }
@@ -62,9 +63,10 @@ impl<'a> Group<'a> {
         for number in 0..GROUP {
             self.len = number;
             if number == self.slots.len() {
-                let (order, skus) = ((0, Start::default()), [(0, Start::default()); 2]);
+                let (order, skus) = ((0, Start::default()), [0; 2]);
                 let stocks = [StockIndex::NONE; 2];
-                self.slots.push(Ahead { plain: Plain::ANY, other: None, order, skus, stocks });
+                let (plain, content) = (Plain::ANY, 0);
+                self.slots.push(Ahead { plain, other: None, order, skus, content, stocks });
             }
             let slot = &mut self.slots[number];
             slot.other = match commands.next_into(&mut slot.plain) {
@@ -127,14 +129,16 @@ impl Inventory {
         let Some(site) = self.sites.find(None) else { return };
         let mut read = 0;
         for ahead in &mut *group {
-            let Ahead { plain, other, order, skus, .. } = ahead;
-            order.0 = match other.as_deref() {
+            let Ahead { plain, other, order: (order, start), skus, content, .. } = ahead;
+            *order = match other.as_deref() {
                 None => {
-                    skus[0].0 = self.stock.hash_id(plain.first.0);
-                    skus[1].0 = plain.second.map_or(0, |(sku, _)| self.stock.hash_id(sku));
-                    for (hash, start) in skus {
-                        *start = self.stock.start(site, *hash);
+                    skus[0] = self.stock.hash_id(plain.first.0);
+                    let mut sum = fold(skus[0], plain.first.1.into());
+                    if let Some((sku, quantity)) = plain.second {
+                        skus[1] = self.stock.hash_id(sku);
+                        sum = sum.wrapping_add(fold(skus[1], quantity.into()));
                     }
+                    *content = plain_content(self.plain_content, sum, plain.value);
                     self.orders.hash_id(plain.order_id)
                 }
                 Some(decoded) => {
@@ -142,16 +146,25 @@ impl Inventory {
                     id.map_or(0, |id| self.orders.hash(id.id()))
                 }
             };
-            order.1 = self.orders.start(order.0);
+            *start = self.orders.start(*order);
         }
-        for ahead in &*group {
-            read ^= self.orders.touch(ahead.order.1)
-                ^ self.stock.touch(ahead.skus[0].1)
-                ^ self.stock.touch(ahead.skus[1].1);
+        let mut near = [[self.orders.bucket(Start::default()); 3]; GROUP];
+        for (ahead, near) in group.iter().zip(&mut near) {
+            let Ahead { order: (_, start), skus: [first, second], .. } = ahead;
+            *near = [
+                self.orders.bucket(*start),
+                self.stock.bucket(site, *first),
+                self.stock.bucket(site, *second),
+            ];
         }
-        for ahead in &mut *group {
+        for near in &near[..group.len().min(GROUP)] {
+            read ^= near[0].touch() ^ near[1].touch() ^ near[2].touch();
+        }
+        for (ahead, near) in group.iter_mut().zip(&near) {
             if ahead.other.is_none() {
-                ahead.stocks = ahead.skus.map(|(hash, start)| self.stock.guess(start, site, hash));
+                let [first, second] = ahead.skus;
+                ahead.stocks =
+                    [self.stock.guess(near[1], site, first), self.stock.guess(near[2], site, second)];
             } else {
                 read ^= self.orders.touch_order(ahead.order.0);
             }
@@ -166,42 +179,27 @@ impl Inventory {
     /// Confirms a plain order if all is as usual; false, and nothing has changed, where it is not.
     #[inline(never)]
     pub(crate) fn place_plain(&mut self, ahead: &Ahead<'_>, usual: &mut Usual, turn: &mut Turn<'_>) -> bool {
-        let Ahead { plain, other: None, order: (hash, start), skus, stocks } = ahead else { return false };
-        let Some(site) = usual.site else { return false };
-        let Some(first) = self.free_line(site, plain.first, skus[0].0, stocks[0], usual) else {
-            return false;
-        };
-        let (second, count) = match plain.second {
-            None => (None, 1),
-            Some(line) => match self.free_line(site, line, skus[1].0, stocks[1], usual) {
-                Some(second) if second.stock != first.stock => (Some(second), 2),
-                _ => return false,
-            },
-        };
-        let (after, until) = usual.submitted;
-        if plain.submitted_at.is_some_and(|submitted| submitted <= after || submitted > until) {
+        if !self.is_usual(ahead, usual) {
             return false;
         }
-        if count > usual.lines_max || count > usual.lines_left || usual.orders_left == 0 {
-            return false;
-        }
+        let Ahead { plain, order: (hash, start), stocks, .. } = ahead;
         let Some(vacancy) = self.orders.vacancy(*start, &plain.order_id, *hash) else { return false };
-        if turn.take_lines(if second.is_some() { 2 } else { 1 }).is_err() {
+        let count = if plain.second.is_some() { 2 } else { 1 };
+        if !turn.takes_lines(count.into()) {
             return false;
         }
 
         // From here on it succeeds.
         usual.orders_left -= 1;
-        usual.lines_left -= count;
-        let hashed = |hash: u64, line: OrderLine| fold(hash, line.quantity.into());
-        let sum = second.map_or(0, |second| hashed(skus[1].0, second));
-        let sum = hashed(skus[0].0, first).wrapping_add(sum);
+        usual.lines_left -= u64::from(count);
+        let first = OrderLine { stock: stocks[0], quantity: plain.first.1 };
+        let second = plain.second.map(|(_, quantity)| OrderLine { stock: stocks[1], quantity });
         let order = Order {
-            content: plain_content(self.plain_content, sum, plain.value),
+            content: ahead.content,
             ticket: turn.ticket(),
             since: turn.at,
             few: [first, second.unwrap_or_default()],
-            few_count: if second.is_some() { 2 } else { 1 },
+            few_count: count,
             stage: Bucket::Reserved as u8,
             name_length: u8::try_from(plain.order_id.bytes().len()).expect("an id is at most 64 bytes"),
             flags: Flags::AS_PLACED,
@@ -212,7 +210,7 @@ impl Inventory {
         if let Some(second) = second {
             self.stock.reserve_free(second.stock, second.quantity);
         }
-        self.orders.add_open_lines(if second.is_some() { 2 } else { 1 });
+        self.orders.add_open_lines(count.into());
         if let Some((minor, currency)) = plain.value {
             self.orders.side_mut(slot).value = Some(Value { minor, currency });
         }
@@ -224,23 +222,45 @@ impl Inventory {
         true
     }
 
-    /// A line of a plain order, if its SKU is known and holds enough for it.
-    #[expect(clippy::inline_always, reason = "measured: a call would pass the line through memory")]
+    /// Whether an element is a plain order that can be met and that nothing speaks against, as far as its id is new.
+    #[inline(never)]
+    fn is_usual(&self, ahead: &Ahead<'_>, usual: &Usual) -> bool {
+        let Ahead { plain, other: None, skus, stocks, .. } = ahead else { return false };
+        let Some(site) = usual.site else { return false };
+        let count = match plain.second {
+            None => 1,
+            Some(second) => {
+                if !self.is_free(site, second, skus[1], stocks[1], usual) || stocks[0] == stocks[1] {
+                    return false;
+                }
+                2
+            }
+        };
+        let (after, until) = usual.submitted;
+        self.is_free(site, plain.first, skus[0], stocks[0], usual)
+            && plain.submitted_at.is_none_or(|submitted| submitted > after && submitted <= until)
+            && count <= usual.lines_max
+            && count <= usual.lines_left
+            && usual.orders_left > 0
+    }
+
+    /// Whether a line's SKU is the one at this place, and holds enough for it.
+    #[expect(clippy::inline_always, reason = "measured: a plain order is placed in one piece")]
     #[inline(always)]
-    fn free_line(
+    fn is_free(
         &self,
         site: SiteIndex,
         (sku, quantity): (Id<'_>, u32),
         hash: u64,
         stock: StockIndex,
         usual: &Usual,
-    ) -> Option<OrderLine> {
-        let item = self.stock.at(stock)?;
-        let is_free = self.stock.is(item, site, sku, hash)
-            && item.free >= i64::from(quantity)
-            && item.allowance == 0
-            && i64::from(quantity) <= usual.quantity_max;
-        is_free.then_some(OrderLine { stock, quantity })
+    ) -> bool {
+        self.stock.at(stock).is_some_and(|item| {
+            self.stock.is(item, site, sku, hash)
+                && item.free >= i64::from(quantity)
+                && item.allowance == 0
+                && i64::from(quantity) <= usual.quantity_max
+        })
     }
 }
 
@@ -249,6 +269,8 @@ pub(crate) fn plain_start() -> Content {
     Content::new().number(OnShortage::Refuse as u64).number(0).text(SITE_DEFAULT)
 }
 
+#[expect(clippy::inline_always, reason = "measured: a plain order is placed in one piece")]
+#[inline(always)]
 fn plain_content(start: Content, sum: u64, value: Option<(i64, [u8; 3])>) -> u64 {
     let content = start.number(sum);
     let content = match value {

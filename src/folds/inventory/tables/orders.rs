@@ -6,7 +6,7 @@
 //! pushes out what answers a retry.
 
 use super::chunked::Chunked;
-use super::index::{Entries, Index, Probe, Start, Vacancy};
+use super::index::{Bucket, Entries, Index, Probe, Start, Vacancy};
 use super::names::Names;
 use super::order::{Flags, Order, OrderLine, Ticket, View};
 use super::remembered::{Closed, FirstOutcome, Remembered};
@@ -95,8 +95,15 @@ impl Orders {
     }
 
     /// Where an id with this hash would go; none where it leads to something.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "measured: a plain order is placed in one piece")]
+    #[inline(always)]
     pub(crate) fn vacancy(&self, start: Start, id: &Id<'_>, hash: u64) -> Option<Vacancy> {
+        self.index.vacancy(start, hash).or_else(|| self.vacancy_behind(id, hash))
+    }
+
+    /// The same, where the first look does not tell.
+    #[cold]
+    fn vacancy_behind(&self, id: &Id<'_>, hash: u64) -> Option<Vacancy> {
         let is = |handle: u32| {
             if handle & TABLE == 0 {
                 let order = self.slots.get(handle);
@@ -106,7 +113,7 @@ impl Orders {
                 self.names.is_id(&closed.name, closed.name_length, *id, hash)
             }
         };
-        match self.index.probe_from(start, hash, is) {
+        match self.index.probe(hash, is) {
             Probe::Vacant(vacancy) => Some(vacancy),
             Probe::Found(_) => None,
         }
@@ -144,10 +151,10 @@ impl Orders {
         }
     }
 
-    /// Reads what a look will need first.
+    /// The bucket that a look begins at. It is not read yet.
     #[inline]
-    pub(crate) fn touch(&self, start: Start) -> u32 {
-        self.index.touch(start)
+    pub(crate) fn bucket(&self, start: Start) -> &Bucket {
+        self.index.bucket(start)
     }
 
     /// Reads the order, if there is one, that is found under a hash.
@@ -319,13 +326,14 @@ impl Orders {
     }
 
     /// The same for an id that was looked at already.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "measured: a plain order is placed in one piece")]
+    #[inline(always)]
     pub(crate) fn insert_id(&mut self, mut order: Order, id: Id<'_>, hash: u64, vacancy: Vacancy) -> u32 {
         order.name = self.names.add_id(id, hash);
         self.add(order, vacancy)
     }
 
-    #[expect(clippy::inline_always, reason = "measured: a call would pass the order through memory")]
+    #[expect(clippy::inline_always, reason = "measured: a plain order is placed in one piece")]
     #[inline(always)]
     fn add(&mut self, order: Order, vacancy: Vacancy) -> u32 {
         let slot = match self.unused.pop() {

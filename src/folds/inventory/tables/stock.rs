@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::chunked::Chunked;
-use super::index::{Index, Start};
+use super::index::{Bucket as IndexBucket, Index, NOTHING};
 use super::names::{Name, Names};
 use super::order::Bucket;
 use super::sites::SiteIndex;
@@ -18,7 +18,7 @@ pub(crate) struct StockIndex(pub(crate) u32);
 
 impl StockIndex {
     /// The place of no item: there are never so many.
-    pub(crate) const NONE: Self = Self(u32::MAX);
+    pub(crate) const NONE: Self = Self(NOTHING);
 }
 
 /// One SKU at one site: what a decision needs to know of it, in one line of the cache.
@@ -201,23 +201,17 @@ impl StockTable {
         self.index.find(Self::hash_at(site, sku_hash), is).map(StockIndex)
     }
 
-    /// Where a look for a SKU at a site begins.
+    /// The bucket that a look for a SKU at a site begins at. It is not read yet.
     #[inline]
-    pub(crate) fn start(&self, site: SiteIndex, sku_hash: u64) -> Start {
-        self.index.start(Self::hash_at(site, sku_hash))
+    pub(crate) fn bucket(&self, site: SiteIndex, sku_hash: u64) -> &IndexBucket {
+        self.index.bucket(self.index.start(Self::hash_at(site, sku_hash)))
     }
 
-    /// Reads what a look will need first.
+    /// What [`Self::find`] will most probably find, told by the hash alone: without a look at the item. The bucket is that
+    /// of [`Self::bucket`].
     #[inline]
-    pub(crate) fn touch(&self, start: Start) -> u32 {
-        self.index.touch(start)
-    }
-
-    /// What [`Self::find`] will most probably find, told by the hash alone: without a look at the item. The start was worked out
-    /// since a SKU was added last.
-    #[inline]
-    pub(crate) fn guess(&self, start: Start, site: SiteIndex, sku_hash: u64) -> StockIndex {
-        self.index.guess(start, Self::hash_at(site, sku_hash)).map_or(StockIndex::NONE, StockIndex)
+    pub(crate) fn guess(&self, bucket: &IndexBucket, site: SiteIndex, sku_hash: u64) -> StockIndex {
+        StockIndex(self.index.guess(bucket, Self::hash_at(site, sku_hash)))
     }
 
     /// Reads an item that there may not be.

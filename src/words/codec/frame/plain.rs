@@ -45,10 +45,17 @@ impl<'a> Window<'a> {
         let id = if (1..=16).contains(&length) {
             let bytes = self.take(at + 1);
             Id::known(printable_key(bytes, length)?, &bytes[..length])
+        } else if length <= ID_BYTES_MAX {
+            self.longer_id(at + 1, length)?
         } else {
-            Id::at_start(self.take::<ID_BYTES_MAX>(at + 1), length)?
+            return None;
         };
         Some((id, at + 1 + length))
+    }
+
+    #[inline(never)]
+    fn longer_id(&self, at: usize, length: usize) -> Option<Id<'a>> {
+        Id::at_start(self.take::<ID_BYTES_MAX>(at), length)
     }
 
     /// Where the text ends that is at `at`, behind its length, and is an id; or may be one that is empty.

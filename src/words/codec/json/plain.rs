@@ -60,7 +60,6 @@ fn read_short<'a>(window: &Window<'a>, plain: &mut Plain<'a>) -> Option<usize> {
 }
 
 /// A line's SKU, whose opening quote has been read, and its quantity.
-#[expect(clippy::type_complexity, reason = "a line of `Plain`")]
 #[inline(always)]
 fn short_line<'a>(window: &Window<'a>, at: usize) -> Option<((Id<'a>, u32), usize)> {
     let (sku, at) = window.id(at)?;
