@@ -21,6 +21,23 @@ pub(super) const BOARD: Board = Board {
             open: true,
             items: &[
                 panel(
+                    "How each worker is",
+                    "Each worker's verdict on itself; its sentence and what to do next stand in the console, at /status and in `weir status`.",
+                    Kind::Timeline(&[
+                        (0.0, "ok", "green"),
+                        (1.0, "recovering", "blue"),
+                        (2.0, "draining", "blue"),
+                        (3.0, "warning", "yellow"),
+                        (4.0, "critical", "purple"),
+                    ]),
+                    Unit::None,
+                    &[target(
+                        "sum by (instance) (weir_verdict{state=\"recovering\",$}) + 2 * sum by (instance) (weir_verdict{state=\"draining\",$}) \
+                         + 3 * sum by (instance) (weir_verdict{state=\"warning\",$}) + 4 * sum by (instance) (weir_verdict{state=\"critical\",$})",
+                        "{{instance}}",
+                    )],
+                ),
+                panel(
                     "Orders placed, now and last week",
                     "Orders decided a second, retries included, beside the same time a week ago. Leaders alone count.",
                     Kind::Lines,
