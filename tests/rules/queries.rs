@@ -45,6 +45,7 @@ fn shop() -> Shard {
         from: "main".into(),
         to: "outlet".into(),
         lines: vec![line("B", 1)],
+        ..Transfer::default()
     };
     shard.send(&[Command::Transfer(transfer)]);
     for number in 0..600 {
