@@ -47,7 +47,7 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
 #[tokio::test]
 async fn python_hears_its_answer() {
     if !succeeds("python3", &["-c", "import nats"]) {
-        eprintln!("skipped: python3 has no nats-py");
+        weir_kit::skipped("python3 has no nats-py");
         return;
     }
     let (server, _worker) = open().await;
@@ -60,7 +60,10 @@ async fn python_hears_its_answer() {
 async fn node_hears_its_answer() {
     let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/node/node_modules");
     if !modules.join("@nats-io/transport-node").is_dir() || !succeeds("node", &["--version"]) {
-        eprintln!("skipped: there is no node, or no @nats-io/transport-node in {}", modules.display());
+        weir_kit::skipped(&format!(
+            "there is no node, or no @nats-io/transport-node in {}",
+            modules.display()
+        ));
         return;
     }
     let (server, _worker) = open().await;
@@ -118,7 +121,7 @@ async fn curl_hears_its_answer() {
 #[tokio::test]
 async fn the_nats_command_line_hears_its_answer() {
     if !succeeds("nats", &["--version"]) {
-        eprintln!("skipped: there is no nats command line on the PATH");
+        weir_kit::skipped("there is no nats command line on the PATH");
         return;
     }
     let (server, _worker) = open().await;

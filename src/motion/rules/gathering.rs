@@ -151,8 +151,9 @@ mod tests {
         let many = vec![place(1); 10_000];
         assert_eq!(packed(&many, 1 << 20), [4_096, 4_096, 1_808]);
         // 32,768 lines, and not one more.
-        assert_eq!(packed(&[place(4_000), place(4_000), place(24_768)], 64 << 20), [3]);
-        assert_eq!(packed(&[place(4_000), place(4_000), place(24_769)], 64 << 20), [2, 1]);
+        let with = |last| [vec![place(4_000); 8], vec![place(last)]].concat();
+        assert_eq!(packed(&with(768), 64 << 20), [9]);
+        assert_eq!(packed(&with(769), 64 << 20), [8, 1]);
         let cancel = Command::Cancel(Cancel { order_id: "O".into(), ..Cancel::default() });
         assert_eq!(packed(&vec![cancel; 1_000], 1 << 20), [512, 488]);
     }
