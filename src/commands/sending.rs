@@ -147,6 +147,7 @@ mod tests {
     use crate::process::engine::Engine;
     use crate::words::append::{Append, DeadLetter, StoredAppend, StoredLetter};
     use crate::words::command::{Line, Receive, Tick};
+    use crate::words::message::LogMessage;
     use crate::words::message::Way;
 
     /// Streams whose acknowledgements are slow, and whose readers break after everything they gave.
