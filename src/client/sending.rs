@@ -185,16 +185,16 @@ impl Sender {
         let Ok(elements) = reply_elements(&reply.payload) else { return all(&unreadable) };
         if let ([one], true) = (elements.as_slice(), commands > 1) {
             // One answer for all of it.
-            return all(&|| self.attempt(one).unwrap_or_else(unreadable));
+            return all(&|| Self::attempt(one).unwrap_or_else(unreadable));
         }
         if elements.len() != commands {
             return all(&unreadable);
         }
-        elements.into_iter().map(|element| self.attempt(element).unwrap_or_else(unreadable)).collect()
+        elements.into_iter().map(|element| Self::attempt(element).unwrap_or_else(unreadable)).collect()
     }
 
     /// What one reply says; none where it cannot be read.
-    fn attempt(&self, element: &[u8]) -> Option<Attempt> {
+    fn attempt(element: &[u8]) -> Option<Attempt> {
         let reply = crate::words::codec::decode_reply(element).ok()?;
         let detail = |detail: Option<std::borrow::Cow<'_, str>>| detail.map(std::borrow::Cow::into_owned);
         Some(match reply {

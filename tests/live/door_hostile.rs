@@ -16,16 +16,13 @@ fn by_hand(port: u16, header: Option<&[u8]>, payload: &[u8]) -> Value {
     connection
         .write_all(b"CONNECT {\"verbose\":false,\"headers\":true,\"echo\":true}\r\nSUB reply.x 1\r\n")
         .unwrap();
-    match header {
-        Some(header) => {
-            let (head, total) = (header.len(), header.len() + payload.len());
-            let line = format!("HPUB weir.submit.orders reply.x {head} {total}\r\n");
-            connection.write_all(&[line.as_bytes(), header, payload, b"\r\n"].concat()).unwrap();
-        }
-        None => {
-            let line = format!("PUB weir.submit.orders reply.x {}\r\n", payload.len());
-            connection.write_all(&[line.as_bytes(), payload, b"\r\n"].concat()).unwrap();
-        }
+    if let Some(header) = header {
+        let (head, total) = (header.len(), header.len() + payload.len());
+        let line = format!("HPUB weir.submit.orders reply.x {head} {total}\r\n");
+        connection.write_all(&[line.as_bytes(), header, payload, b"\r\n"].concat()).unwrap();
+    } else {
+        let line = format!("PUB weir.submit.orders reply.x {}\r\n", payload.len());
+        connection.write_all(&[line.as_bytes(), payload, b"\r\n"].concat()).unwrap();
     }
     let mut reader = BufReader::new(connection);
     loop {
@@ -40,6 +37,9 @@ fn by_hand(port: u16, header: Option<&[u8]>, payload: &[u8]) -> Value {
         }
     }
 }
+
+/// What it is, its header, its payload, and why it is refused.
+type Case = (&'static str, Option<Vec<u8>>, Vec<u8>, &'static str);
 
 fn utf_16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
@@ -61,11 +61,11 @@ async fn hostile_requests_have_their_answer_and_delay_no_other() {
     let good = tokio::spawn({
         let asker = asker.clone();
         async move {
-            let (mut asked, mut confirmed) = (0_u32, 0_u32);
+            let (mut sent, mut confirmed) = (0_u32, 0_u32);
             while !*stopped.borrow() {
-                let order = place(&format!("good-{asked}")).to_string();
+                let order = place(&format!("good-{sent}")).to_string();
                 let told = ask_patiently(&asker, "orders", order).await;
-                asked += 1;
+                sent += 1;
                 // On a machine that is busy with other things a shard may be late.
                 match told["outcome"].as_str() {
                     Some("confirmed") => confirmed += 1,
@@ -73,7 +73,7 @@ async fn hostile_requests_have_their_answer_and_delay_no_other() {
                     _ => panic!("{told}"),
                 }
             }
-            (asked, confirmed)
+            (sent, confirmed)
         }
     });
     let order = |id: &str| place(id).to_string();
@@ -82,7 +82,7 @@ async fn hostile_requests_have_their_answer_and_delay_no_other() {
         &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
     let large_header = format!("NATS/1.0\r\nA: {}\r\n\r\n", "x".repeat(100_000)).into_bytes();
     let header = |name: &str, value: &str| format!("NATS/1.0\r\n{name}: {value}\r\n\r\n").into_bytes();
-    let cases: Vec<(&str, Option<Vec<u8>>, Vec<u8>, &str)> = vec![
+    let cases: Vec<Case> = vec![
         ("BOM", None, format!("\u{feff}{good_order}").into_bytes(), "not_a_command"),
         ("gzip", None, gzip.to_vec(), "not_a_command"),
         ("gzip told", Some(header("Content-Encoding", "gzip")), gzip.to_vec(), "not_a_command"),
@@ -129,8 +129,8 @@ async fn hostile_requests_have_their_answer_and_delay_no_other() {
     assert_eq!(both, ["\"confirmed\"null", "\"refused\"\"id_conflict\""]);
 
     stop.send_replace(true);
-    let (asked, good) = soon("the good orders", good).await.unwrap();
-    assert!(good > 10, "{good} of {asked}");
+    let (sent, good) = soon("the good orders", good).await.unwrap();
+    assert!(good > 10, "{good} of {sent}");
     // Nothing of it broke a connection, and nothing came twice.
     for worker in [&door, &leader] {
         let (_, metrics) = worker.get("/metrics");
@@ -138,7 +138,8 @@ async fn hostile_requests_have_their_answer_and_delay_no_other() {
         assert!(!lost, "{metrics}");
     }
     let after = door.metric("weir_door_requests_total") + leader.metric("weir_door_requests_total");
-    assert_eq!(after - before, f64::from(3 * 14 + 1 + 2 + asked));
+    let came = after - before - f64::from(3 * 14 + 1 + 2 + sent);
+    assert!(came.abs() < 0.5, "{came}");
     let announced = audit(&server).await;
     let confirmed = announced.iter().filter(|one| one["outcome"] == "confirmed").count();
     assert_eq!(confirmed, good as usize + 2);

@@ -268,7 +268,7 @@ async fn simulate(seed: u64) {
     for door in doors {
         door.await.unwrap();
     }
-    let heard = heard.lock().unwrap();
+    let heard = std::mem::take(&mut *heard.lock().unwrap());
     judge(seed, &world, &heard).await;
 }
 

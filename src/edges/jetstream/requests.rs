@@ -155,10 +155,11 @@ impl JetRequests {
                     Some(Op::Pong) => break,
                     Some(Op::Error(error)) => return Err(io::Error::other(error)),
                     Some(_) => {}
-                    None if reading.read_buf(&mut buffer).await? == 0 => {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    None => {
+                        if reading.read_buf(&mut buffer).await? == 0 {
+                            return Err(io::ErrorKind::UnexpectedEof.into());
+                        }
                     }
-                    None => {}
                 }
             }
             let subscribe = format!("SUB {} {QUEUE_GROUP} 1\r\n", self.subject);

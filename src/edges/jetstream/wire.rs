@@ -65,7 +65,7 @@ fn message(buffer: &mut BytesMut, end: usize, with_header: bool) -> Result<Optio
     let line = &buffer[..end];
     let mut words = [&line[..0]; 6];
     let mut count = 0;
-    for word in line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()) {
+    for word in line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
         *words.get_mut(count).ok_or(Garbled("a message's line with too many words"))? = word;
         count += 1;
     }
@@ -165,7 +165,7 @@ fn write_number(out: &mut Vec<u8>, number: usize) {
     let mut rest = number;
     loop {
         at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
+        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
         rest /= 10;
         if rest == 0 {
             break;

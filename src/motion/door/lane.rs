@@ -361,7 +361,9 @@ impl<S: Streams> Runner<S> {
         let early = self.shard.early().end(number, sequence);
         if !early.is_empty() {
             let mut writer = DecidedReplies::default();
-            early.iter().for_each(|append| self.answer(append, &mut writer));
+            for append in &early {
+                self.answer(append, &mut writer);
+            }
         }
     }
 
@@ -505,13 +507,12 @@ impl<S: Streams> Runner<S> {
         last: &mut Option<u64>,
         complained: &mut bool,
     ) -> Result<std::convert::Infallible, ReadError> {
-        let from = match *last {
-            Some(last) => last,
-            None => {
-                let log = self.streams.log_state().await?;
-                self.shard.log_known.fetch_max(log.last_sequence, Relaxed);
-                self.streams.outcomes_state().await?.last_sequence
-            }
+        let from = if let Some(last) = *last {
+            last
+        } else {
+            let log = self.streams.log_state().await?;
+            self.shard.log_known.fetch_max(log.last_sequence, Relaxed);
+            self.streams.outcomes_state().await?.last_sequence
         };
         let mut reader = self.streams.read_outcomes(from + 1).await?;
         *last = Some(from);
