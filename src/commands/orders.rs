@@ -36,7 +36,7 @@ pub(super) struct Args {
     /// Those of which some line comes from this site; with one order, a site of its shard
     #[arg(long)]
     site: Option<String>,
-    /// Those that nothing has happened to for so long
+    /// Those of which nothing has moved for so long; a payment moves nothing
     #[arg(long, value_name = "DURATION", value_parser = super::fields::duration)]
     older_than: Option<Duration>,
     /// The most orders listed

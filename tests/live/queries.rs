@@ -262,7 +262,7 @@ async fn a_question_that_kills_the_client_holds_up_neither_orders_nor_the_next_q
 }
 
 const TWO: &str = "[[shards]]\nname = \"north\"\nsites = [\"oslo\"]\n[[shards]]\nname = \"south\"\nsites = [\"rome\"]\n\
-                   [worker]\nstandbys = 0\n";
+                   [worker]\nstandbys = 0\n[streams]\nlog_bytes_max = 67108864\noutcomes_bytes_max = 67108864\n";
 
 #[tokio::test]
 async fn questions_find_their_shard_by_site_by_name_or_by_asking_all() {

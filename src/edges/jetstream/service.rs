@@ -5,7 +5,6 @@
 //! nothing else waits; one that has died is made anew at once. Requests are answered side by side, up to
 //! [`REQUESTS_MAX`]; those beyond hear `busy`.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,10 +43,6 @@ impl Offered {
     /// The service's name, the same for all workers.
     fn name(&self) -> String {
         format!("{}-query", self.names.prefix())
-    }
-
-    fn metadata(&self) -> HashMap<String, String> {
-        self.shard.iter().map(|shard| ("shard".to_owned(), shard.clone())).collect()
     }
 }
 
@@ -93,7 +88,7 @@ where
     let service = client
         .service_builder()
         .description("Weir: orders and stock as a shard's state has them")
-        .metadata(offered.metadata())
+        .metadata(offered.shard.iter().map(|shard| ("shard".to_owned(), shard.clone())).collect())
         .start(offered.name(), env!("CARGO_PKG_VERSION"))
         .await?;
     let mut endpoints = Vec::new();
@@ -113,20 +108,17 @@ where
             continue;
         }
         let client = client.clone();
-        match room.clone().try_acquire_owned() {
-            Ok(turn) => {
-                let answer = answer(query, request.message.payload.clone());
-                answering.spawn(async move {
-                    let answer = fitting(answer.await, client.max_payload());
-                    respond(&request, answer).await;
-                    drop(turn);
-                });
-            }
-            Err(_) => {
-                let busy = QueryError::new(QueryCode::Busy, "too many questions at once");
-                respond(&request, Err(busy)).await;
-            }
-        }
+        let Ok(turn) = room.clone().try_acquire_owned() else {
+            let busy = QueryError::new(QueryCode::Busy, "too many questions at once");
+            respond(&request, Err(busy)).await;
+            continue;
+        };
+        let answer = answer(query, request.message.payload.clone());
+        answering.spawn(async move {
+            let answer = fitting(answer.await, client.max_payload());
+            respond(&request, answer).await;
+            drop(turn);
+        });
     }
     drop(running);
     Ok(())

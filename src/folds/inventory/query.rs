@@ -30,7 +30,7 @@ pub struct OrderFilter {
     pub kind: OrdersKind,
     /// By the site of any line.
     pub site: Option<String>,
-    /// By how long nothing has happened to them, in milliseconds of log time.
+    /// By how long no unit of them has moved, in milliseconds of log time: a payment moves none.
     pub older_than_ms: Option<u64>,
 }
 

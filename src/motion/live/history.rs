@@ -108,19 +108,18 @@ async fn read<S: Streams>(
         history.from_the_start = state.last_sequence == 0;
         return Ok(history);
     }
-    let mut next = match from {
-        Some(from) => from.max(state.first_sequence),
-        None => {
-            let (found, from_the_start) = find(streams, state, first_sequence).await?;
-            history.from_the_start = from_the_start;
-            found
-        }
+    let mut next = if let Some(from) = from {
+        from.max(state.first_sequence)
+    } else {
+        let (found, from_the_start) = find(streams, state, first_sequence).await?;
+        history.from_the_start = from_the_start;
+        found
     };
     if next > state.last_sequence {
         return Ok(history);
     }
     let needles = [needle(Format::Json, order_id), needle(Format::Bincode, order_id)];
-    let finders = needles.each_ref().map(|needle| Finder::new(needle));
+    let finders = needles.each_ref().map(Finder::new);
     let mut reader = streams.read_outcomes(next).await?;
     let (mut bytes, mut through) = (0, Identity::START);
     let began = tokio::time::Instant::now();
@@ -230,8 +229,8 @@ fn order_of<'o>(outcome: &'o Outcome<'_>) -> Option<&'o str> {
         | Decision::Reviewed { order_id, .. }
         | Decision::Shortfall { order_id, .. }
         | Decision::Amended { order_id, .. }
-        | Decision::Extended { order_id, .. } => Some(order_id),
-        Decision::Refused { subject: Some(Subject::OrderId(order_id)), .. } => Some(order_id),
+        | Decision::Extended { order_id, .. }
+        | Decision::Refused { subject: Some(Subject::OrderId(order_id)), .. } => Some(order_id),
         Decision::Refused { .. }
         | Decision::Received { .. }
         | Decision::Counted { .. }

@@ -81,7 +81,7 @@ async fn read(api: &Api, body: Body) -> Result<Bytes, Problem> {
         }
         Ok(Err(error)) => {
             let source = std::error::Error::source(&error);
-            if source.is_some_and(|source| source.is::<LengthLimitError>()) {
+            if source.is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) {
                 Err(too_large())
             } else {
                 Err(malformed("the body ended early, or its chunks cannot be read"))

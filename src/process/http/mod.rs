@@ -103,16 +103,13 @@ pub async fn serve(listener: TcpListener, api: Api, cancelled: CancellationToken
                 continue;
             }
         };
-        match room.clone().try_acquire_owned() {
-            Ok(turn) => {
-                let (api, router) = (api.clone(), router.clone());
-                connections.spawn(connection(stream, api, router, cancelled.clone(), turn));
-            }
-            Err(_) => {
-                metrics::counter!("weir_http_turned_away_total").increment(1);
-                // Just accepted, it has room for so little.
-                let _ = stream.try_write(FULL);
-            }
+        if let Ok(turn) = room.clone().try_acquire_owned() {
+            let (api, router) = (api.clone(), router.clone());
+            connections.spawn(connection(stream, api, router, cancelled.clone(), turn));
+        } else {
+            metrics::counter!("weir_http_turned_away_total").increment(1);
+            // Just accepted, it has room for so little.
+            let _ = stream.try_write(FULL);
         }
     }
     connections.close();

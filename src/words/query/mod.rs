@@ -202,7 +202,7 @@ pub struct OrdersQuestion {
     /// Only those of which some line comes from this site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
-    /// Only those that nothing has happened to for so long, in milliseconds of log time.
+    /// Only those of which no unit has moved for so long, in milliseconds of log time: a payment moves none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older_than_ms: Option<u64>,
     /// The most rows: 1 to [`ROWS_MAX`].
@@ -374,7 +374,7 @@ impl Question {
 /// Reads one object that has no fields but these and those of [`Common`], each once.
 fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8], known: &[&str]) -> Result<T, QueryError> {
     // A flattened struct cannot refuse what it does not know: that is done before.
-    let fields: std::collections::BTreeMap<std::borrow::Cow<'_, str>, serde::de::IgnoredAny> =
+    let fields: std::collections::BTreeMap<std::borrow::Cow<'_, str>, &serde_json::value::RawValue> =
         serde_json::from_slice(bytes).map_err(|error| QueryError::invalid(error.to_string()))?;
     let common = ["shard", "at_least", "wait_ms"];
     if let Some(unknown) = fields.keys().find(|field| !known.iter().chain(&common).any(|name| name == field))
