@@ -240,8 +240,7 @@ async fn a_question_that_kills_the_client_holds_up_neither_orders_nor_the_next_q
     let shop = Shop::open("", &[]).await;
     shop.send(receive("R-1", 10)).await;
     shop.answer("weir.query.main.stock", &json!({"sku": "A", "at_least": 2})).await;
-    let mut deaths = 0;
-    for subject in ["weir.query.order", "weir.query.main.order"] {
+    for (deaths, subject) in (1..).zip(["weir.query.order", "weir.query.main.order"]) {
         poison(&shop.server, subject);
         let placed = shop.send(place(&format!("behind {subject}"))).await;
         let answer = until("an answer behind the poison", async || {
@@ -251,7 +250,6 @@ async fn a_question_that_kills_the_client_holds_up_neither_orders_nor_the_next_q
             serde_json::from_slice::<Value>(&answer.payload).ok()
         });
         assert_eq!(answer.await["state"], "confirmed");
-        deaths += 1;
         until("the client's death", async || {
             let found = shop.worker.log().matches("the NATS client has died").count();
             (found >= deaths).then_some(())

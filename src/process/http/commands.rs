@@ -194,10 +194,6 @@ fn is_busy(outcome: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn code(problem: Problem) -> String {
-        format!("{problem:?}")
-    }
-
     #[test]
     fn texts_that_are_no_json_are_named() {
         for (body, expected) in [
@@ -211,7 +207,7 @@ mod tests {
             (b"{\"a\":\"\xff\"}", "not UTF-8"),
             (b"42", "neither an object nor an array"),
         ] {
-            let problem = code(check_text(body).unwrap_err());
+            let problem = format!("{:?}", check_text(body).unwrap_err());
             assert!(problem.contains(expected), "{body:?}: {problem}");
         }
         check_text(b" {}").unwrap();
