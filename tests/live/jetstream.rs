@@ -48,6 +48,7 @@ async fn setup_makes_what_is_missing_once() {
         "SHOP-1_DEAD_LETTERS",
         "KV_SHOP-1_LEASES",
         "KV_SHOP-1_POINTERS",
+        "SHOP-1_SIGNALS",
         "OBJ_SHOP-1_SNAPSHOTS",
     ];
     assert_eq!(
@@ -156,7 +157,7 @@ async fn on_a_small_server_the_snapshots_take_what_room_is_left() {
     let done = made("one").await.unwrap();
     let Some(Done::Kept { notes, .. }) = done.last() else { panic!("{done:?}") };
     assert_eq!(notes, &["max_bytes is 536870912, configured is 34359738368"]);
-    assert_eq!(verify(&context, &Names::new("one").unwrap(), &["main"]).await.unwrap().len(), 6);
+    assert_eq!(verify(&context, &Names::new("one").unwrap(), &["main"]).await.unwrap().len(), 7);
     // What must not be smaller is not made smaller.
     let full = StreamSettings { log_bytes_max: 1 << 30, ..settings() };
     let refused = setup(&context, &Names::new("two").unwrap(), &["main"], &full).await;

@@ -116,7 +116,8 @@ async fn every_expression_names_what_weir_exports() {
     let known = until("a decided order", async || {
         let (_, text) = worker.get("/metrics");
         let count = "weir_stage_duration_seconds_count{shard=\"main\",stage=\"end_to_end\"} 3";
-        text.contains(count).then(|| {
+        let shown = text.contains(count) && text.contains("\nweir_last_progress_timestamp_seconds{");
+        shown.then(|| {
             let mut known = exported(&text);
             for (name, labels) in promised() {
                 known.entry(name).or_default().extend(labels);

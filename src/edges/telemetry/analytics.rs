@@ -180,8 +180,8 @@ pub(super) fn render(text: &mut String, shards: &[(&str, Option<&Watched>)], mor
             shown[family].push((*place, name, labels.clone(), *value));
         }
     }
-    for (Family { name, kind, help, .. }, series) in FAMILIES.iter().zip(shown) {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.name());
+    for (family @ Family { name, help, .. }, series) in FAMILIES.iter().zip(shown) {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", family.type_name());
         for (place, name, labels, value) in series {
             let shard = shards[place].0;
             let comma = if labels.is_empty() { "" } else { "," };

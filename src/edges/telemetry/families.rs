@@ -42,6 +42,15 @@ pub struct Family {
     pub help: &'static str,
 }
 
+impl Family {
+    /// Its type in Prometheus's text format. Gauges with quantiles are summaries there, without sum and count: its tools know the label
+    /// from these alone.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        if self.labels.contains(&"quantile") { "summary" } else { self.kind.name() }
+    }
+}
+
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
     Family { name, kind: Kind::Counter, labels, help }
 }
@@ -389,10 +398,10 @@ pub const FAMILIES: &[Family] = &[
 pub fn table() -> String {
     let mut table =
         "| metric | kind | labels beside `shard` | what it says |\n|---|---|---|---|\n".to_owned();
-    for Family { name, kind, labels, help } in FAMILIES {
+    for family @ Family { name, labels, help, .. } in FAMILIES {
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
         // Writing to a string does not fail.
-        let _ = writeln!(table, "| `{name}` | {} | {} | {help} |", kind.name(), labels.join(", "));
+        let _ = writeln!(table, "| `{name}` | {} | {} | {help} |", family.type_name(), labels.join(", "));
     }
     table
 }

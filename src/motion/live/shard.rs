@@ -71,7 +71,8 @@ pub async fn hold<E: Edges>(
         drain,
     };
     let beside = shard.clone();
-    shard.status.set_inspector(Arc::new(move || {
+    // What it inspects knows the status again: without an end neither of them would ever go.
+    let _inspected = shard.status.inspected_by(Arc::new(move || {
         let beside = beside.clone();
         Box::pin(async move { beside.inspect().await })
     }));

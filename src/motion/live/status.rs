@@ -102,6 +102,17 @@ impl std::fmt::Debug for Status {
     }
 }
 
+/// That a shard can be inspected: it ends with this.
+pub(super) struct Inspected(Arc<Status>);
+
+impl Drop for Inspected {
+    fn drop(&mut self) {
+        let inspector = self.0.inspector.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // It may hold the last of much else.
+        drop(inspector);
+    }
+}
+
 impl Status {
     /// The status of a shard that has done nothing yet.
     #[must_use]
@@ -290,8 +301,10 @@ impl Status {
         self.ports.ask(INSPECTS_WITHIN, Inspection::of).await.ok()
     }
 
-    pub(super) fn set_inspector(&self, inspector: Inspector) {
+    /// Who inspects it, for as long as what this gives is kept.
+    pub(super) fn inspected_by(self: &Arc<Self>, inspector: Inspector) -> Inspected {
         *self.inspector.lock().unwrap_or_else(PoisonError::into_inner) = Some(inspector);
+        Inspected(self.clone())
     }
 
     /// The state at the log's end in numbers, by a fold of its own beside the one that decides, from the newest snapshot on. None where
