@@ -264,7 +264,7 @@ async fn flood(generator: &mut Generator, rate: f64, window: Duration, door: u32
     let mut recovered = ended;
     while in_a_row < WELL_SERVED_IN_A_ROW {
         let begun = clock.monotonic();
-        ensure!(begun.saturating_sub(ended) < Duration::from_secs(60), "service does not come back");
+        ensure!(begun.saturating_sub(ended) < Duration::from_mins(1), "service does not come back");
         let order = generator.next_order();
         let told = generator.ask(Target::Door, "orders", &order).await?;
         let well = kind(&told) == Kind::Decided && clock.monotonic().saturating_sub(begun) <= WELL_SERVED;
@@ -506,8 +506,8 @@ impl Generator {
             self.turn(wait).await?;
             let now = self.clock.monotonic();
             while let Some((number, payload)) = self.take()? {
-                let Some(place) = number.checked_sub(base) else { continue };
-                let Some(at) = planned.get_mut(usize::try_from(place)?).and_then(Option::take) else {
+                let Some(nth) = number.checked_sub(base) else { continue };
+                let Some(at) = planned.get_mut(usize::try_from(nth)?).and_then(Option::take) else {
                     continue;
                 };
                 under_way -= 1;

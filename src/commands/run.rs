@@ -211,15 +211,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         drained = engine.drain(deadline) => drained,
         () = signals.next() => Drained::Late,
     };
-    for status in statuses {
-        let progress = status.progress();
-        tracing::info!(
-            shard = status.shard,
-            chain = %progress.applied,
-            announced = %progress.through,
-            "stopped"
-        );
-    }
+    say_where_they_stopped(&statuses);
     outward.close().await;
     stop_admin.cancel();
     let _ =
@@ -229,6 +221,18 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         Drained::Late => tracing::warn!("not drained in time: the next worker announces the rest"),
     }
     Ok(Ended::Done)
+}
+
+fn say_where_they_stopped(statuses: &[Arc<Status>]) {
+    for status in statuses {
+        let progress = status.progress();
+        tracing::info!(
+            shard = status.shard,
+            chain = %progress.applied,
+            announced = %progress.through,
+            "stopped"
+        );
+    }
 }
 
 fn analytics(settings: &AnalyticsSettings) -> AnalyticsOptions {

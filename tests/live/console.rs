@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -164,8 +163,10 @@ async fn the_console_shows_what_becomes_of_orders() {
     })
     .await;
     let said = Weir::on(&server, &["status"]).await.stdout;
-    let last = said.lines().last().unwrap();
-    assert_eq!(last, "ok: The shard is led. How fast orders are confirmed, a worker's console says.");
+    assert_eq!(
+        said.lines().last().unwrap(),
+        "ok: The shard is led. How fast orders are confirmed, a worker's console says."
+    );
     shown.worker.stop().await;
     let said = Weir::on(&server, &["status", "--json"]).await.stdout;
     let said: Value = serde_json::from_str(&said).unwrap();
@@ -260,10 +261,12 @@ async fn slow_and_dead_browsers_cost_nothing_and_hold_nothing_up() {
         (&bytes == b"HTTP/1.1 200").then_some(connection)
     })
     .await;
-    let told = std::time::Instant::now();
-    shown.worker.stop().await;
-    // Draining has ten seconds; an open page adds none.
-    assert!(told.elapsed() < Duration::from_secs(8), "{:?}", told.elapsed());
+    let ended = shown.worker.stop().await;
+    assert!(
+        ended.stderr.contains(" drained") && !ended.stderr.contains("not drained in time"),
+        "{}",
+        ended.stderr
+    );
     drop(open);
 }
 

@@ -341,11 +341,14 @@ async fn every_way_to_log_in_lets_in_who_belongs() {
     }
 }
 
+/// Arguments, environment, and what is said.
+type Case<'c> = (&'c [&'c str], &'c [(&'c str, &'c str)], &'c str);
+
 #[tokio::test]
 async fn what_cannot_be_logged_in_with_is_a_wrong_configuration() {
     let files = folder(&scratch(), "login").unwrap();
     let junk = secret_file(&files, "junk", "hunter2");
-    let cases: [(&[&str], &[(&str, &str)], &str); 5] = [
+    let cases: [Case<'_>; 5] = [
         (&["--creds", &junk], &[], "nats.login.credentials_file: "),
         (&["--nkey", &junk], &[], "nats.login.nkey_file: "),
         (&["--tlsca", "/no/such/file"], &[], "nats.tls.ca_file: /no/such/file: "),

@@ -165,8 +165,12 @@ async fn a_missing_stream_of_dead_letters_is_named_and_made_again() {
     let context = plain(&server).await;
     context.delete_stream("WEIR_DEAD_LETTERS").await.unwrap();
     publish(&context, "no command").await;
-    let reason = worker.until_readyz(503).await;
-    assert!(reason.contains("WEIR_DEAD_LETTERS") && reason.contains("weir setup"), "{reason}");
+    let reason = until("the stream to be named", async || {
+        let (_, reason) = worker.get("/readyz");
+        reason.contains("WEIR_DEAD_LETTERS").then_some(reason)
+    })
+    .await;
+    assert!(reason.contains("weir setup"), "{reason}");
     assert_eq!(worker.get("/livez").0, 200);
     Weir::setup(&server).await;
     worker.until_readyz(200).await;

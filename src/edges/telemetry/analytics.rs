@@ -1,7 +1,7 @@
 //! Analytics as a scrape shows them: the model of each shard, what of it this worker announced itself, and what became of signals.
 //!
 //! A model counts what any worker announced. Counters must not: summed over workers they would count twice. So each counter shows
-//! what the model's figure grew by while this worker announced, and [`Watched::settle`] is told whenever that changes. Gauges are shown
+//! what the model's figure grew by while this worker announced, and [`Watching::settle`] is told whenever that changes. Gauges are shown
 //! by the leader alone. The model is read under its lock when somebody scrapes: that holds up the one who feeds it, never the fold.
 
 mod samples;
@@ -239,7 +239,7 @@ mod tests {
     /// Two workers see the same announcements; each counts its own, and a takeover back and forth is no jump.
     #[test]
     fn a_sum_over_workers_counts_once() {
-        let workers = [Watched::new(Settings::default()), Watched::new(Settings::default())];
+        let workers: Vec<_> = (0..2).map(|_| Watched::new(Settings::default())).collect();
         let series = "weir_payment_failures_total{shard=\"main\",reason=\"card \\\"x\\\"\"}";
         let mut sums = Vec::new();
         for (leader, times) in [(0, 3), (1, 2), (0, 4), (0, 0)] {

@@ -91,6 +91,7 @@ impl<E: Edges> Shard<E> {
     async fn show(&self) {
         loop {
             self.show_once();
+            self.status.ports().remind();
             tokio::time::sleep(INTERVAL).await;
         }
     }

@@ -71,18 +71,23 @@ struct Observer {
 }
 
 impl Observer {
-    /// Gives it something; false where it has gone.
-    fn give(&mut self, what: Seen, lost: &mut u64) -> bool {
+    /// Tells it what it has yet to be told, as far as it has room. What is missing comes before what follows it, and so does how far
+    /// outcomes were announced.
+    fn remind(&mut self) {
         if self.lost > 0 && self.seen.try_send(Seen::Lost(self.lost)).is_ok() {
             self.lost = 0;
         }
-        // What is missing comes before what follows it, and so does how far outcomes were announced.
         if self.lost == 0
             && let Some((through, own)) = self.announced
             && self.seen.try_send(Seen::Announced { through, own }).is_ok()
         {
             self.announced = None;
         }
+    }
+
+    /// Gives it something; false where it has gone.
+    fn give(&mut self, what: Seen, lost: &mut u64) -> bool {
+        self.remind();
         let room = self.lost == 0 && (self.announced.is_none() || matches!(what, Seen::Announced { .. }));
         let given = if room { self.seen.try_send(what) } else { Err(mpsc::error::TrySendError::Full(what)) };
         match given {
@@ -177,6 +182,11 @@ impl Ports {
         lost
     }
 
+    /// Tells observers that were too slow what they missed: on a shard that falls quiet, nothing else would.
+    pub(super) fn remind(&self) {
+        self.observers.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().for_each(Observer::remind);
+    }
+
     /// From now on questions go to the fold that this is the input of; gives what it reads them from.
     pub(super) fn open(&self, input: mpsc::WeakSender<Input>) -> mpsc::Receiver<Question> {
         let (questions, asked) = mpsc::channel(QUESTIONS_QUEUED_MAX);
@@ -187,5 +197,77 @@ impl Ports {
     /// There is no state to put questions to.
     pub(super) fn close(&self) {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announced(sequence: u64) -> Seen {
+        Seen::Announced { through: Identity { sequence, index: 0, place: 0 }, own: true }
+    }
+
+    fn restored(sequence: u64) -> Seen {
+        Seen::Restored { state: Chain { sequence, hash: 0 }, through: Identity::START }
+    }
+
+    /// What an observer was given so far, in short.
+    fn taken(observations: &mut Observations) -> Vec<String> {
+        let seen = std::iter::from_fn(|| observations.seen.try_recv().ok());
+        seen.map(|seen| match seen {
+            Seen::Restored { state, .. } => format!("restored {}", state.sequence),
+            Seen::Applied(_) => "applied".to_owned(),
+            Seen::Announced { through, .. } => format!("announced {}", through.sequence),
+            Seen::Lost(batches) => format!("lost {batches}"),
+        })
+        .collect()
+    }
+
+    #[test]
+    fn who_is_too_slow_is_told_how_much_is_missing_where_it_is_missing() {
+        let ports = Ports::default();
+        let (mut slow, mut quick) = (ports.observe(2), ports.observe(16));
+        let lost: u64 = (1..=4).map(|sequence| ports.give(&restored(sequence))).sum();
+        assert_eq!((lost, ports.give(&announced(4))), (2, 0));
+        assert_eq!(
+            taken(&mut quick),
+            ["restored 1", "restored 2", "restored 3", "restored 4", "announced 4"]
+        );
+        assert_eq!(taken(&mut slow), ["restored 1", "restored 2"]);
+        // Nothing comes any more: it hears of it all the same, and once.
+        ports.remind();
+        ports.remind();
+        assert_eq!(taken(&mut slow), ["lost 2", "announced 4"]);
+        assert_eq!(ports.give(&restored(5)), 0);
+        assert_eq!(taken(&mut slow), ["restored 5"]);
+    }
+
+    #[test]
+    fn who_has_gone_is_forgotten() {
+        let ports = Ports::default();
+        drop(ports.observe(1));
+        for sequence in 1..4 {
+            assert_eq!(ports.give(&restored(sequence)), 0);
+        }
+        assert!(ports.observers.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_question_without_a_fold_or_with_too_many_before_it_is_answered_at_once() {
+        let ports = Ports::default();
+        let ask = || ports.ask(Duration::from_mins(1), Inventory::now);
+        assert_eq!(ask().await, Err(Unanswered::Away));
+        let (input, _fold) = mpsc::channel(1);
+        let mut questions = ports.open(input.downgrade());
+        let soon = || ports.ask(Duration::ZERO, Inventory::now);
+        for _ in 0..QUESTIONS_QUEUED_MAX {
+            assert_eq!(soon().await, Err(Unanswered::TimedOut));
+        }
+        assert_eq!(ask().await, Err(Unanswered::Busy));
+        // Whoever asked has given up: the state is not looked at for them.
+        questions.try_recv().unwrap()(&Inventory::new());
+        ports.close();
+        assert_eq!(ask().await, Err(Unanswered::Away));
     }
 }

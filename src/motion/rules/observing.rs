@@ -272,7 +272,9 @@ mod tests {
         let mut observing = Observing::default();
         observing.restored(Chain::default(), Identity::START);
         let batches = batches();
-        batches.iter().for_each(|batch| observing.applied(batch.clone()));
+        for batch in &batches {
+            observing.applied(batch.clone());
+        }
         assert!(measured(&mut observing).is_empty());
         observing.announced(at(3, 0));
         assert_eq!((measured(&mut observing), observing.lag()), (vec![1, 2], 1));

@@ -122,7 +122,7 @@ fn count(inner: &mut Inner, shard: &Arc<str>, batch: &Applied, place: usize, now
         duration_us: nanos / 1_000,
         ..Decided::default()
     };
-    let now_ms = now_ns / 1_000_000;
+    let at_ms = now_ns / 1_000_000;
     for (number, entry) in entries(batch, message).iter().enumerate() {
         let of_place = entry.command == Some(CommandKind::Place);
         match entry.kind {
@@ -161,7 +161,7 @@ fn count(inner: &mut Inner, shard: &Arc<str>, batch: &Applied, place: usize, now
             sequence: message.chain.sequence,
             orders: decided.orders,
             duration_us: decided.duration_us,
-            at_ms: now_ms,
+            at_ms,
         });
     }
 }

@@ -39,6 +39,7 @@ fn flowing(flow: Flow) -> Figures {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn every_condition_has_its_sentence_and_its_next_step() {
     use Condition as C;
     let unready = |why: Unready| with(|shard| shard.unready = Some(why));
