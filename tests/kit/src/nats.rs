@@ -20,6 +20,10 @@ pub const SERVER_VERSION: &str = "2.15.1";
 /// Names another server binary, such as one of the oldest supported version.
 pub const SERVER_VARIABLE: &str = "WEIR_TEST_NATS_SERVER";
 
+/// Streams reserve their room before they fill it, and a server offers three quarters of the free disk unless told: tests
+/// would fail where it is small, though they write little.
+const ROOMY: &str = "\njetstream { max_file_store: 1TB }\n";
+
 /// How a server is started.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -36,15 +40,19 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// As the tests start it.
+    /// As the tests start it: with more room than they reserve, unless the configuration has a `jetstream` of its own.
     #[must_use]
     pub fn for_test(configuration: impl Into<String>) -> Self {
+        let mut configuration = configuration.into();
+        if !configuration.contains("jetstream") {
+            configuration.push_str(ROOMY);
+        }
         Self {
             binary: binary(),
             before: Vec::new(),
             own_group: false,
             parent: scratch(),
-            configuration: configuration.into(),
+            configuration,
         }
     }
 }
