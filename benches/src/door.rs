@@ -17,10 +17,8 @@ use std::path::PathBuf;
 use std::process::Command as Program;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use hdrhistogram::Histogram;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use weir::edges::clock::{SharedClock, SystemClock};
 use weir::edges::jetstream::{Connection, JetRequests, Names, Security};
@@ -31,6 +29,7 @@ use weir_kit::process::{Ending, Input, Process, peak_rss_bytes, version};
 use weir_kit::programs;
 
 use crate::arguments::Fsync;
+use crate::asking::Asking;
 use crate::conditions::{Conditions, worker};
 use crate::load::folder;
 use crate::reference::{numbered, stock};
@@ -298,13 +297,14 @@ enum Pace {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Decided,
     Busy,
     Other,
 }
 
-fn kind(payload: &[u8]) -> Kind {
+/// What a reply is: an outcome, or one of the door's own.
+pub(crate) fn kind(payload: &[u8]) -> Kind {
     let Some(rest) = payload.strip_prefix(b"{\"outcome\":\"") else { return Kind::Decided };
     let is = |word: &[u8]| rest.starts_with(word);
     if is(b"busy") {
@@ -316,14 +316,10 @@ fn kind(payload: &[u8]) -> Kind {
     }
 }
 
-/// A client that asks over one connection, as fast as it goes, and in as few system calls.
+/// A client that asks over one connection.
 struct Generator {
     clock: SharedClock,
-    stream: TcpStream,
-    /// What was read and not looked at yet, from `at` on.
-    read: Vec<u8>,
-    at: usize,
-    out: Vec<u8>,
+    asking: Asking,
     /// The number of the next order, and of the next request.
     order: u64,
     number: u64,
@@ -333,22 +329,8 @@ struct Generator {
 
 impl Generator {
     async fn connect(url: &str, clock: SharedClock) -> Result<Self> {
-        let address = url.strip_prefix("nats://").context("a plain URL")?;
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let mut generator = Self {
-            clock,
-            stream,
-            read: Vec::with_capacity(1 << 20),
-            at: 0,
-            out: Vec::new(),
-            order: 0,
-            number: 0,
-            ready: VecDeque::new(),
-        };
-        let hello = b"CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\nSUB _R.* 1\r\n";
-        generator.stream.write_all(hello).await?;
-        Ok(generator)
+        let asking = Asking::connect(url, 0).await?;
+        Ok(Self { clock, asking, order: 0, number: 0, ready: VecDeque::new() })
     }
 
     fn next_order(&mut self) -> Vec<u8> {
@@ -371,60 +353,8 @@ impl Generator {
     fn publish(&mut self, target: Target, family: &str, payload: &[u8]) -> u64 {
         let number = self.number;
         self.number += 1;
-        let line = format!("PUB {}.submit.{family} _R.{number} {}\r\n", target.prefix(), payload.len());
-        self.out.extend_from_slice(line.as_bytes());
-        self.out.extend_from_slice(payload);
-        self.out.extend_from_slice(b"\r\n");
+        self.asking.request(&format!("{}.submit.{family}", target.prefix()), number, payload);
         number
-    }
-
-    /// Takes the next reply of what was read: whose it is, and what it says.
-    fn take(&mut self) -> Result<Option<(u64, std::ops::Range<usize>)>> {
-        loop {
-            let rest = &self.read[self.at..];
-            let Some(end) = rest.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
-            let line = std::str::from_utf8(&rest[..end])?.trim_end();
-            let mut words = line.split(' ');
-            match words.next() {
-                Some(verb @ ("MSG" | "HMSG")) => {
-                    let number =
-                        words.next().and_then(|subject| subject.strip_prefix("_R.")).context("a reply")?;
-                    let number = number.parse()?;
-                    let bytes: usize = words.next_back().context("a length")?.parse()?;
-                    let begin = self.at + end + 1;
-                    if self.read.len() < begin + bytes + 2 {
-                        return Ok(None);
-                    }
-                    self.at = begin + bytes + 2;
-                    // A header alone says that nobody is there.
-                    let payload = if verb == "HMSG" { begin..begin } else { begin..begin + bytes };
-                    return Ok(Some((number, payload)));
-                }
-                Some("PING") => self.out.extend_from_slice(b"PONG\r\n"),
-                Some("-ERR") => bail!("{line}"),
-                _ => {}
-            }
-            self.at += end + 1;
-        }
-    }
-
-    /// Writes what is to be written as far as it goes, and reads what is there; waits for at most `within`.
-    async fn turn(&mut self, within: Duration) -> Result<()> {
-        if self.at > 0 {
-            self.read.drain(..self.at);
-            self.at = 0;
-        }
-        let Self { stream, read, out, .. } = self;
-        let (mut reading, mut writing) = stream.split();
-        tokio::select! {
-            written = writing.write(out), if !out.is_empty() => {
-                let written = written?;
-                out.drain(..written);
-            }
-            got = reading.read_buf(read) => ensure!(got? > 0, "the server has closed the connection"),
-            () = tokio::time::sleep(within) => {}
-        }
-        Ok(())
     }
 
     /// One request and its reply.
@@ -432,13 +362,13 @@ impl Generator {
         let number = self.publish(target, family, payload);
         let begun = self.clock.monotonic();
         loop {
-            while let Some((of, payload)) = self.take()? {
+            while let Some((of, payload)) = self.asking.take()? {
                 if of == number {
-                    return Ok(self.read[payload].to_vec());
+                    return Ok(self.asking.said(payload).to_vec());
                 }
             }
             ensure!(self.clock.monotonic().saturating_sub(begun) < SILENCE, "no answer to a request");
-            self.turn(Duration::from_millis(50)).await?;
+            self.asking.turn(Duration::from_millis(50)).await?;
         }
     }
 
@@ -479,7 +409,7 @@ impl Generator {
                             .min(FLOOD_UNDER_WAY.saturating_sub(under_way))
                     }
                 };
-                if self.out.len() < 1 << 20 {
+                if self.asking.has_room() {
                     for _ in 0..due.min(2_000) {
                         let at = match pace {
                             Pace::UnderWay(_) => now,
@@ -503,9 +433,9 @@ impl Generator {
                 Pace::PerSecond(_) if sending => Duration::from_millis(1),
                 _ => Duration::from_millis(20),
             };
-            self.turn(wait).await?;
+            self.asking.turn(wait).await?;
             let now = self.clock.monotonic();
-            while let Some((number, payload)) = self.take()? {
+            while let Some((number, payload)) = self.asking.take()? {
                 let Some(nth) = number.checked_sub(base) else { continue };
                 let Some(at) = planned.get_mut(usize::try_from(nth)?).and_then(Option::take) else {
                     continue;
@@ -514,7 +444,7 @@ impl Generator {
                 answered_last = now;
                 let took = now.saturating_sub(at);
                 measured.latency.saturating_record(u64::try_from(took.as_micros())?);
-                match kind(&self.read[payload]) {
+                match kind(self.asking.said(payload)) {
                     Kind::Decided => measured.decided += 1,
                     Kind::Busy => measured.busy += 1,
                     Kind::Other => measured.others += 1,

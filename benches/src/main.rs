@@ -5,6 +5,7 @@
 
 mod aims;
 mod arguments;
+mod asking;
 mod conditions;
 mod door;
 mod figures;

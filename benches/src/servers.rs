@@ -57,6 +57,14 @@ impl Servers {
         self.own.iter_mut().filter_map(Server::process).map(|process| process.id()).collect()
     }
 
+    /// The process of the only one; none where there are several, or it is not this one's child.
+    pub(crate) fn alone(&mut self) -> Option<&Process> {
+        match &mut self.own[..] {
+            [alone] => alone.process().map(|process| &*process),
+            _ => None,
+        }
+    }
+
     /// Waits for the end of any of them, which nobody asked for.
     pub(crate) async fn death(&mut self) -> anyhow::Error {
         let deaths: Vec<_> =

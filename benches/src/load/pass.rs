@@ -18,6 +18,7 @@ use super::job::{Answers, CountJob, GenerateJob, Generated, Pace, Said, Way};
 use super::options::Options;
 use super::sizing::{Sizes, sizes};
 use crate::figures::{Cpu, Pass, Worker};
+use crate::findings::Findings;
 use crate::orders::Orders;
 use crate::rivals::naive;
 use crate::screen::Screen;
@@ -81,10 +82,10 @@ struct Usage {
 }
 
 /// The streams of a pass.
-struct Place {
+pub(crate) struct Place {
     config: Config,
     file: PathBuf,
-    names: Names,
+    pub(crate) names: Names,
     connections: Connections,
 }
 
@@ -162,6 +163,32 @@ impl Stage<'_> {
             kept += Snapshots::new(shard, &edges).kept().await?.len() as u64;
         }
         Ok(kept)
+    }
+
+    /// Makes streams with stock, and starts workers, for orders that come otherwise than from the generator.
+    pub(crate) async fn open(&mut self, plan: &Plan<'_>) -> anyhow::Result<(Place, Vec<Process>)> {
+        let number = self.passes.get() + 1;
+        self.passes.set(number);
+        let config = config(plan.options, &self.servers.urls, self.bytes_max, number);
+        config.check()?;
+        let place = self.prepare(plan, config).await?;
+        let workers = self.start_weirs(plan, &place).await?;
+        Ok((place, workers))
+    }
+
+    /// Ends what [`Self::open`] has begun, and audits the orders from 0 to `sent`.
+    pub(crate) async fn close(
+        &mut self,
+        plan: &Plan<'_>,
+        (place, workers): (Place, Vec<Process>),
+        sent: u64,
+    ) -> anyhow::Result<Findings> {
+        for worker in workers {
+            worker.stop(PATIENCE).await?;
+        }
+        let findings = audit(&place.streams()?, &plan.orders, sent).await.context("the audit")?;
+        remove(&place).await.context("removing the streams")?;
+        Ok(findings)
     }
 
     /// Measures the naive consumer, which has streams of its own.

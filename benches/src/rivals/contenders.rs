@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::redis::{Calls, Keeping};
-use super::{naive, postgres, redis};
+use super::{door, naive, postgres, redis};
 use crate::arguments::Fsync;
 use weir::words::codec::Format;
 
@@ -51,13 +51,15 @@ pub(crate) struct Contender {
     pub(crate) way: Way,
     /// Beside which settings it is compared.
     fsync: &'static [Fsync],
-    /// By which of Weir's forms it is measured; none for Weir's own.
+    /// By which of Weir's forms it is measured; none for those forms.
     pub(crate) against: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
+    /// Through the log.
     Weir(Format),
+    Door,
     Naive(Format),
     Redis(redis::Way, Keeping),
     Postgres(postgres::Way),
@@ -68,12 +70,13 @@ const LAZY: &[Fsync] = &[Fsync::Lazy];
 const ALWAYS: &[Fsync] = &[Fsync::Always];
 const WEIR_MANY: Option<&str> = Some("weir_256_bincode");
 const WEIR_MANY_JSON: Option<&str> = Some("weir_256_json");
-const WEIR_ONE: Option<&str> = Some("weir_1_json");
+const WEIR_ONE: Option<&str> = Some("weir_1_door");
 const PIPELINED: redis::Way = redis::Way { connections: 4, calls: Calls::Single { pipeline: 64 } };
 const UNPIPELINED: redis::Way = redis::Way { connections: 50, calls: Calls::Single { pipeline: 1 } };
 
 const fn weir(key: &'static str, name: &'static str, row: Row, format: Format) -> Contender {
-    Contender { key, name, row, way: Way::Weir(format), fsync: BOTH, against: None }
+    let against = if matches!(row, Row::One) { WEIR_ONE } else { None };
+    Contender { key, name, row, way: Way::Weir(format), fsync: BOTH, against }
 }
 
 const fn naive(key: &'static str, name: &'static str, row: Row, format: Format) -> Contender {
@@ -106,8 +109,18 @@ const fn many(connections: u64) -> redis::Way {
     redis::Way { connections, calls: Calls::Many(MANY as u64) }
 }
 
+const DOOR: Contender = Contender {
+    key: "weir_1_door",
+    name: "Weir, through the door, JSON",
+    row: Row::One,
+    way: Way::Door,
+    fsync: BOTH,
+    against: None,
+};
+
 /// All of them, in the order of the tables.
-pub(crate) const CONTENDERS: [Contender; 15] = [
+pub(crate) const CONTENDERS: [Contender; 16] = [
+    DOOR,
     weir("weir_1_json", "Weir, through the log, JSON", Row::One, Format::Json),
     naive("naive_1_json", "naive consumer, JSON", Row::One, Format::Json),
     redis("redis_1_pipelined", "Redis, pipelined, no AOF", Row::One, PIPELINED, Keeping::Nothing),
@@ -125,14 +138,11 @@ pub(crate) const CONTENDERS: [Contender; 15] = [
     postgres("postgres_256", "PostgreSQL", Row::Many, postgres::Way { connections: 2, batch: MANY as u64 }),
 ];
 
-/// What a row will have and has not.
-pub(crate) const NOT_THERE: &str = "Weir, through the door: NOT THERE YET, so it is left out; the aim for it is what pipelined Redis does in this row";
-
 impl Contender {
     /// What `--only` calls it.
     pub(crate) const fn only(&self) -> Only {
         match self.way {
-            Way::Weir(_) => Only::Weir,
+            Way::Weir(_) | Way::Door => Only::Weir,
             Way::Naive(_) => Only::Naive,
             Way::Redis(..) => Only::Redis,
             Way::Postgres(_) => Only::Postgres,
@@ -152,9 +162,12 @@ impl Contender {
         }
     }
 
-    /// Orders on their way at once at saturation, of those that have a stream between.
+    /// Orders on their way at once at saturation, of those that have a stream between: each at its best.
     pub(crate) const fn in_flight(&self, fsync: Fsync) -> u64 {
         match (self.row, fsync, self.way) {
+            // What is under way shares an append, and an fsync.
+            (_, Fsync::Always, Way::Door) => 8_192,
+            (_, Fsync::Lazy, Way::Door) => 1_024,
             // With more, the server stores thousands of orders before it gives out the first.
             (Row::One, Fsync::Always, _) => 256,
             (Row::One, Fsync::Lazy, _) => 8_192,
@@ -174,6 +187,11 @@ impl Contender {
             Way::Weir(_) => format!(
                 "{nats}; the real `weir run`, its generator (which also reads and checks the outcomes) and the server are \
                  processes of their own; at most {in_flight} orders on their way"
+            ),
+            Way::Door => format!(
+                "{nats}; the real `weir run`, which is door and leader, and the server are processes of their own; {} plain \
+                 connections, a request and a reply an order; at most {in_flight} orders on their way (rivals/door.rs)",
+                door::CONNECTIONS,
             ),
             Way::Naive(_) => format!(
                 "{nats}, file streams, one replica; the same generator and messages as Weir's; a durable pull consumer, explicit \

@@ -11,6 +11,7 @@
 
 mod audit;
 mod contenders;
+mod door;
 mod measured;
 pub(crate) mod naive;
 mod pace;
@@ -137,7 +138,7 @@ impl Programs {
     /// Why a contender cannot run here.
     fn missing(&self, contender: &Contender) -> Option<String> {
         let needed: &[&Result<PathBuf>] = match contender.way {
-            Way::Weir(_) => &[&self.weir, &self.nats_server],
+            Way::Weir(_) | Way::Door => &[&self.weir, &self.nats_server],
             // The stage needs both.
             Way::Naive(_) => &[&self.nats_server, &self.weir],
             Way::Redis(..) => &[&self.redis_server],
@@ -171,6 +172,7 @@ impl Run<'_> {
             seed: self.args.seed,
             format: match contender.way {
                 Way::Weir(format) | Way::Naive(format) => format,
+                Way::Door => Format::Json,
                 Way::Redis(..) | Way::Postgres(_) => Format::Bincode,
             },
             batch: contender.batch(),
@@ -199,17 +201,16 @@ impl Run<'_> {
             Way::Postgres(way) => {
                 postgres::pass(there(&self.programs.postgres)?, &self.store, way, fsync, spec).await
             }
-            Way::Weir(_) => self.staged(Worker::Weir, fsync, spec).await,
-            Way::Naive(_) => self.staged(Worker::Naive, fsync, spec).await,
+            Way::Weir(_) | Way::Door | Way::Naive(_) => self.staged(contender, fsync, spec).await,
         }
     }
 
-    /// Runs Weir or the naive consumer, which have a stream between, by the load's own generator.
+    /// Runs Weir or the naive consumer, which have a stream between: by the load's own generator, or through the door.
     async fn staged(
         &self,
-        worker: Worker,
+        contender: &Contender,
         fsync: Fsync,
-        (load, pace, bounds): (&Load, Pace, Bounds),
+        spec @ (load, pace, bounds): (&Load, Pace, Bounds),
     ) -> Result<Measured> {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let options = Options {
@@ -241,6 +242,11 @@ impl Run<'_> {
             passes: &self.passes,
         };
         let plan = Plan::new(&options).await?;
+        let worker = match contender.way {
+            Way::Door => return door::pass(&mut stage, &plan, spec, contender.in_flight(fsync)).await,
+            Way::Naive(_) => Worker::Naive,
+            _ => Worker::Weir,
+        };
         Ok(stage.pass(&plan, worker, pace).await?.into())
     }
 }

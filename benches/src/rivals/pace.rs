@@ -1,4 +1,4 @@
-//! What the clients of Redis and PostgreSQL share: orders to send at their planned times or as fast as they are answered, how
+//! What the clients of the door, Redis and PostgreSQL share: orders to send at their planned times or as fast as they are answered, how
 //! long each took, and the window that is measured.
 //!
 //! In a closed loop each sender has a bounded number of orders under way and sends on as answers come. In an open loop a thread
@@ -68,6 +68,13 @@ struct State {
 pub(crate) struct Taken {
     pub(crate) numbers: Range<u64>,
     at_ns: u64,
+}
+
+impl Taken {
+    /// Each order by itself, for who is answered one by one.
+    pub(crate) fn each(self) -> impl Iterator<Item = Self> {
+        self.numbers.map(move |number| Self { numbers: number..number + 1, at_ns: self.at_ns })
+    }
 }
 
 impl Load {
@@ -157,19 +164,24 @@ impl Load {
     }
 
     /// Measures while `senders` run, ends the load and waits until they are through. Fails as soon as one of them, or of
-    /// `others` (whose end is not waited for), does.
+    /// `others` (whose end is not waited for), does. The CPU is that of the server, of a worker beside it, and of this process.
     pub(crate) async fn measure(
         &self,
         mut senders: JoinSet<Result<()>>,
         others: &mut JoinSet<Result<()>>,
         server: &Process,
+        worker: Option<&Process>,
     ) -> Result<Measured> {
         let state = &self.0;
         let own = std::process::id();
+        let look = || {
+            let used = (server.cpu_with_children()?, worker.map(|it| Used::by(it.id())), Used::by(own));
+            anyhow::Ok((state.now_ns(), state.decided.load(Relaxed), used))
+        };
         self.until(state.window_ns.start, &mut senders, others).await?;
-        let start = (state.now_ns(), state.decided.load(Relaxed), server.cpu_with_children()?, Used::by(own));
+        let start = look()?;
         self.until(state.window_ns.end, &mut senders, others).await?;
-        let end = (state.now_ns(), state.decided.load(Relaxed), server.cpu_with_children()?, Used::by(own));
+        let end = look()?;
         state.stopped.store(true, Relaxed);
         let deadline = state.clock.monotonic() + DRAIN_DEADLINE;
         while !senders.is_empty() || state.decided.load(Relaxed) < self.sent() {
@@ -187,9 +199,9 @@ impl Load {
             samples: latencies.len() / state.batch,
             latencies: Latencies::from(&*latencies),
             cpu: Cpu {
-                worker: None,
-                server: Some(per_order(nanoseconds(end.2.saturating_sub(start.2)))),
-                generator: end.3.since(&start.3).map(per_order),
+                worker: end.2.1.zip(start.2.1).and_then(|(end, start)| end.since(&start)).map(per_order),
+                server: Some(per_order(nanoseconds(end.2.0.saturating_sub(start.2.0)))),
+                generator: end.2.2.since(&start.2.2).map(per_order),
             },
             findings: Findings::default(),
         })

@@ -74,7 +74,7 @@ pub(crate) async fn pass(
     for calls in calls {
         senders.spawn(send(calls, way.batch, load.clone()));
     }
-    let mut measured = load.measure(senders, &mut drivers, &server.process).await?;
+    let mut measured = load.measure(senders, &mut drivers, &server.process, None).await?;
     measured.findings = audit(&Calls::new(client).await?, way.batch, shop.stock, &load).await?;
     Ok(measured)
 }

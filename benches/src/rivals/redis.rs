@@ -114,7 +114,7 @@ pub(crate) async fn pass(
     for connection in connections {
         senders.spawn(send(connection, way.calls, load.clone()));
     }
-    let mut measured = load.measure(senders, &mut JoinSet::new(), &server.process).await?;
+    let mut measured = load.measure(senders, &mut JoinSet::new(), &server.process, None).await?;
     measured.findings = audit(&mut client, way.calls, shop, &load).await?;
     Ok(measured)
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::contenders::{CONTENDERS, Contender, NOT_THERE, Row};
+use super::contenders::{CONTENDERS, Contender, Row};
 use super::measured::Measured;
 use super::{postgres, redis};
 use crate::arguments::Fsync;
@@ -168,9 +168,6 @@ impl Report {
         )?;
         for series in of {
             self.write_series(text, series)?;
-        }
-        if row == Row::One {
-            writeln!(text, "  {NOT_THERE}")?;
         }
         writeln!(text)?;
         for series in of.iter().filter(|series| series.missing.is_none()) {

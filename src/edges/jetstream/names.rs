@@ -100,6 +100,12 @@ impl Names {
         format!("{}.submit.*", self.prefix)
     }
 
+    /// Where requests of a family go.
+    #[must_use]
+    pub fn submit_subject(&self, family: &str) -> String {
+        format!("{}.submit.{family}", self.prefix)
+    }
+
     /// Where a question goes to whoever has a shard's state; to any worker, where no shard is named.
     #[must_use]
     pub fn query_subject(&self, shard: Option<&str>, query: Query) -> String {
