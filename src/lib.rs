@@ -19,7 +19,8 @@
 //!
 //! Workers share the shards by [leases](motion::leases): each has a leader, which publishes, and standbys, which fold the same log,
 //! compare, and take over from memory. A lease is a hint; only the fence of the outcome stream is safety. Standbys take
-//! [snapshots](motion::snapshots) (a lone leader has a second fold take them beside it), and the log is trimmed behind them.
+//! [snapshots](motion::snapshots) (a lone leader takes its own), written from the fold's own tables while it goes on, and the log is trimmed
+//! behind them.
 //!
 //! # Invariants
 //!

@@ -7,8 +7,9 @@
 //!
 //! All orders are reference orders (see `reference`) and open. The steps on one core run one after the other on one thread, each
 //! once; the state is restored by a process of its own, whose memory is as fresh as that of a worker that starts. Then an engine with its streams in memory starts from the snapshot, which lies in a folder, and leads under a steady
-//! load; after a tenth as many records as it has orders, and ten seconds of the load, it takes its next snapshot, by a second
-//! fold beside the first. What is printed for the pause is how long messages took (see `steady`) before and meanwhile.
+//! load: with each new order, one of those before it is cancelled at random. After a tenth as many records as it has orders, and ten
+//! seconds of the load, it takes its next snapshot, from its own tables: those that the cancels touch are copied first. What is
+//! printed for the pause is how long messages took (see `steady`) before and meanwhile.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -36,10 +37,12 @@ use weir::motion::snapshots::{Kept, Snapshots};
 use weir::process::engine::Engine;
 use weir::words::append::{Append, AppendHeader};
 use weir::words::codec::{Format, encode_commands};
+use weir::words::command::{Cancel, Command as Told};
+use weir::words::hash::mix;
 use weir::words::identity::Identity;
 
 use crate::load::folder;
-use crate::reference::{Kind, ORDERS, State, orders};
+use crate::reference::{Kind, ORDERS, State, numbered, order_id, orders};
 use crate::steady::{Load, Moment, summary};
 use crate::{Ended, interrupted};
 
@@ -51,6 +54,8 @@ const MESSAGES_WAITING_MAX: u64 = 256;
 /// How long the load runs before the snapshot is due, and after it was taken.
 const BEFORE: Duration = Duration::from_secs(10);
 const AFTER: Duration = Duration::from_secs(1);
+/// Which orders are cancelled.
+const CANCELS_SALT: u64 = 0x6361_6e63;
 /// How often it is looked for the snapshot.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -187,6 +192,11 @@ fn replay(clock: &SharedClock, orders: u64) -> Result<Folding> {
     Ok(folding)
 }
 
+/// An order's cancel; one that was cancelled before refuses it.
+fn cancel(number: u64) -> Told<'static> {
+    Told::Cancel(Cancel { order_id: order_id(number).into(), ..Cancel::default() })
+}
+
 /// Writes the snapshot, piece by piece, to nowhere.
 fn write(clock: &SharedClock, inventory: &Inventory, orders: u64) -> Digests {
     let mut bytes = 0;
@@ -282,7 +292,7 @@ async fn lead(
     let snapshots = Snapshots::new(SHARD, &edges);
 
     let burst = (args.orders / 10).next_multiple_of(ORDERS);
-    let under_load = u64::try_from(before.as_millis())? * args.rate / 1_000;
+    let under_load = u64::try_from(before.as_millis())? * args.rate / 1_000 * 2;
     let mut options = ShardOptions::new("bench", Format::Bincode);
     options.snapshots = SnapshotOptions { every_records: burst + under_load, ..SnapshotOptions::default() };
     let started = clock.monotonic();
@@ -306,7 +316,17 @@ async fn lead(
 
     let from = Moment::now(clock);
     let shared = streams.clone();
-    let load = Load::start(async move || Ok(shared), clock.clone(), first + burst, args.rate / 1_000);
+    let each = args.rate / 1_000;
+    let load = Load::start_with(
+        async move || Ok(shared),
+        clock.clone(),
+        first + burst,
+        move |from| {
+            let mut commands = numbered(from..from + each);
+            commands.extend((from..from + each).map(|number| cancel(mix(CANCELS_SALT, number) % from)));
+            (encode_commands(Format::Bincode, &commands), each)
+        },
+    );
     status.wait_for(|progress| progress.records >= burst + under_load).await;
     let due = Moment::now(clock);
     let newest = tokio::time::timeout(PATIENCE, async {
@@ -325,15 +345,14 @@ async fn lead(
     let answers = load.stop().await?;
 
     println!(
-        "an engine leads, {} new orders/s, {} a message, planned to announced:",
+        "an engine leads, {} new orders/s, {} a message, with as many cancels at random, planned to announced:",
         args.rate,
         args.rate / 1_000
     );
     println!("  before: {}", summary(&answers, from, due));
     println!("  while the next snapshot is taken: {}", summary(&answers, due, end));
     println!(
-        "  that took {:.1} s: another fold restored, {burst} records and those of the load folded, {} MiB written, fsynced \
-         and read back; at most {} MiB resident",
+        "  that took {:.1} s: {} MiB written, fsynced and read back; at most {} MiB resident",
         taken.saturating_sub(due.at).as_secs_f64(),
         newest.bytes >> 20,
         memory("VmHWM:")? >> 20,

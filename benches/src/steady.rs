@@ -49,11 +49,23 @@ impl Load {
         first: u64,
         orders: u64,
     ) -> Self {
+        Self::start_with(open, clock, first, move |from| {
+            (encode_commands(Format::Bincode, &numbered(from..from + orders)), orders)
+        })
+    }
+
+    /// The same with messages of one's own: made for the next order's number, each says how many orders it has.
+    pub(crate) fn start_with<S: Streams>(
+        open: impl AsyncFnOnce() -> Result<S> + Send + 'static,
+        clock: SharedClock,
+        first: u64,
+        message: impl Fn(u64) -> (Vec<u8>, u64) + Send + 'static,
+    ) -> Self {
         let stop = CancellationToken::new();
         let told = stop.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async { send(&open().await?, &clock, first, orders, &told).await })
+            runtime.block_on(async { send(&open().await?, &clock, first, message, &told).await })
         });
         Self { stop, thread }
     }
@@ -69,7 +81,7 @@ async fn send<S: Streams>(
     streams: &S,
     clock: &SharedClock,
     first: u64,
-    orders: u64,
+    message: impl Fn(u64) -> (Vec<u8>, u64),
     stop: &CancellationToken,
 ) -> Result<Vec<Answer>> {
     let mut headlines = streams.read_headlines(streams.outcomes_state().await?.last_sequence + 1).await?;
@@ -96,7 +108,7 @@ async fn send<S: Streams>(
             }
             _ = ticker.tick(), if !stopped => {
                 while started + planned <= clock.monotonic() {
-                    let payload = encode_commands(Format::Bincode, &numbered(next..next + orders));
+                    let (payload, orders) = message(next);
                     let at = started + planned;
                     sending.push(async move { (streams.append_log(Format::Bincode, payload.into()).await, at) });
                     (next, planned) = (next + orders, planned + INTERVAL);

@@ -308,7 +308,14 @@ async fn rivals_that_are_not_there_are_left_out_and_the_others_compared() {
     assert!(ended.stdout.contains("LEFT OUT: Debian's package redis-server has it"), "{}", ended.stdout);
     let figures: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     let series = figures["series"].as_array().unwrap();
-    for key in ["weir_1_door", "weir_1_json", "naive_1_json", "weir_256_bincode", "naive_256_bincode", "naive_256_json"] {
+    for key in [
+        "weir_1_door",
+        "weir_1_json",
+        "naive_1_json",
+        "weir_256_bincode",
+        "naive_256_bincode",
+        "naive_256_json",
+    ] {
         let one = series.iter().find(|series| series["contender"] == key).unwrap();
         assert!(one["orders_per_second"]["median"].as_f64().unwrap() > 100.0, "{one}");
         let scarce = &one["scarce"][0]["measured"]["findings"];

@@ -1,8 +1,10 @@
 //! Snapshots: whoever folds on from one decides, to the byte, what a fold that was never interrupted decides.
 
+use std::collections::VecDeque;
+
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
-use weir::folds::inventory::{Due, Inventory, Restoring, SnapshotError};
+use weir::folds::inventory::{Due, Frozen, Inventory, Restoring, SnapshotError};
 use weir::words::command::{
     Cancel, Command, Count, Deliver, Line, OnShortage, Receive, Return, ReturnLine, Ship, Tick,
 };
@@ -41,26 +43,51 @@ fn same(one: &Inventory, other: &Inventory) {
     assert_eq!(one.digests(), other.digests());
 }
 
-/// Two folds of one log, of which one is interrupted before every message.
+/// How many messages behind its moment a frozen state is written.
+const WRITTEN_BEHIND: usize = 3;
+
+/// Two folds of one log, of which one is interrupted before every message, and the other is frozen then.
 #[derive(Default)]
 pub(crate) struct Pair {
     pub(crate) whole: Shard,
     interrupted: Shard,
+    /// States of the whole one, and what each would have been as a snapshot.
+    frozen: VecDeque<(Frozen, Vec<u8>)>,
 }
 
 impl Pair {
     pub(crate) fn feed(&mut self, step: &Step) {
-        self.interrupted.inventory = restored(&self.interrupted.inventory);
+        self.freeze();
         random::feed(&mut self.whole, step);
         random::feed(&mut self.interrupted, step);
         self.check();
     }
 
     fn send(&mut self, commands: &[Command<'_>]) {
-        self.interrupted.inventory = restored(&self.interrupted.inventory);
+        self.freeze();
         self.whole.send(commands);
         self.interrupted.send(commands);
         self.check();
+    }
+
+    /// Goes on from a snapshot in one fold, and freezes the state of the other. What was frozen a few messages ago is still what it
+    /// was then.
+    fn freeze(&mut self) {
+        self.interrupted.inventory = restored(&self.interrupted.inventory);
+        let whole = &mut self.whole.inventory;
+        self.frozen.push_back((whole.freeze(), snapshot(whole)));
+        if self.frozen.len() > WRITTEN_BEHIND {
+            let (mut frozen, expected) = self.frozen.pop_front().unwrap();
+            let mut bytes = Vec::new();
+            let head = frozen.head();
+            let written = frozen.write_snapshot(|piece| {
+                bytes.extend_from_slice(&piece);
+                Ok::<_, ()>(())
+            });
+            assert_eq!(bytes, expected, "a frozen state has changed");
+            let restored = restore(&bytes).unwrap();
+            assert_eq!((written, head), (Ok(restored.digests()), restored.snapshot_head()));
+        }
     }
 
     fn wait(&mut self, ms: i64) {

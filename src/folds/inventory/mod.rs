@@ -71,7 +71,7 @@ use tables::stock::StockTable;
 
 pub use digest::Digests;
 pub use output::{Counts, Entry, Output};
-pub use snapshot::{Restoring, SnapshotError, SnapshotHead};
+pub use snapshot::{Frozen, Restoring, SnapshotError, SnapshotHead};
 pub use tables::stock::StockTotals;
 pub use view::{Broken, OrderView, StockView, Totals};
 

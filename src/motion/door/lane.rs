@@ -1,8 +1,8 @@
 //! Lanes: the commands of one family on their way into one shard's log, and what waits there for its decision.
 //!
-//! One message is appended at a time, and what comes meanwhile is gathered for the next: nothing waits while nothing else is under
-//! way, and messages are large when there is much to do. The order of a request's commands is kept so, too. Only one that is not
-//! acknowledged for long is left behind.
+//! A few messages at a time are on their way into the log, and what comes meanwhile is gathered for the next: nothing waits while
+//! little is under way, and messages are large when there is much to do. A request whose commands take several messages waits
+//! for each, so their order is kept. One that is not acknowledged for long is left behind.
 //!
 //! An append without an acknowledgement is never repeated: it may still land, and not every command has an id by which a shard would
 //! know it again. The log is looked at instead, for a message with this append's own header, until nobody waits any more.
@@ -32,7 +32,9 @@ use crate::words::reply::{DoorReason, DoorReply};
 pub const APPEND_HEADER: &str = "Weir-Append";
 /// An append that is not acknowledged for so long is looked for in the log.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
-/// So many appends of one lane may wait for their acknowledgements.
+/// So many appends of one lane are on their way at once: with one, half a round trip is waited for the one before.
+const AT_ONCE: usize = 2;
+/// So many appends of one lane may wait for their acknowledgements, those left behind among them.
 const UNDER_WAY_MAX: usize = 8;
 /// The pause between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
@@ -311,6 +313,7 @@ impl<S: Streams> Runner<S> {
     pub(super) async fn append(self, family: Family) {
         let mut reading = self.shard.reading.subscribe();
         let mut under_way = JoinSet::new();
+        let mut on_their_way = VecDeque::with_capacity(AT_ONCE);
         loop {
             let lane = &self.shard.lanes[family as usize];
             if lane.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
@@ -322,16 +325,27 @@ impl<S: Streams> Runner<S> {
             let packed = {
                 let mut queue = lane.queue.lock().unwrap_or_else(PoisonError::into_inner);
                 let wanted = |item: &Item| item.gather.sends(item.position);
-                pack(&mut queue, self.streams.payload_bytes_max(), wanted)
+                let packed = pack(&mut queue, self.streams.payload_bytes_max(), wanted);
+                packed.map(|(payload, items)| {
+                    let (last, next) = (items.last(), queue.front());
+                    let goes_on =
+                        last.zip(next).is_some_and(|(last, next)| Arc::ptr_eq(&last.gather, &next.gather));
+                    (payload, items, goes_on)
+                })
             };
-            let Some((payload, items)) = packed else { continue };
+            let Some((payload, items, goes_on)) = packed else { continue };
             let (runner, (told, ended)) = (self.clone(), oneshot::channel::<()>());
             under_way.spawn(async move {
                 runner.append_one(family, payload.into(), items).await;
                 drop(told);
             });
-            // What is not acknowledged for long holds up no other, unless there are many of them.
-            let _ = tokio::time::timeout(LOOK_AFTER, ended).await;
+            on_their_way.push_back(ended);
+            while on_their_way.len() >= if goes_on { 1 } else { AT_ONCE } {
+                // What is not acknowledged for long holds up no other, unless there are many of them.
+                if let Some(first) = on_their_way.pop_front() {
+                    let _ = tokio::time::timeout(LOOK_AFTER, first).await;
+                }
+            }
             while under_way.try_join_next().is_some() {}
             while under_way.len() >= UNDER_WAY_MAX {
                 under_way.join_next().await;

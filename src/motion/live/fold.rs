@@ -4,24 +4,23 @@
 //! stream. Between two slices it answers questions. A simulation has one thread for everything and runs it as a task instead; what it
 //! does is the same.
 
-use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::input::{Input, Question};
 use super::ports::{Ports, Seen};
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::StoredMessage;
-use crate::folds::inventory::{Broken, Digests, Inventory, Totals};
+use crate::folds::inventory::{Broken, Digests, Frozen, Inventory, Totals};
 use crate::motion::rules::folding::{Applied, Folding, Sliced, Slicing};
-use crate::motion::rules::kept::Written;
+use crate::motion::rules::kept::DROPS_PAUSE;
 use crate::words::append::Chain;
 use crate::words::fault::Fault;
+use crate::words::identity::Identity;
 
 pub use crate::motion::rules::kept::FoldOn;
 
@@ -33,13 +32,6 @@ const SLICE_BYTES: usize = 64 << 10;
 const SLICE_TIME: Duration = Duration::from_micros(256);
 /// No further question is looked at before the next slice once they took this long together.
 const QUESTIONS_TIME: Duration = Duration::from_micros(256);
-/// What a simulation's fold writes at once, in bytes: so small a state fills the channel as a large one does.
-const TASK_CHUNK_BYTES: usize = 256;
-
-/// The pause between two steps of giving memory back. The kernel lets one thread at a time change what a process has mapped, and
-/// another that wants to, if only to allocate, comes between two steps alone.
-const DROPS_PAUSE: Duration = Duration::from_micros(50);
-
 /// The state in numbers, as it is between two batches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
@@ -92,17 +84,10 @@ impl Ended {
 
 /// Who reads beside the publisher.
 pub(super) struct Readers {
-    /// Observers and askers; none for a fold beside another.
-    pub(super) ports: Option<Arc<Ports>>,
+    /// Observers and askers.
+    pub(super) ports: Arc<Ports>,
     /// Whether nothing is on its way to the outcome stream, so that a slice is worth handing on however small it is.
     pub(super) idle: Arc<AtomicBool>,
-}
-
-impl Readers {
-    /// Nobody, and no hurry.
-    pub(super) fn none() -> Self {
-        Self { ports: None, idle: Arc::default() }
-    }
 }
 
 /// Starts a fold. `lost` is told how many batches observers lost.
@@ -116,11 +101,11 @@ pub(super) fn start(
 ) -> Fold {
     let (input, inputs) = mpsc::channel(QUEUED_MAX);
     let (outputs, output) = mpsc::channel(QUEUED_MAX);
-    let questions = readers.ports.as_ref().map(|ports| ports.open(input.downgrade()));
+    let questions = readers.ports.open(input.downgrade());
     let Readers { ports, idle } = readers;
-    let ends = Ends { on, inputs, outputs, questions, ports, idle, clock, lost: Box::new(lost) };
+    let ends = Ends { inputs, outputs, questions, ports, idle, clock, lost: Box::new(lost) };
     let ended = match on {
-        FoldOn::Thread | FoldOn::Beside => {
+        FoldOn::Thread => {
             let (well, ended) = oneshot::channel();
             let fold = move || {
                 let ran = catch_unwind(AssertUnwindSafe(|| pollster::block_on(ends.run(&mut folding))));
@@ -143,11 +128,10 @@ pub(super) fn start(
 
 /// A fold's ends.
 struct Ends {
-    on: FoldOn,
     inputs: mpsc::Receiver<Input>,
     outputs: mpsc::Sender<Folded>,
-    questions: Option<mpsc::Receiver<Question>>,
-    ports: Option<Arc<Ports>>,
+    questions: mpsc::Receiver<Question>,
+    ports: Arc<Ports>,
     idle: Arc<AtomicBool>,
     clock: SharedClock,
     lost: Box<dyn Fn(u64) + Send>,
@@ -160,8 +144,9 @@ impl Ends {
             let go_on = match next {
                 Input::Messages(messages) => self.fold(folding, messages).await,
                 Input::Look => true,
-                Input::Snapshot { chunks, written } => {
-                    snapshot(self.on, folding, chunks, written).await;
+                Input::Freeze(to) => {
+                    // Who asked may have gone.
+                    let _ = to.send(folding.freeze());
                     true
                 }
             };
@@ -183,11 +168,9 @@ impl Ends {
             if let Some(mut applied) = applied {
                 applied.applied_at_ns = self.clock.wall_ns();
                 let applied = Arc::new(applied);
-                if let Some(ports) = &self.ports {
-                    let lost = ports.give(&Seen::Applied(applied.clone()));
-                    if lost > 0 {
-                        (self.lost)(lost);
-                    }
+                let lost = self.ports.give(&Seen::Applied(applied.clone()));
+                if lost > 0 {
+                    (self.lost)(lost);
                 }
                 self.idle.store(false, Relaxed);
                 if self.outputs.send(Ok(applied)).await.is_err() {
@@ -206,47 +189,13 @@ impl Ends {
 
     /// Answers questions, as many as there is time for.
     fn answer(&mut self, folding: &Folding) {
-        let Some(questions) = &mut self.questions else { return };
         let began = self.clock.monotonic();
-        while let Ok(question) = questions.try_recv() {
+        while let Ok(question) = self.questions.try_recv() {
             question(folding.inventory());
             if self.clock.monotonic().saturating_sub(began) >= QUESTIONS_TIME {
                 return;
             }
         }
-    }
-}
-
-/// Writes the state, as long as somebody takes it.
-async fn snapshot(
-    on: FoldOn,
-    folding: &Folding,
-    chunks: mpsc::Sender<Bytes>,
-    written: oneshot::Sender<Written>,
-) {
-    let inventory = folding.inventory();
-    let digests = match on {
-        FoldOn::Thread | FoldOn::Beside => inventory.write_snapshot(|chunk| chunks.blocking_send(chunk)).ok(),
-        FoldOn::Task => {
-            let mut all = Vec::new();
-            let digests = inventory.write_snapshot(|chunk| {
-                all.push(chunk);
-                Ok::<_, std::convert::Infallible>(())
-            });
-            for mut chunk in all {
-                while !chunk.is_empty() {
-                    let piece = chunk.split_to(chunk.len().min(TASK_CHUNK_BYTES));
-                    if chunks.send(piece).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            digests.ok()
-        }
-    };
-    if let Some(digests) = digests {
-        let head = inventory.snapshot_head();
-        let _ = written.send(Written { head, through: folding.through(), digests });
     }
 }
 
@@ -265,16 +214,11 @@ impl Slicing for Slice<'_> {
     }
 }
 
-/// Has a fold write its state.
-pub(super) fn write(
-    fold: &mpsc::Sender<Input>,
-    chunks: mpsc::Sender<Bytes>,
-) -> impl Future<Output = Option<Written>> + Send + 'static {
-    let fold = fold.clone();
-    async move {
-        let (written, done) = oneshot::channel();
-        fold.send(Input::Snapshot { chunks, written }).await.ok()?;
-        drop(fold);
-        done.await.ok()
-    }
+/// The state as a fold has it now, and the last outcome of its past; none where it has ended.
+pub(super) async fn freeze(fold: mpsc::Sender<Input>) -> Option<(Frozen, Identity)> {
+    let (frozen, taken) = oneshot::channel();
+    fold.send(Input::Freeze(frozen)).await.ok()?;
+    // Whoever waits does not keep it from ending.
+    drop(fold);
+    taken.await.ok()
 }

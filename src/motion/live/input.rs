@@ -1,11 +1,10 @@
 //! What reaches a fold.
 
-use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::edges::streams::StoredMessage;
-use crate::folds::inventory::Inventory;
-use crate::motion::rules::kept::Written;
+use crate::folds::inventory::{Frozen, Inventory};
+use crate::words::identity::Identity;
 
 /// A question to the state.
 pub(super) type Question = Box<dyn FnOnce(&Inventory) + Send>;
@@ -16,9 +15,6 @@ pub(super) enum Input {
     Messages(Vec<StoredMessage>),
     /// There are questions.
     Look,
-    /// Write the state as it is now; it stands still meanwhile. It goes on once the chunks' receiver has gone.
-    Snapshot {
-        chunks: mpsc::Sender<Bytes>,
-        written: oneshot::Sender<Written>,
-    },
+    /// Give the state as it is now, and the last outcome of its past.
+    Freeze(oneshot::Sender<(Frozen, Identity)>),
 }

@@ -108,7 +108,7 @@ impl<E: Edges> Shard<E> {
         let seen = self.status.ports().observe(options.batches);
         let observer = Observer::new(self.clone(), options, watched, over.clone(), saves.clone());
         match self.options.fold_on {
-            FoldOn::Thread | FoldOn::Beside => {
+            FoldOn::Thread => {
                 let runtime = tokio::runtime::Handle::current();
                 let name = format!("analytics-{}", self.status.shard);
                 let work = move || observer.run(&runtime, seen, going);

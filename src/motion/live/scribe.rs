@@ -1,8 +1,7 @@
 //! The scribe: takes snapshots, and trims the log behind them.
 //!
-//! A standby writes its own state; it may stand still meanwhile. A leader without one has a second fold beside it: restored
-//! from the newest snapshot, led up to what was announced, written, and dropped; all on threads that give way to those that
-//! decide. Decisions never wait for a snapshot.
+//! A standby takes them where there is one, else the leader does. Either has its fold give the state of one moment, which takes no
+//! longer than a message does, and writes that beside it: decisions never wait for a snapshot.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,20 +9,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::context::Shard;
-use super::fold::{self, Readers, write};
+use super::fold::freeze;
 use super::input::Input;
 pub use super::options::SnapshotOptions;
 use crate::edges::Edges;
-use crate::edges::streams::{AppendError, ReadError, StoredMessage, StreamState, Streams as _};
+use crate::edges::streams::{AppendError, ReadError, StreamState, Streams as _};
 use crate::motion::past::recovery::ask;
-use crate::motion::rules::folding::{Folding, Start};
 use crate::motion::rules::kept::Kept;
-use crate::motion::rules::leases::Role;
-use crate::motion::store::last::Last;
-use crate::motion::store::onward::Onward;
 use crate::motion::store::snapshots::Snapshots;
-use crate::words::append::Chain;
-use crate::words::identity::Identity;
 
 /// How often it looks whether a snapshot is due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -140,40 +133,16 @@ impl<E: Edges> Shard<E> {
         attempt: u64,
         torn: bool,
     ) -> Result<Option<Kept>, AppendError> {
-        let standby = matches!(self.assigned.get().role, Role::Standby);
         if torn {
             tracing::error!(
                 shard = self.status.shard,
                 "the log was purged beyond the newest snapshot: taking one at once, as a restart would find no way on"
             );
         }
-        // A second fold would not get there either. The first one stands still meanwhile.
-        let own = standby || torn;
-        let progress = self.status.progress();
-        let target = if own { progress.applied } else { progress.announced };
-        let name = snapshots.name(target.sequence, &self.options.writer, attempt);
-        let kept = if own {
-            let Some(fold) = fold.upgrade() else { return Ok(None) };
-            let stored = snapshots.store(name, async |chunks| write(&fold, chunks).await);
-            // Who is to lead cannot wait for a snapshot: it is given up, and the fold goes on.
-            tokio::select! {
-                biased;
-                stored = stored => stored?,
-                _ = self.assigned.until(|assignment| standby && assignment.role != Role::Standby) => {
-                    tracing::info!(shard = self.status.shard, "a snapshot is given up: the shard is to be led");
-                    None
-                }
-            }
-        } else {
-            let beside = self.fold_beside(snapshots, target).await;
-            let Some(beside) = beside.map_err(|error| AppendError::Unavailable(error.to_string()))? else {
-                return Ok(None);
-            };
-            let kept = snapshots.store(name, async |chunks| write(&beside.input, chunks).await).await?;
-            drop(beside.input);
-            beside.ended.well().await;
-            kept
-        };
+        let Some(fold) = fold.upgrade() else { return Ok(None) };
+        let Some((frozen, through)) = freeze(fold).await else { return Ok(None) };
+        let name = snapshots.name(frozen.head().chain.sequence, &self.options.writer, attempt);
+        let kept = snapshots.store_state(name, frozen, through, self.options.fold_on).await?;
         let Some(kept) = kept else { return Ok(None) };
         let announced = self.status.wait_for(|progress| progress.announced.sequence >= kept.sequence);
         if tokio::time::timeout(ANNOUNCED_WITHIN, announced).await.is_err() {
@@ -233,60 +202,5 @@ impl<E: Edges> Shard<E> {
         let asked = ask(&self.edges.streams).await;
         let (position, _) = asked.map_err(|error| AppendError::Unavailable(error.to_string()))?;
         Ok(kept.through().is_some_and(|through| through <= position.through))
-    }
-
-    /// A second fold, from the newest snapshot up to `announced`; none where it cannot be got to.
-    async fn fold_beside(
-        &self,
-        snapshots: &Snapshots<E>,
-        announced: Chain,
-    ) -> Result<Option<fold::Fold>, ReadError> {
-        let target = announced.sequence;
-        let on = self.options.fold_on.beside();
-        let kept = snapshots.kept().await?;
-        let usable = kept.iter().filter(|kept| kept.sequence <= target).collect();
-        let found = snapshots.first(usable, None, on, |kept, unfit| self.passed_over(kept, unfit)).await?;
-        let start = found.map_or_else(Start::empty, |(_, start)| start);
-        let last = Last::of_state(&start.inventory);
-        if last.sequence > target || target == 0 {
-            return Ok(None);
-        }
-        let over = |what: String| ReadError::Unreadable(format!("the fold beside: {what}"));
-        let streams = self.edges.streams.beside();
-        if let Some(fault) = last.verify(&streams).await? {
-            return Err(over(fault.to_string()));
-        }
-        let mut chain = start.inventory.chain();
-        let folding = Folding::new(start, Identity { sequence: u64::MAX, ..Identity::START });
-        let name = format!("{}-beside", self.status.shard);
-        let mut beside = fold::start(on, &name, folding, self.clock.clone(), Readers::none(), |_| {});
-        let mut log = Onward::new(last.sequence + 1, |from| streams.read_log(from));
-        let reading = async {
-            let mut read = last.sequence;
-            while read < target {
-                let mut messages = log.next(|message| message.sequence).await?;
-                messages.retain(|message| message.sequence <= target);
-                let Some(newest) = messages.last() else { continue };
-                read = newest.sequence;
-                let messages = messages.into_iter().map(StoredMessage::from).collect();
-                let given = beside.input.send(Input::Messages(messages)).await;
-                given.map_err(|_| over("it has ended".to_owned()))?;
-            }
-            Ok(())
-        };
-        let dropping = async {
-            while chain.sequence < target {
-                match beside.output.recv().await {
-                    Some(Ok(batch)) => chain = batch.messages.last().map_or(chain, |message| message.chain),
-                    Some(Err(fault)) => return Err(over(fault.to_string())),
-                    None => return Err(over("it has ended".to_owned())),
-                }
-            }
-            // The log may have been rewritten meanwhile: whoever went on from this would not find out.
-            let agrees = chain == announced;
-            agrees.then_some(()).ok_or_else(|| over(format!("{chain} where {announced} was announced")))
-        };
-        tokio::try_join!(reading, dropping)?;
-        Ok(Some(beside))
     }
 }

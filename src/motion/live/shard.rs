@@ -106,7 +106,7 @@ impl<E: Edges> Shard<E> {
     /// The state at the log's end, folded beside: one shard of a worker at a time, as audits are.
     async fn inspect(&self) -> Option<Inspection> {
         let _turn = self.options.audits.turn.acquire().await;
-        let (streams, on) = (self.edges.streams.beside(), self.options.fold_on.beside());
+        let (streams, on) = (self.edges.streams.beside(), self.options.fold_on);
         let edges = ShardEdges { streams, ..self.edges.clone() };
         let pass_over = |_: &str, _: &str| {};
         let inventory = current(&self.status.shard, &edges, on, pass_over).await.ok()?;
@@ -114,7 +114,7 @@ impl<E: Edges> Shard<E> {
         let look = move || Inspection::of(&inventory);
         match on {
             FoldOn::Task => Some(look()),
-            FoldOn::Thread | FoldOn::Beside => tokio::task::spawn_blocking(look).await.ok(),
+            FoldOn::Thread => tokio::task::spawn_blocking(look).await.ok(),
         }
     }
 
@@ -335,7 +335,7 @@ impl<E: Edges> Shard<E> {
 
     fn start_fold(&self, folding: Folding) -> Fold {
         let clock = Arc::new(Later { clock: self.clock.clone(), ahead_ns: self.ahead_ns.clone() });
-        let readers = Readers { ports: Some(self.status.ports().clone()), idle: self.idle.clone() };
+        let readers = Readers { ports: self.status.ports().clone(), idle: self.idle.clone() };
         let telemetry = self.telemetry.clone();
         let lost = move |batches| telemetry.observers_lost(batches);
         fold::start(self.options.fold_on, &self.status.shard, folding, clock, readers, lost)

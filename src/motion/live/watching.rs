@@ -39,12 +39,7 @@ impl<E: Edges> Shard<E> {
 
     async fn audit(&self) -> Result<Findings, AuditError> {
         let pace = Pace { fold_on: self.options.fold_on, clock: self.clock.clone(), rests: RESTS };
-        let from = async |from| audit(&self.status.shard, &self.edges, from, &pace).await;
-        match from(From::Farthest).await {
-            // Snapshots were taken meanwhile.
-            Err(AuditError::Trimmed { .. }) => from(From::NewestSnapshot).await,
-            ended => ended,
-        }
+        audit(&self.status.shard, &self.edges, From::Farthest, &pace).await
     }
 
     fn tell(&self, ended: Result<Findings, AuditError>) {

@@ -101,8 +101,23 @@ pub enum AuditError {
     Ended,
 }
 
-/// Audits a shard, from where it is told up to the ends that log and outcomes have now.
+/// Audits a shard, from where it is told up to the ends that log and outcomes have now. Where that is as far back as it goes, and
+/// snapshots are taken and the log is trimmed meanwhile, it begins again with the newest of them.
 pub async fn audit<E: Edges>(
+    shard: &str,
+    edges: &ShardEdges<E>,
+    from: From,
+    pace: &Pace,
+) -> Result<Findings, AuditError> {
+    match audit_once(shard, edges, from, pace).await {
+        Err(AuditError::Trimmed { .. }) if from == From::Farthest => {
+            audit_once(shard, edges, From::NewestSnapshot, pace).await
+        }
+        ended => ended,
+    }
+}
+
+async fn audit_once<E: Edges>(
     shard: &str,
     edges: &ShardEdges<E>,
     from: From,
@@ -284,9 +299,7 @@ async fn work<T: Send + 'static>(
 ) -> Result<T, AuditError> {
     let began = pace.clock.monotonic();
     let done = match pace.fold_on {
-        FoldOn::Thread | FoldOn::Beside => {
-            tokio::task::spawn_blocking(work).await.map_err(|_| AuditError::Ended)?
-        }
+        FoldOn::Thread => tokio::task::spawn_blocking(work).await.map_err(|_| AuditError::Ended)?,
         FoldOn::Task => work(),
     };
     let rest = pace.clock.monotonic().saturating_sub(began) * pace.rests;

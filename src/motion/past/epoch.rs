@@ -347,7 +347,8 @@ where
         let chain = start.inventory.chain();
         let rules = start.inventory.policy().rules;
         let name = snapshots.name(last, &format!("epoch-{}", closed.id), closed.attempts);
-        let stored = snapshots.store_state(name, start, pace.fold_on).await;
+        let Start { mut inventory, through } = start;
+        let stored = snapshots.store_state(name, inventory.freeze(), through, pace.fold_on).await;
         let stored = stored.map_err(|error| EpochError::Write { what: "the state is not stored", error })?;
         let kept = stored.ok_or(EpochError::NothingLeft)?;
         let header = AppendHeader {

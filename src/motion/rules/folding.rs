@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::life::said;
 use crate::edges::streams::StoredMessage;
-use crate::folds::inventory::{Due, Entry, Inventory, Output, Totals};
+use crate::folds::inventory::{Due, Entry, Frozen, Inventory, Output, Totals};
 use crate::words::append::Chain;
 use crate::words::command::CommandKind;
 use crate::words::fault::Fault;
@@ -183,6 +183,11 @@ impl Folding {
     #[must_use]
     pub const fn inventory(&self) -> &Inventory {
         &self.inventory
+    }
+
+    /// The state as it is now, to be written while the fold goes on, and the last outcome of its past.
+    pub fn freeze(&mut self) -> (Frozen, Identity) {
+        (self.inventory.freeze(), self.through)
     }
 
     /// Gives the state away.

@@ -1,8 +1,9 @@
 //! What is known of a snapshot, and where a fold runs: plain data.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use crate::folds::inventory::{Digests, SnapshotHead};
 use crate::words::identity::Identity;
 
 /// A snapshot that was read back.
@@ -36,14 +37,9 @@ impl Kept {
     }
 }
 
-/// What a snapshot was written of.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::motion) struct Written {
-    pub(in crate::motion) head: SnapshotHead,
-    /// The last outcome of its past.
-    pub(in crate::motion) through: Identity,
-    pub(in crate::motion) digests: Digests,
-}
+/// The pause between two steps of giving memory back. The kernel lets one thread at a time change what a process has mapped, and
+/// another that wants to, if only to allocate, comes between two steps alone.
+pub(in crate::motion) const DROPS_PAUSE: Duration = Duration::from_micros(50);
 
 /// Where a fold runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,18 +47,6 @@ pub enum FoldOn {
     /// On a thread of its own.
     #[default]
     Thread,
-    /// On a thread of its own, beside one that decides and must not wait for it.
-    Beside,
     /// As a task among others: for a simulation.
     Task,
-}
-
-impl FoldOn {
-    /// Where a fold runs beside one that runs here.
-    pub(in crate::motion) const fn beside(self) -> Self {
-        match self {
-            Self::Thread | Self::Beside => Self::Beside,
-            Self::Task => Self::Task,
-        }
-    }
 }

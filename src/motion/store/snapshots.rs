@@ -13,10 +13,11 @@ use crate::edges::keys::Keys as _;
 use crate::edges::objects::{ObjectReader as _, Objects as _};
 use crate::edges::streams::{AppendError, ReadError};
 use crate::edges::{Edges, ShardEdges};
-use crate::folds::inventory::{Inventory, Restoring, SnapshotError};
+use crate::folds::inventory::{Digests, Frozen, Inventory, Restoring, SnapshotError};
 use crate::motion::rules::folding::Start;
-use crate::motion::rules::kept::{FoldOn, Written};
+use crate::motion::rules::kept::{DROPS_PAUSE, FoldOn};
 use crate::motion::store::last::Last;
+use crate::words::identity::Identity;
 
 pub use crate::motion::rules::kept::Kept;
 
@@ -26,6 +27,8 @@ const POINTING_TRIES: u32 = 5;
 const CHUNKS_QUEUED_MAX: usize = 2;
 /// Pieces that wait to be restored: of [`PIECE_BYTES_MAX`](crate::edges::objects::PIECE_BYTES_MAX) at most.
 const PIECES_QUEUED_MAX: usize = 16;
+/// What a simulation writes at once, in bytes: so small a state fills the channel as a large one does.
+const TASK_CHUNK_BYTES: usize = 256;
 
 /// The pointers of a shard, newest first.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -95,7 +98,7 @@ impl<E: Edges> Snapshots<E> {
         let through = kept.through().ok_or(RestoreError::Missing)?;
         let mut reader = self.objects.read(&kept.name).await?.ok_or(RestoreError::Missing)?;
         let inventory = match on {
-            FoldOn::Thread | FoldOn::Beside => {
+            FoldOn::Thread => {
                 let (pieces, read) = mpsc::channel(PIECES_QUEUED_MAX);
                 let restoring = tokio::task::spawn_blocking(|| restore_from(read));
                 while let Some(piece) = reader.next().await? {
@@ -144,45 +147,16 @@ impl<E: Edges> Snapshots<E> {
         Ok(None)
     }
 
-    /// Stores a state and reads it back. Nothing points to it yet.
+    /// Stores a state and reads it back: written where folds run beside others, a piece at a time as the store takes them. Nothing
+    /// points to it yet. None where it could not be written to its end.
     pub(in crate::motion) async fn store_state(
         &self,
         name: String,
-        start: Start,
+        frozen: Frozen,
+        through: Identity,
         on: FoldOn,
     ) -> Result<Option<Kept>, AppendError> {
-        let Start { inventory, through } = start;
-        let head = inventory.snapshot_head();
-        self.store(name, async |chunks| {
-            let digests = match on {
-                FoldOn::Thread | FoldOn::Beside => {
-                    let write = move || inventory.write_snapshot(|chunk| chunks.blocking_send(chunk)).ok();
-                    tokio::task::spawn_blocking(write).await.ok()??
-                }
-                FoldOn::Task => {
-                    let mut all = Vec::new();
-                    let digests = inventory.write_snapshot(|chunk| {
-                        all.push(chunk);
-                        Ok::<_, std::convert::Infallible>(())
-                    });
-                    for chunk in all {
-                        chunks.send(chunk).await.ok()?;
-                    }
-                    digests.ok()?
-                }
-            };
-            Some(Written { head, through, digests })
-        })
-        .await
-    }
-
-    /// Stores what comes out of `start`, which begins to write chunks into the channel that it is given, and reads it back.
-    /// Nothing points to it yet.
-    pub(in crate::motion) async fn store(
-        &self,
-        name: String,
-        start: impl AsyncFnOnce(mpsc::Sender<Bytes>) -> Option<Written>,
-    ) -> Result<Option<Kept>, AppendError> {
+        let head = frozen.head();
         let (chunks, mut written_chunks) = mpsc::channel::<Bytes>(CHUNKS_QUEUED_MAX);
         let (forward, stored_chunks) = mpsc::channel(CHUNKS_QUEUED_MAX);
         let hashing = async move {
@@ -196,9 +170,9 @@ impl<E: Edges> Snapshots<E> {
             hash.digest()
         };
         let storing = self.objects.write(&name, stored_chunks);
-        let (written, hash, bytes) = tokio::join!(start(chunks), hashing, storing);
+        let (digests, hash, bytes) = tokio::join!(write(frozen, chunks, on), hashing, storing);
         let bytes = bytes?;
-        let Some(Written { head, through, digests }) = written else {
+        let Some(digests) = digests else {
             // What is not whole would be passed over all the same; it only takes room.
             let _ = self.objects.remove(&name).await;
             return Ok(None);
@@ -296,6 +270,36 @@ impl<E: Edges> Snapshots<E> {
     /// A name for a snapshot up to `sequence`, which nobody else gives.
     pub(in crate::motion) fn name(&self, sequence: u64, writer: &str, attempt: u64) -> String {
         format!("{}.{sequence}.{writer}.{attempt}", self.shard)
+    }
+}
+
+/// Writes a state, as long as somebody takes it.
+async fn write(mut frozen: Frozen, chunks: mpsc::Sender<Bytes>, on: FoldOn) -> Option<Digests> {
+    match on {
+        FoldOn::Thread => {
+            let write = move || {
+                let digests = frozen.write_snapshot(|chunk| chunks.blocking_send(chunk)).ok();
+                (digests, frozen)
+            };
+            let (digests, frozen) = tokio::task::spawn_blocking(write).await.ok()?;
+            // Nobody waits for this, and it holds nobody up.
+            tokio::task::spawn_blocking(|| frozen.drop_in_steps(|| std::thread::sleep(DROPS_PAUSE)));
+            digests
+        }
+        FoldOn::Task => {
+            let mut all = Vec::new();
+            let written = frozen.write_snapshot(|chunk| {
+                all.push(chunk);
+                Ok::<_, std::convert::Infallible>(())
+            });
+            for mut chunk in all {
+                while !chunk.is_empty() {
+                    let piece = chunk.split_to(chunk.len().min(TASK_CHUNK_BYTES));
+                    chunks.send(piece).await.ok()?;
+                }
+            }
+            written.ok()
+        }
     }
 }
 

@@ -24,7 +24,7 @@ struct Lacking {
 }
 
 /// What a walk has found of one SKU: the newest orders that together hold what is missing; never more of them than missing units.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Found {
     /// The units that were missing when the walk began.
     pub(crate) target: i64,
@@ -51,7 +51,7 @@ impl Found {
 }
 
 /// A search for the orders that lose: the walk, and then the telling.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Search {
     /// The SKUs, in the order in which their orders are told.
     pub(crate) stocks: Vec<StockIndex>,
@@ -77,6 +77,11 @@ pub(crate) struct Shortfalls {
 }
 
 impl Shortfalls {
+    /// What a snapshot holds of it, once more.
+    pub(crate) fn share(&self) -> Self {
+        Self { uneasy: self.uneasy.clone(), search: self.search.clone(), lacking: BTreeMap::new() }
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.uneasy.is_empty() && self.search.is_none()
     }

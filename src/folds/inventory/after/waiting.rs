@@ -126,6 +126,11 @@ impl Waiting {
         (claimed, asked)
     }
 
+    /// What a snapshot holds of it, once more.
+    pub(crate) fn share(&self) -> Self {
+        Self { moved: self.moved.clone(), all_moved: self.all_moved, ..Self::default() }
+    }
+
     /// For snapshots: from which turns on orders parked at a SKU are to be looked at, SKU by SKU.
     pub(crate) fn moved(&self) -> impl Iterator<Item = (Ticket, StockIndex)> {
         self.moved.iter().copied()

@@ -9,6 +9,8 @@
 //! What is left out, and why that changes nothing: `Inventory::forgotten_at`, and the two counts of additions that it is
 //! compared with. They say that a look for something to forget found nothing more; looking again finds nothing again.
 //!
+//! A snapshot is of one moment, and is written while the fold goes on ([`Frozen`]): nothing is folded twice, and nothing waits.
+//!
 //! # Format, version 1
 //!
 //! A prefix: `WEIRSNAP` and the version (4 bytes). Then chunks: kind (1 byte), length of the payload (4), checksum (8), payload.
@@ -54,6 +56,7 @@ use crate::words::append::Chain;
 use crate::words::timestamp::Timestamp;
 
 pub use restore::Restoring;
+pub use write::Frozen;
 
 /// What a snapshot says of itself at its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! Writing: one walk over the state, which gives its digests too.
+//! Writing: one walk over the state, which gives its digests too; and the state of one moment, to be written while the fold goes on.
 
 use std::convert::Infallible;
 
@@ -12,8 +12,61 @@ use super::stock::{write_number, write_place};
 use super::work::{write_fact, write_found, write_search};
 use crate::folds::inventory::Inventory;
 use crate::folds::inventory::digest::{Digests, Ledger};
+use crate::folds::inventory::tables::deadlines::Deadlines;
+use crate::folds::inventory::view::Totals;
+
+/// The state of one moment, to be written as a snapshot while the fold that it was taken of goes on.
+///
+/// It shares the fold's tables. What the fold changes meanwhile it copies first, in granules of 64 KiB at most; so both take at most
+/// twice the memory of one.
+#[derive(Debug)]
+pub struct Frozen {
+    /// As far as it is written: without indexes, which follow from the rest.
+    state: Inventory,
+    totals: Totals,
+}
+
+impl Frozen {
+    /// Its beginning as a snapshot.
+    #[must_use]
+    pub fn head(&self) -> SnapshotHead {
+        self.state.head(&self.totals)
+    }
+
+    /// Gives it as a snapshot: the same bytes as [`Inventory::write_snapshot`] of that moment.
+    ///
+    /// # Errors
+    /// The first that `each` gives; the walk ends there.
+    pub fn write_snapshot<E>(&mut self, mut each: impl FnMut(Bytes) -> Result<(), E>) -> Result<Digests, E> {
+        // Who ends when stands in the orders themselves; here is time to gather it.
+        self.state.deadlines = Deadlines::of(&self.state.orders);
+        self.state.walk(&self.totals, &mut |bytes| each(Bytes::copy_from_slice(bytes)))
+    }
+
+    /// Drops it a little at a time, like [`Inventory::drop_in_steps`].
+    pub fn drop_in_steps(self, between: impl FnMut()) {
+        self.state.drop_in_steps(between);
+    }
+}
 
 impl Inventory {
+    /// The state as it is now, to be written while this goes on. Takes some 20 ns for each 64 KiB of it.
+    pub fn freeze(&mut self) -> Frozen {
+        let totals = self.totals();
+        let state = Self {
+            stock: self.stock.share(),
+            orders: self.orders.share(),
+            facts: self.facts.share(),
+            waiting: self.waiting.share(),
+            shortfalls: self.shortfalls.share(),
+            deadlines: Deadlines::default(),
+            policy: self.policy.clone(),
+            sites: self.sites.clone(),
+            ..*self
+        };
+        Frozen { state, totals }
+    }
+
     /// Gives the state as a snapshot: `each` gets its bytes piece by piece, at most about a MiB at a time. Their borders
     /// mean nothing to whoever restores it ([`super::Restoring`]).
     ///
@@ -22,20 +75,23 @@ impl Inventory {
     /// # Errors
     /// The first that `each` gives; the walk ends there.
     pub fn write_snapshot<E>(&self, mut each: impl FnMut(Bytes) -> Result<(), E>) -> Result<Digests, E> {
-        self.walk(&mut |bytes| each(Bytes::copy_from_slice(bytes)))
+        self.walk(&self.totals(), &mut |bytes| each(Bytes::copy_from_slice(bytes)))
     }
 
     /// Walks the whole state. Takes time in proportion to it.
     #[must_use]
     pub fn digests(&self) -> Digests {
-        let Ok(digests) = self.walk::<Infallible>(&mut |_| Ok(()));
+        let Ok(digests) = self.walk::<Infallible>(&self.totals(), &mut |_| Ok(()));
         digests
     }
 
     /// The beginning of a snapshot of this state.
     #[must_use]
     pub fn snapshot_head(&self) -> SnapshotHead {
-        let totals = self.totals();
+        self.head(&self.totals())
+    }
+
+    fn head(&self, totals: &Totals) -> SnapshotHead {
         SnapshotHead {
             chain: self.chain,
             last_message_hash: self.last_message_hash,
@@ -45,16 +101,16 @@ impl Inventory {
         }
     }
 
-    fn walk<E>(&self, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<Digests, E> {
+    fn walk<E>(&self, totals: &Totals, each: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<Digests, E> {
         let mut chunks = Chunks::new(each);
         let mut ledger = Ledger::new(&self.sites);
-        chunks.record(Kind::Head, |payload| write_head(payload, &self.snapshot_head()))?;
+        chunks.record(Kind::Head, |payload| write_head(payload, &self.head(totals)))?;
         chunks.record(Kind::Basics, |payload| write_basics(payload, self))?;
         for place in self.stock.places() {
             chunks.record(Kind::Stock, |payload| write_place(payload, &self.stock, place))?;
         }
         for stock in self.stock.unused() {
-            chunks.record(Kind::StockUnused, |payload| write_number(payload, *stock))?;
+            chunks.record(Kind::StockUnused, |payload| write_number(payload, stock))?;
         }
         ledger.add_stock(&self.stock);
         for view in self.orders.slots() {
@@ -64,7 +120,7 @@ impl Inventory {
             }
         }
         for slot in self.orders.unused() {
-            chunks.record(Kind::Unused, |payload| write_slot_number(payload, *slot))?;
+            chunks.record(Kind::Unused, |payload| write_slot_number(payload, slot))?;
         }
         for slot in self.deadlines.iter(&self.orders) {
             chunks.record(Kind::Deadlines, |payload| write_slot_number(payload, slot))?;
@@ -102,7 +158,7 @@ impl Inventory {
         }
         chunks.end()?;
         let digests = Digests { state: chunks.checksum(), ledger: ledger.finish() };
-        chunks.record(Kind::End, |payload| write_end(payload, &self.totals(), digests))?;
+        chunks.record(Kind::End, |payload| write_end(payload, totals, digests))?;
         chunks.end()?;
         Ok(digests)
     }

@@ -1,4 +1,5 @@
-//! A list that grows by whole chunks, so that no element is ever moved and no growth copies what is there.
+//! A list that grows by whole chunks, so that no element is ever moved and no growth copies what is there. Unlike
+//! [`super::granules`], it is nobody else's at any time.
 
 /// Bytes in a chunk, about: large enough that chunks are few, small enough that making one is no pause.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -20,13 +21,6 @@ impl<T> Chunked<T> {
     /// How far a place's number is shifted to give its chunk's.
     const BITS: u32 = (CHUNK_BYTES / size_of::<T>()).ilog2();
     const CHUNK: usize = 1 << Self::BITS;
-
-    pub(crate) fn len(&self) -> usize {
-        match self.chunks.split_last() {
-            Some((last, full)) => (full.len() << Self::BITS) + last.len(),
-            None => 0,
-        }
-    }
 
     #[expect(clippy::inline_always, reason = "measured: a call costs as much as it does")]
     #[inline(always)]
@@ -58,13 +52,6 @@ impl<T> Chunked<T> {
         Some([first.first_chunk_mut()?, second.first_chunk_mut()?])
     }
 
-    /// The same for a place that there may not be.
-    #[inline]
-    pub(crate) fn at(&self, place: u32) -> Option<&T> {
-        let place = place as usize;
-        self.chunks.get(place >> Self::BITS)?.get(place & (Self::CHUNK - 1))
-    }
-
     /// Adds an element and gives its place.
     ///
     /// # Panics
@@ -85,21 +72,5 @@ impl<T> Chunked<T> {
     #[cold]
     fn add_chunk(&mut self) {
         self.chunks.push(Vec::with_capacity(Self::CHUNK));
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.chunks.iter_mut().flatten()
-    }
-
-    /// Gives the memory back a chunk at a time.
-    pub(crate) fn drop_in_steps(self, mut between: impl FnMut()) {
-        for chunk in self.chunks {
-            drop(chunk);
-            between();
-        }
     }
 }

@@ -22,6 +22,27 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
+    /// The deadlines of orders that are there already: told by their sides.
+    pub(crate) fn of(orders: &Orders) -> Self {
+        let mut deadlines = Self::default();
+        for (slot, view) in (0..).zip(orders.slots()) {
+            let Some((side, at)) = view.and_then(|view| Some((view.side?, view.deadline()?))) else {
+                continue;
+            };
+            deadlines.len += 1;
+            if side.before == NO_SLOT || side.behind == NO_SLOT {
+                let ends = deadlines.by_time.entry(at).or_insert(Ends { first: slot, last: slot });
+                if side.before == NO_SLOT {
+                    ends.first = slot;
+                }
+                if side.behind == NO_SLOT {
+                    ends.last = slot;
+                }
+            }
+        }
+        deadlines
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.len
     }

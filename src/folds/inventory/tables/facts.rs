@@ -32,7 +32,7 @@ pub(crate) struct Told {
 #[derive(Debug, Default)]
 struct OfKind {
     told: BTreeMap<CompactString, Told>,
-    by_time: Queue<(Timestamp, CompactString)>,
+    by_time: Queue<(Timestamp, CompactString, Told)>,
 }
 
 /// Kinds have a cap each: the many payments must not push out the few receipts.
@@ -51,7 +51,7 @@ impl Facts {
     pub(crate) fn remember(&mut self, kind: FactKind, id: &str, told: Told, now: Timestamp) {
         let of_kind = &mut self.kinds[kind as usize];
         let id = CompactString::from(id);
-        of_kind.by_time.push_back((now, id.clone()));
+        of_kind.by_time.push_back((now, id.clone(), told));
         of_kind.told.insert(id, told);
         self.additions += 1;
     }
@@ -64,7 +64,7 @@ impl Facts {
     /// Forgets what the window and the cap say, at most `budget` of them; false where there is more to do.
     pub(crate) fn forget(&mut self, now: Timestamp, max: usize, window_ms: i64, budget: &mut u32) -> bool {
         for of_kind in &mut self.kinds {
-            while let Some((at, id)) = of_kind.by_time.front() {
+            while let Some((at, id, _)) = of_kind.by_time.front() {
                 if of_kind.by_time.len() <= max && at.plus_millis(window_ms) >= now {
                     break;
                 }
@@ -81,12 +81,15 @@ impl Facts {
 
     /// Every fact with the number of its kind, kind by kind, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Timestamp, &str, Told)> {
-        self.kinds.iter().enumerate().flat_map(|(kind, OfKind { told, by_time })| {
-            by_time.iter().map(move |(at, id)| {
-                let told = told.get(id).expect("what is remembered by its time is remembered by its id");
-                (kind, *at, id.as_str(), *told)
-            })
+        self.kinds.iter().enumerate().flat_map(|(kind, of_kind)| {
+            of_kind.by_time.iter().map(move |(at, id, told)| (kind, *at, id.as_str(), *told))
         })
+    }
+
+    /// What [`Self::iter`] gives now, once more, for a snapshot: see [`super::granules`].
+    pub(crate) fn share(&mut self) -> Self {
+        let share = |of_kind: &mut OfKind| OfKind { by_time: of_kind.by_time.share(), ..OfKind::default() };
+        Self { kinds: self.kinds.each_mut().map(share), additions: self.additions }
     }
 
     /// The facts of one kind, oldest first, that a snapshot has; false where an id is there twice.
@@ -94,7 +97,7 @@ impl Facts {
         let count = facts.len();
         let OfKind { told, by_time } = &mut self.kinds[kind];
         let noted = |(at, id, told): (_, CompactString, _)| {
-            by_time.push_back((at, id.clone()));
+            by_time.push_back((at, id.clone(), told));
             (id, told)
         };
         // Built in one go: that sorts them, where inserting them would look for each one's place.

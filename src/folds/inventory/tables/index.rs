@@ -481,7 +481,8 @@ mod tests {
     }
 
     fn entries(index: &Index) -> usize {
-        let placed = index.buckets.iter().flat_map(|bucket| bucket.tags).filter(|tag| *tag != 0).count();
+        let buckets = (0..index.segments * BUCKETS).map(|place| index.buckets.get(place));
+        let placed = buckets.flat_map(|bucket| bucket.tags).filter(|tag| *tag != 0).count();
         placed + index.spilled.len()
     }
 

@@ -5,6 +5,7 @@
 pub(super) mod chunked;
 pub(super) mod deadlines;
 pub(super) mod facts;
+pub(super) mod granules;
 pub(super) mod index;
 pub(super) mod names;
 pub(super) mod order;

@@ -4,7 +4,7 @@
 use crate::words::hash::TextHash;
 use crate::words::text::{ID_BYTES_MAX, Id};
 
-use super::chunked::Chunked;
+use super::granules::Granules;
 
 /// How many bytes of a text stand where the name does.
 pub(crate) const SHORT: usize = 16;
@@ -75,9 +75,16 @@ macro_rules! classes {
 
             fn free(&mut self, length: usize, place: u32) {
                 match length.next_multiple_of(CLASS_BYTES) {
-                    $($bytes => self.$field.unused.push(place),)*
+                    $($bytes => {
+                        self.$field.unused.push(place);
+                    })*
                     _ => {}
                 }
+            }
+
+            /// The texts that are there now, once more: see [`super::granules`]. Only to be read.
+            pub(crate) fn share(&mut self) -> Self {
+                Self { $($field: Class { texts: self.$field.texts.share(), unused: Granules::default() }),* }
             }
         }
     };
@@ -89,8 +96,8 @@ const _: () = assert!(ID_BYTES_MAX == 64 && SHORT == 16);
 
 #[derive(Debug, Default)]
 struct Class<const N: usize> {
-    texts: Chunked<[u8; N]>,
-    unused: Vec<u32>,
+    texts: Granules<[u8; N]>,
+    unused: Granules<u32>,
 }
 
 impl<const N: usize> Class<N> {

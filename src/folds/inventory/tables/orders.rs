@@ -5,7 +5,7 @@
 //! answers a retry. An order that was refused for want of stock is remembered likewise, in a queue of its own, so that nonsense never
 //! pushes out what answers a retry.
 
-use super::chunked::Chunked;
+use super::granules::Granules;
 use super::index::{Bucket, Entries, Index, Probe, Start, Vacancy};
 use super::names::Names;
 use super::order::{Flags, Order, OrderLine, Ticket, View};
@@ -49,9 +49,9 @@ pub(crate) struct Basics {
 #[derive(Debug, Default)]
 pub(crate) struct Orders {
     index: Index,
-    slots: Chunked<Order>,
+    slots: Granules<Order>,
     /// Slots that are not used, the one that became free last used first.
-    unused: Vec<u32>,
+    unused: Granules<u32>,
     sides: Sides,
     names: Names,
     closed: Remembered,
@@ -261,8 +261,8 @@ impl Orders {
     }
 
     /// The slots that are not used, in the order in which they became free.
-    pub(crate) fn unused(&self) -> &[u32] {
-        &self.unused
+    pub(crate) fn unused(&self) -> impl Iterator<Item = u32> {
+        self.unused.iter().copied()
     }
 
     /// The orders that are not closed.
@@ -443,7 +443,7 @@ impl Orders {
 }
 
 /// Whether an entry is the last one of an order that is still settled.
-fn is_current(slots: &Chunked<Order>, sides: &Sides, entry: &Entry) -> bool {
+fn is_current(slots: &Granules<Order>, sides: &Sides, entry: &Entry) -> bool {
     let order = slots.get(entry.slot);
     order.is_used()
         && order.since == entry.since
@@ -465,6 +465,21 @@ impl Orders {
 
     pub(crate) const fn settled(&self) -> &Settled {
         &self.settled
+    }
+
+    /// What is there now, once more: see [`super::granules`]. Only to be read, and not to be searched by id.
+    pub(crate) fn share(&mut self) -> Self {
+        Self {
+            index: Index::default(),
+            slots: self.slots.share(),
+            unused: self.unused.share(),
+            sides: self.sides.share(),
+            names: self.names.share(),
+            closed: self.closed.share(),
+            refused: self.refused.share(),
+            settled: self.settled.share(),
+            ..*self
+        }
     }
 
     /// No orders yet.

@@ -84,6 +84,11 @@ impl Remembered {
         self.orders.iter()
     }
 
+    /// What is remembered now, once more: see [`super::granules`].
+    pub(crate) fn share(&mut self) -> Self {
+        Self { orders: self.orders.share(), front: self.front }
+    }
+
     /// None yet; the first to come has this number.
     pub(crate) fn restored(front: u32) -> Self {
         Self { orders: Queue::default(), front }

@@ -59,6 +59,11 @@ impl Settled {
         [&self.sifted, &self.entries]
     }
 
+    /// What there is now, once more: see [`super::granules`].
+    pub(crate) fn share(&mut self) -> Self {
+        Self { entries: self.entries.share(), sifted: self.sifted.share() }
+    }
+
     /// Adds an entry that a snapshot has.
     pub(crate) fn restore(&mut self, sifted: bool, entry: Entry) {
         if sifted { self.sifted.push_back(entry) } else { self.entries.push_back(entry) }

@@ -1,6 +1,6 @@
 //! Sides: what only some orders have, beside their slots.
 
-use super::chunked::Chunked;
+use super::granules::Granules;
 use super::order::{Bucket, OrderLine, Part, Ticket};
 use super::sites::SiteIndex;
 use super::stock::StockIndex;
@@ -155,8 +155,8 @@ pub(crate) struct Parked {
 /// The sides of a shard's orders.
 #[derive(Debug, Default)]
 pub(crate) struct Sides {
-    sides: Chunked<Side>,
-    unused: Vec<u32>,
+    sides: Granules<Side>,
+    unused: Granules<u32>,
 }
 
 impl Sides {
@@ -196,6 +196,11 @@ impl Sides {
             self.unused.push(*side - 1);
             *side = 0;
         }
+    }
+
+    /// The sides that there are now, once more: see [`super::granules`]. Only to be read.
+    pub(crate) fn share(&mut self) -> Self {
+        Self { sides: self.sides.share(), unused: Granules::default() }
     }
 
     pub(crate) fn drop_in_steps(self, between: impl FnMut()) {

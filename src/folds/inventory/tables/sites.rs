@@ -11,7 +11,7 @@ use crate::words::policy::SITE_DEFAULT;
 pub(crate) struct SiteIndex(pub(crate) u16);
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sites {
     /// All there ever were.
     names: Vec<CompactString>,

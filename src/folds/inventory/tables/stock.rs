@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::chunked::Chunked;
+use super::granules::Granules;
 use super::index::{Bucket as IndexBucket, Index, NOTHING};
 use super::names::{Name, Names};
 use super::order::Bucket;
@@ -152,11 +152,11 @@ pub struct StockTotals {
 #[derive(Debug, Default)]
 pub(crate) struct StockTable {
     index: Index,
-    items: Chunked<Stock>,
+    items: Granules<Stock>,
     /// Item by item.
-    books: Chunked<Books>,
+    books: Granules<Books>,
     /// Items that are not used.
-    unused: Vec<StockIndex>,
+    unused: Granules<StockIndex>,
     names: Names,
     /// Items that have nothing and that nobody names, by since when.
     idle: BTreeSet<(Timestamp, StockIndex)>,
@@ -321,8 +321,8 @@ impl StockTable {
     }
 
     /// The places that are not used, in the order in which they became free.
-    pub(crate) fn unused(&self) -> &[StockIndex] {
-        &self.unused
+    pub(crate) fn unused(&self) -> impl Iterator<Item = StockIndex> {
+        self.unused.iter().copied()
     }
 
     pub(crate) const fn totals(&self) -> StockTotals {
@@ -587,6 +587,20 @@ impl StockTable {
             self.idle.insert((since, index));
         }
         Some(index)
+    }
+
+    /// What is there now, once more: see [`super::granules`]. Only to be read, and not to be searched.
+    pub(crate) fn share(&mut self) -> Self {
+        Self {
+            index: Index::default(),
+            items: self.items.share(),
+            books: self.books.share(),
+            unused: self.unused.share(),
+            names: self.names.share(),
+            idle: BTreeSet::new(),
+            in_use: Vec::new(),
+            ..*self
+        }
     }
 
     /// Adds a place that is not used.
