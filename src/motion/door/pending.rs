@@ -11,9 +11,13 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::edges::clock::SharedClock;
 use crate::edges::requests::Replies;
-use crate::edges::telemetry::DoorTelemetry;
+use crate::edges::telemetry::{Answering, DoorTelemetry};
+use crate::folds::analytics::BOUND_US;
 use crate::words::codec::{Format, write_door_reply, write_replies};
 use crate::words::reply::{DoorReason, DoorReply, ReplyKind};
+
+/// How soon a decision is in time.
+const BOUND: Duration = Duration::from_micros(BOUND_US);
 
 /// What a reply's own header and its address take of what the server takes, in bytes.
 const REPLY_HEADER_BYTES: usize = 512;
@@ -125,8 +129,13 @@ enum Slot {
     Answered(u32, u32, Short),
 }
 
+/// By command: the shard that answers it, if one does.
+pub(super) type Judged = SmallVec<[Option<Arc<Answering>>; 1]>;
+
 struct Open {
     slots: SmallVec<[Slot; 1]>,
+    /// Whose answers they are; none where the door answered by itself.
+    judged: Judged,
     /// The replies so far, one behind the other, as they came.
     bytes: Vec<u8>,
     left: usize,
@@ -211,34 +220,54 @@ impl Gather {
         }
     }
 
-    /// A command is decided: `write` writes its reply.
+    /// A command is decided, or refused as the shard is `busy`: `write` writes its reply.
     pub(super) fn decided(
         &self,
         position: u32,
         (sequence, index): (u64, u32),
+        busy: bool,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        self.answer(position, ReplyKind::Decided, None, Short::Stored(sequence, index), write);
+        self.answer(position, (ReplyKind::Decided, busy), None, Short::Stored(sequence, index), write);
     }
 
     /// A command is answered by the door itself.
     pub(super) fn door(&self, position: u32, reply: DoorReply<'_>) {
         let (kind, retry, short) = (reply.kind(), reply.retry_after_ms(), Short::of(&reply));
-        self.answer(position, kind, retry, short, |bytes| write_door_reply(self.format, bytes, reply));
+        self.answer(position, (kind, false), retry, short, |bytes| {
+            write_door_reply(self.format, bytes, reply);
+        });
     }
 
     fn answer(
         &self,
         position: u32,
-        kind: ReplyKind,
+        (kind, busy): (ReplyKind, bool),
         retry_after_ms: Option<u32>,
         short: Short,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let mut open = self.open();
-        if open.answer(position as usize, kind, retry_after_ms, short, write) && open.left == 0 {
+        if !open.answer(position as usize, kind, retry_after_ms, short, write) {
+            return;
+        }
+        self.judge(&open, position as usize, kind, busy);
+        if open.left == 0 {
             self.finish(open);
         }
+    }
+
+    /// Whether a decision that comes now is in time.
+    fn is_in_time(&self) -> bool {
+        self.board.clock.monotonic().saturating_sub(self.began) <= BOUND
+    }
+
+    /// Counts an answer for its shard's objective. What the door refuses for good is no matter of the shard.
+    fn judge(&self, open: &Open, position: usize, kind: ReplyKind, busy: bool) {
+        let answering = open.judged.get(position).and_then(Option::as_ref);
+        let Some(answering) = answering.filter(|_| kind != ReplyKind::Refused) else { return };
+        let good = kind == ReplyKind::Decided && !busy && self.is_in_time();
+        answering.answered(self.board.clock.wall_ns() / 1_000_000, u64::from(good), 1);
     }
 
     /// Answers what is open as it stands: the time is over.
@@ -248,6 +277,8 @@ impl Gather {
         if open.to.is_none() {
             return;
         }
+        // Whoever waits for less than the objective allows cannot tell whether it was kept.
+        let is_judged = matches!(why, Expired::Closing) || !self.is_in_time();
         for position in 0..open.slots.len() {
             let detail = Some(why.text().into());
             let reply = match open.slots[position] {
@@ -258,6 +289,9 @@ impl Gather {
             };
             let (kind, retry, short) = (reply.kind(), reply.retry_after_ms(), Short::of(&reply));
             open.answer(position, kind, retry, short, |bytes| write_door_reply(self.format, bytes, reply));
+            if is_judged {
+                self.judge(&open, position, kind, false);
+            }
         }
         if open.left == 0 {
             self.finish(open);
@@ -399,18 +433,20 @@ impl Board {
         self.waiting().by_deadline.len()
     }
 
-    /// Begins a request of so many commands, for which `cost` bytes are taken.
+    /// Begins a request of as many commands as are judged, for which `cost` bytes are taken.
     pub(super) fn begin(
         self: &Arc<Self>,
         (format, many): (Format, bool),
-        commands: usize,
+        judged: Judged,
         cost: usize,
         deadline: Duration,
         to: To,
     ) -> Arc<Gather> {
         let began = self.clock.monotonic();
+        let commands = judged.len();
         let open = Open {
             slots: smallvec![Slot::Queued; commands],
+            judged,
             bytes: Vec::new(),
             left: commands,
             kinds: [0; ReplyKind::ALL.len()],
