@@ -507,3 +507,66 @@ impl Board {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::edges::clock::Clock;
+    use crate::edges::telemetry::Telemetry;
+
+    /// A clock that is set by hand, in milliseconds.
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn wall_ns(&self) -> i64 {
+            0
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_millis(self.0.load(Relaxed))
+        }
+    }
+
+    #[test]
+    fn each_answer_counts_once_for_the_objective_of_its_shard() {
+        let clock = Arc::new(Hand(AtomicU64::new(0)));
+        let telemetry = Telemetry::new().door();
+        let answering = telemetry.answering("main");
+        let board = Board::new(clock.clone(), telemetry, 1 << 20);
+        // A request of one command, and one that it refuses itself; gives what is counted of it.
+        let counted = |after_ms: u64, what: &dyn Fn(&Gather)| {
+            if let Some(unsaved) = answering.unsaved() {
+                answering.saved(unsaved.objective, Some(unsaved.number));
+            }
+            clock.0.store(0, Relaxed);
+            let judged: Judged = smallvec![Some(answering.clone()), None];
+            let gather = board.begin((Format::Json, true), judged, 0, Duration::from_secs(9), To::Nobody);
+            let refused = DoorReply::Refused {
+                command: None,
+                subject: None,
+                reason: DoorReason::NotACommand,
+                detail: None,
+            };
+            gather.door(1, refused);
+            clock.0.store(after_ms, Relaxed);
+            what(&gather);
+            // Whatever comes later is no answer any more.
+            gather.decided(0, (1, 0), false, |_| ());
+            let hours = answering.unsaved();
+            hours.map(|unsaved| unsaved.objective.hours().map(|(_, good, all)| (good, all)).collect::<Vec<_>>())
+        };
+        let good = Some(vec![(1, 1)]);
+        let bad = Some(vec![(0, 1)]);
+        assert_eq!(counted(250, &|gather| gather.decided(0, (1, 0), false, |_| ())), good);
+        assert_eq!(counted(251, &|gather| gather.decided(0, (1, 0), false, |_| ())), bad);
+        assert_eq!(counted(1, &|gather| gather.decided(0, (1, 0), true, |_| ())), bad);
+        let busy = DoorReply::Busy { retry_after_ms: 20, detail: None };
+        assert_eq!(counted(1, &|gather| gather.door(0, busy.clone())), bad);
+        assert_eq!(counted(251, &|gather| gather.expire(Expired::Deadline)), bad);
+        assert_eq!(counted(1, &|gather| gather.expire(Expired::Closing)), bad);
+        // Whoever waits for less than the bound cannot tell whether it was kept.
+        assert_eq!(counted(100, &|gather| gather.expire(Expired::Deadline)), None);
+    }
+}
