@@ -15,8 +15,8 @@ use super::output::{self, say};
 use super::settings::Common;
 use crate::edges::clock::SystemClock;
 use crate::motion::fold::FoldOn;
-use crate::motion::observing::records;
 use crate::motion::folding::Applied;
+use crate::motion::observing::records;
 use crate::motion::refold::{Announced, Farthest, farthest, refold_announced};
 use answered::Answered;
 use gather::Gathered;
@@ -71,7 +71,8 @@ pub(super) async fn report(args: Args) -> anyhow::Result<Ended> {
         last_sequence: *last,
         first_ms: None,
     };
-    let (mut gathered, mut answered, mut first_ms) = (Gathered::new(since_ms, zone), Answered::default(), None);
+    let (mut gathered, mut answered, mut first_ms) =
+        (Gathered::new(since_ms, zone), Answered::default(), None);
     let each = |applied: &Applied, told: &[Announced]| {
         for (message, told) in applied.messages.iter().zip(told) {
             let at_ms = message.stored_at_ns / 1_000_000;

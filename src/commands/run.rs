@@ -175,8 +175,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     }
     // Its process's number may come again, the moment of its start does not.
     let process = format!("{}-{:x}", options.writer, clock.wall_ns());
-    let answers = telemetry.answers().clone();
-    let objectives = Objectives::new(deployment.pointers(), clock.clone(), answers, process);
+    let objectives =
+        Objectives::new(deployment.pointers(), clock.clone(), telemetry.answers().clone(), process);
     let stop_counting = CancellationToken::new();
     let counting = tokio::spawn(objectives.keep(stop_counting.clone()));
     let names = &deployment.names;

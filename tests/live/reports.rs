@@ -54,7 +54,10 @@ async fn a_report_counts_what_became_of_orders() {
         row("reviews_by_topic"),
         json!({"topic": "late", "reviews": 1, "stars": 1.0, "complaints": 1})
     );
-    assert_eq!((row("by_carrier")["carrier"].clone(), row("days")["late"].clone()), (CARRIER.into(), 1.into()));
+    assert_eq!(
+        (row("by_carrier")["carrier"].clone(), row("days")["late"].clone()),
+        (CARRIER.into(), 1.into())
+    );
     let csv = Weir::on(&server, &["report", "--csv"]).await.stdout;
     assert!(csv.lines().any(|line| line == "cancelled_by_reason,changed | mind,orders,1"), "{csv}");
     let mut read = csv::Reader::from_reader(csv.as_bytes());

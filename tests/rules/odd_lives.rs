@@ -56,9 +56,11 @@ fn a_promise_is_an_instant_and_no_day() {
     // A shop three hours west of UTC: its day ends at three in the morning.
     let (midnight, hour) = (midnight(), 3_600_000);
     let at = midnight - START_MS - 2 * DAY_MS;
-    for (number, carrier, until) in
-        [(50_001, "by utc", midnight - 1), (50_002, "by day", midnight + 3 * hour - 1), (50_003, "exact", midnight + 2 * hour)]
-    {
+    for (number, carrier, until) in [
+        (50_001, "by utc", midnight - 1),
+        (50_002, "by day", midnight + 3 * hour - 1),
+        (50_003, "exact", midnight + 2 * hour),
+    ] {
         observed.send(at, &promised(number, at, until, carrier));
     }
     let delivered_at = midnight - START_MS + 2 * hour;
@@ -75,7 +77,10 @@ fn delivered_before_it_was_shipped_and_paid_arrives_and_nothing_else_counts() {
     // Before it was placed nothing is known of it.
     observed.send(BASE, &deliver(50_001));
     let outcomes = observed.shard.outcomes();
-    assert!(matches!(outcomes[0].decision, Decision::Refused { reason: Reason::UnknownOrder, .. }), "{outcomes:?}");
+    assert!(
+        matches!(outcomes[0].decision, Decision::Refused { reason: Reason::UnknownOrder, .. }),
+        "{outcomes:?}"
+    );
     let (before, odd) = (learned(&observed), observed.analytics.odd_times());
     observed.send(BASE, &place(50_001, BASE, 3.0, "north", "new"));
     observed.send(BASE + 1, &deliver(50_001));

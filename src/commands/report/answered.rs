@@ -36,7 +36,8 @@ impl Answered {
     }
 
     fn count(&mut self, stored_at_ns: i64, told: Announced, (all, busy): (u64, u64), now_ns: i64) {
-        let is_late = |at_ns: i64| at_ns.saturating_sub(stored_at_ns).max(0).unsigned_abs() > BOUND_US * 1_000;
+        let is_late =
+            |at_ns: i64| at_ns.saturating_sub(stored_at_ns).max(0).unsigned_abs() > BOUND_US * 1_000;
         match told {
             Announced::Nothing => {}
             Announced::Gone => self.unknown += all,

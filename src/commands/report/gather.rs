@@ -249,8 +249,8 @@ impl Gathered {
                     let at_ms = order.happened(record, at_ms);
                     order.paid_ms = Some(at_ms);
                     let (site, took) = (order.site, at_ms - order.placed_ms);
-                    let carrier = order.carrier.clone();
-                    self.took(counts && !order.odd, site, &carrier, 0, took);
+                    let (carrier, is_told) = (order.carrier.clone(), counts && !order.odd);
+                    self.took(is_told, site, &carrier, 0, took);
                 }
             }
             (Decision::Shipped { order_id, repeat: None, .. }, _) => {
@@ -326,8 +326,8 @@ impl Gathered {
         {
             carrier.clone_into(&mut order.carrier);
         }
-        let (site, carrier, paid_ms) = (order.site, order.carrier.clone(), order.paid_ms);
-        if let Some(paid_ms) = paid_ms.filter(|_| !order.odd) {
+        let (site, carrier, odd) = (order.site, order.carrier.clone(), order.odd);
+        if let Some(paid_ms) = order.paid_ms.filter(|_| !odd) {
             self.took(counts, site, &carrier, 1, happened_ms - paid_ms);
         }
         if counts && let Some(day) = self.day(at_ms) {
@@ -489,7 +489,11 @@ mod tests {
         let hour = 3_600_000;
         // Every hour of three days around each of two nights: 2026-03-29 and 2026-10-25.
         for (noon, hours) in [(1_774_699_200_000_i64, 23), (1_792_843_200_000, 25)] {
-            let orders: Vec<_> = (0..60).map(|number| (noon + number * hour, noon + (number + 1) * hour, None, noon + (number + 1) * hour)).collect();
+            let orders: Vec<_> = (0..60)
+                .map(|number| {
+                    (noon + number * hour, noon + (number + 1) * hour, None, noon + (number + 1) * hour)
+                })
+                .collect();
             let (counts, days, _) = lives(zone(), &orders);
             // An hour is an hour: nothing is late for it.
             assert_eq!(counts, (60, 60, 0));
@@ -502,7 +506,8 @@ mod tests {
     fn of_times_that_contradict_each_other_nothing_is_told() {
         let (placed, delivered) = (1_795_392_000_000, 1_795_392_900_000);
         let odd = [0, placed - 1, 4_070_908_800_000].map(|at| Some(Timestamp::from_millis(at)));
-        let orders: Vec<_> = odd.into_iter().map(|occurred| (placed, delivered, occurred, placed + 1)).collect();
+        let orders: Vec<_> =
+            odd.into_iter().map(|occurred| (placed, delivered, occurred, placed + 1)).collect();
         let (counts, days, has_transit) = lives(TimeZone::UTC, &orders);
         // They arrived, and nobody knows when.
         assert_eq!((counts, days.len(), days[0].2, has_transit), ((3, 0, 0), 1, 3, false));

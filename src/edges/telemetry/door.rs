@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge};
 
-use super::{Answering, Answers, Telemetry};
 use super::distributions::Distribution;
+use super::{Answering, Answers, Telemetry};
 use crate::edges::streams::AppendError;
 use crate::words::reply::ReplyKind;
 

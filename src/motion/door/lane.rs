@@ -20,7 +20,9 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::pending::{Board, Gather, UNAVAILABLE_RETRY_MS};
-use crate::edges::streams::{APPEND_HEADER, AppendError, Headers, LogReader as _, ReadError, Reader as _, Streams};
+use crate::edges::streams::{
+    APPEND_HEADER, AppendError, Headers, LogReader as _, ReadError, Reader as _, Streams,
+};
 use crate::edges::telemetry::Answering;
 use crate::motion::rules::gathering::{Packed, Weight, pack};
 use crate::words::append::StoredAppend;

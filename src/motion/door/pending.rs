@@ -555,7 +555,9 @@ mod tests {
             // Whatever comes later is no answer any more.
             gather.decided(0, (1, 0), false, |_| ());
             let hours = answering.unsaved();
-            hours.map(|unsaved| unsaved.objective.hours().map(|(_, good, all)| (good, all)).collect::<Vec<_>>())
+            hours.map(|unsaved| {
+                unsaved.objective.hours().map(|(_, good, all)| (good, all)).collect::<Vec<_>>()
+            })
         };
         let good = Some(vec![(1, 1)]);
         let bad = Some(vec![(0, 1)]);

@@ -60,7 +60,7 @@ pub async fn refold<E: Edges>(
     farthest: Farthest,
     mut each: impl FnMut(&Applied) -> bool,
 ) -> Result<Box<Inventory>, ReplayError> {
-    fold_on(edges, farthest, async |applied| Ok(each(applied))).await
+    fold_on(edges, farthest, async |applied: &Applied| Ok(each(applied))).await
 }
 
 /// When the last outcome of a message was announced, by the outcome stream's own times.
@@ -94,7 +94,7 @@ pub async fn refold_announced<E: Edges>(
     let mut headlines = Onward::new(from, |from| streams.read_headlines(from));
     let (mut read, mut next): (VecDeque<Headline>, _) = (VecDeque::new(), from);
     let mut times = Vec::new();
-    let with_times = async |applied: &Applied| {
+    fold_on(edges, farthest, async |applied: &Applied| {
         times.clear();
         for message in &applied.messages {
             let Some(last) = applied.last_of(message) else {
@@ -118,8 +118,8 @@ pub async fn refold_announced<E: Edges>(
             });
         }
         Ok(each(applied, &times))
-    };
-    fold_on(edges, farthest, with_times).await
+    })
+    .await
 }
 
 async fn fold_on<E: Edges>(

@@ -151,7 +151,8 @@ mod tests {
 
         async fn put(&self, key: &str, value: Bytes, expected: u64) -> Result<u64, AppendError> {
             let put = self.inner.put(key, value, expected).await?;
-            let left = self.silent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            let left =
+                self.silent.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             if left.is_ok() { Err(AppendError::TimedOut) } else { Ok(put) }
         }
 

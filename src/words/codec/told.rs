@@ -44,7 +44,8 @@ pub fn told<'a>(
 }
 
 fn of<'a>(outcome: &Outcome<'_>, bytes: &'a [u8]) -> Told<'a> {
-    let refused = |why: Reason| matches!(&outcome.decision, Decision::Refused { reason, .. } if *reason == why);
+    let refused =
+        |why: Reason| matches!(&outcome.decision, Decision::Refused { reason, .. } if *reason == why);
     Told {
         identity: outcome.identity(),
         is_answer: outcome.decision.is_answer(),

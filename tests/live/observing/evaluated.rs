@@ -61,7 +61,8 @@ fn pasts() -> Vec<Past> {
         let paid = moment(placed + 1 + lead(0.1, &mut random));
         let is_cancelled = random.f64() < 0.05;
         let shipped = moment(paid + lead(1.0, &mut random));
-        let factor = if region.starts_with("far") { 2.0 } else { 1.0 } * if carrier == "slow" { 1.5 } else { 1.0 };
+        let factor =
+            if region.starts_with("far") { 2.0 } else { 1.0 } * if carrier == "slow" { 1.5 } else { 1.0 };
         let delivered = moment(shipped + lead(4.0 * factor, &mut random));
         let is_lost = random.f64() < 0.02;
         Past {
@@ -176,7 +177,8 @@ async fn a_live_shard_scores_as_the_binary_evaluates() {
     let streams = MemoryStreams::new(clock.clone(), MemoryLimits::default());
     let (engine, _) = alone(&ShardEdges::in_memory(streams.clone()), &clock, &options("one", 8_192));
     let lines = vec![Line { sku: "goods".into(), quantity: 1_000_000 }];
-    append(&streams, &[Command::Receive(Receive { receipt_id: "R".into(), lines, ..Receive::default() })]).await;
+    append(&streams, &[Command::Receive(Receive { receipt_id: "R".into(), lines, ..Receive::default() })])
+        .await;
     for (at, command) in sent(&pasts) {
         hand.set(at);
         append(&streams, &[command]).await;
@@ -185,7 +187,9 @@ async fn a_live_shard_scores_as_the_binary_evaluates() {
     let watched = engine.statuses()[0].watched().unwrap();
     assert_eq!(watched.watch().facts().skipped, 0);
     let model = watched.watch().model().clone();
-    for (moment, name) in [(Moment::Paid, "paid"), (Moment::Shipped, "shipped"), (Moment::Handling, "leaves_late")] {
+    for (moment, name) in
+        [(Moment::Paid, "paid"), (Moment::Shipped, "shipped"), (Moment::Handling, "leaves_late")]
+    {
         for (figure, value) in live(&model, moment) {
             let evaluated = report.pointer(&format!("/delay/{name}{figure}")).and_then(Value::as_f64);
             let apart = (evaluated.unwrap() - value).abs();
