@@ -49,7 +49,7 @@ impl Deployment {
 
     /// The edges of all shards, by name.
     pub(super) fn edges(&self, config: &Config) -> anyhow::Result<Vec<(String, ShardEdges<InJetStream>)>> {
-        let pointers = JetKeys::new(&self.connections, &self.names.pointers_bucket());
+        let pointers = self.pointers();
         let objects = if config.snapshots.folder.is_empty() {
             let connections = self.beside.as_ref().unwrap_or(&self.connections).clone();
             Store::JetStream(JetObjects::new(connections, &self.names.snapshots_bucket()))
@@ -69,6 +69,11 @@ impl Deployment {
         let (_, edges) =
             found.with_context(|| format!("there is no shard {shard:?} in the configuration"))?;
         Ok(edges)
+    }
+
+    /// The table of pointers to snapshots, and what else is kept there.
+    pub(super) fn pointers(&self) -> JetKeys {
+        JetKeys::new(&self.connections, &self.names.pointers_bucket())
     }
 
     /// The table of leases.

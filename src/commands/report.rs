@@ -1,5 +1,6 @@
 //! `weir report`: what became of orders, for the people who meet on Monday; all from the log.
 
+mod answered;
 mod gather;
 mod show;
 
@@ -14,8 +15,10 @@ use super::output::{self, say};
 use super::settings::Common;
 use crate::edges::clock::SystemClock;
 use crate::motion::fold::FoldOn;
+use crate::motion::folding::Applied;
 use crate::motion::observing::records;
-use crate::motion::refold::{Farthest, farthest, refold};
+use crate::motion::refold::{Announced, Farthest, farthest, refold_announced};
+use answered::Answered;
 use gather::Gathered;
 
 #[derive(Debug, clap::Args)]
@@ -68,17 +71,22 @@ pub(super) async fn report(args: Args) -> anyhow::Result<Ended> {
         last_sequence: *last,
         first_ms: None,
     };
-    let (mut gathered, mut first_ms) = (Gathered::new(since_ms, zone), None);
-    let each = |applied: &crate::motion::folding::Applied| {
-        for message in &applied.messages {
-            first_ms.get_or_insert(message.stored_at_ns / 1_000_000);
+    let (mut gathered, mut answered, mut first_ms) =
+        (Gathered::new(since_ms, zone), Answered::default(), None);
+    let each = |applied: &Applied, told: &[Announced]| {
+        for (message, told) in applied.messages.iter().zip(told) {
+            let at_ms = message.stored_at_ns / 1_000_000;
+            first_ms.get_or_insert(at_ms);
             records(applied, message, |_, record| gathered.take(record));
+            if at_ms >= since_ms {
+                answered.take(applied, message, *told, now_ms * 1_000_000);
+            }
         }
         true
     };
-    Box::pin(refold(&edges, from, each)).await?;
+    Box::pin(refold_announced(&edges, from, each)).await?;
     drop(working);
-    let report = show::report(&show::Seen { first_ms, ..seen }, &gathered);
+    let report = show::report(&show::Seen { first_ms, ..seen }, &gathered, &answered);
     if args.json {
         output::json(&report.json());
     } else if args.csv {

@@ -27,6 +27,7 @@ use crate::edges::telemetry::Telemetry;
 use crate::motion::audit::AuditOptions;
 use crate::motion::door::Submits;
 use crate::motion::leases::LeaseOptions;
+use crate::motion::objectives::Objectives;
 use crate::motion::options::AnalyticsOptions;
 use crate::motion::scribe::SnapshotOptions;
 use crate::motion::shard::ShardOptions;
@@ -172,6 +173,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     if !config.snapshots.folder.is_empty() {
         refuse_another_folder(&shards, &config.snapshots.folder).await?;
     }
+    // Its process's number may come again, the moment of its start does not.
+    let process = format!("{}-{:x}", options.writer, clock.wall_ns());
+    let objectives =
+        Objectives::new(deployment.pointers(), clock.clone(), telemetry.answers().clone(), process);
+    let stop_counting = CancellationToken::new();
+    let counting = tokio::spawn(objectives.keep(stop_counting.clone()));
     let names = &deployment.names;
     let mut door = None;
     if config.door.enabled {
@@ -211,6 +218,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         drained = engine.drain(deadline) => drained,
         () = signals.next() => Drained::Late,
     };
+    // Nothing is answered any more.
+    stop_counting.cancel();
+    let _ = counting.await;
     say_where_they_stopped(&statuses);
     outward.close().await;
     stop_admin.cancel();

@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::edges::ShardEdges;
     use crate::edges::clock::SystemClock;
-    use crate::edges::memory::{MemoryHeadlines, MemoryLimits, MemoryLog, MemoryReader, MemoryStreams};
+    use crate::edges::memory::{MemoryHeadlines, MemoryLimits, MemoryLog, MemoryOutcomes, MemoryStreams};
     use crate::edges::streams::{Headers, Reader, StreamState};
     use crate::edges::telemetry::Telemetry;
     use crate::motion::shard::ShardOptions;
@@ -155,7 +155,7 @@ mod tests {
     struct Frail(MemoryStreams);
 
     struct FrailReader {
-        inner: MemoryReader<StoredAppend>,
+        inner: MemoryOutcomes,
         broken: bool,
     }
 

@@ -199,6 +199,10 @@ pub trait Streams: Clone + Send + Sync + 'static {
     fn dead_letters(&self, from: u64) -> impl Future<Output = Result<Vec<StoredLetter>, ReadError>> + Send;
 }
 
+/// The header of a door's appends: which door, and the number of the append. It tells an append that was not acknowledged, and that a door
+/// measures how long its commands take.
+pub const APPEND_HEADER: &str = "Weir-Append";
+
 /// What a sender said beside a payload, as it was stored: only headers whose names begin with `Weir-`, in any case, at most
 /// [`HEADERS_MAX`] of them. Clones share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -24,7 +24,7 @@ use metrics_process::Collector;
 pub use audits::Audits;
 
 use analytics::Watched;
-use answering::Answering;
+pub use answering::{Answering, Answers, Unsaved};
 use distributions::{Distribution, Distributions};
 pub use door::DoorTelemetry;
 pub use verdicts::VERDICTS;
@@ -90,6 +90,7 @@ pub struct Telemetry {
     decisions: bool,
     process: Collector,
     door: OnceLock<Arc<DoorTelemetry>>,
+    answers: Answers,
 }
 
 impl Default for Telemetry {
@@ -112,8 +113,8 @@ impl Telemetry {
         let handle = recorder.handle();
         let process = Collector::default();
         metrics::with_local_recorder(&*recorder, || process.describe());
-        let (shards, door) = (Mutex::default(), OnceLock::new());
-        let telemetry = Self { recorder, handle, shards, decisions, process, door };
+        let (shards, door, answers) = (Mutex::default(), OnceLock::new(), Answers::default());
+        let telemetry = Self { recorder, handle, shards, decisions, process, door, answers };
         telemetry.describe();
         let labels = [("version", env!("CARGO_PKG_VERSION").to_owned()), ("rules", RULES_NEWEST.to_string())];
         telemetry.gauge("weir_build_info", &labels).set(1.0);
@@ -220,13 +221,19 @@ impl Telemetry {
             bytes_max: ["log", "outcomes"]
                 .map(|stream| gauge_of("weir_stream_limit_bytes", "stream", stream)),
             distributions: Mutex::new(Distributions::new()),
-            answering: Answering::new(),
+            answering: self.answers.of(shard),
             watched: OnceLock::new(),
             shard: shard.to_owned(),
             decisions: self.decisions,
         });
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).push(telemetry.clone());
         telemetry
+    }
+
+    /// How this process answers, shard by shard.
+    #[must_use]
+    pub const fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// The handles of a shard that were made before.
@@ -276,13 +283,18 @@ impl Telemetry {
             door.render(&mut text);
         }
         let watched = |shard: &Arc<ShardTelemetry>| shard.watched.get().cloned();
-        let models: Vec<_> = shards.iter().map(|shard| (shard.shard.clone(), watched(shard))).collect();
-        let series = |(place, shard): (usize, &Arc<ShardTelemetry>)| {
-            shard.answering.series().into_iter().map(move |series| (place, series))
-        };
-        let more: Vec<_> = shards.iter().enumerate().flat_map(series).collect();
+        let mut models: Vec<_> = shards.iter().map(|shard| (shard.shard.clone(), watched(shard))).collect();
         // A model under look holds up nobody who looks for a shard's handles.
         drop(shards);
+        let mut more = Vec::new();
+        for (name, answering) in self.answers.all() {
+            // A door may answer for shards that are no other business of this process.
+            let place = models.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+                models.push((name, None));
+                models.len() - 1
+            });
+            more.extend(answering.series().into_iter().map(|series| (place, series)));
+        }
         let models: Vec<_> = models.iter().map(|(shard, model)| (shard.as_str(), model.as_deref())).collect();
         analytics::render(&mut text, &models, &more);
         text
@@ -334,7 +346,7 @@ pub struct ShardTelemetry {
     bytes: [Gauge; 2],
     bytes_max: [Gauge; 2],
     distributions: Mutex<Distributions>,
-    answering: Answering,
+    answering: Arc<Answering>,
     watched: OnceLock<Arc<Watched>>,
 }
 
@@ -373,8 +385,16 @@ pub struct Gauges {
     pub at_ms: i64,
 }
 
-/// A message, for the distributions: when it was stored and how many outcomes it has.
-pub type Weight = (i64, u64);
+/// A message, for the distributions.
+#[derive(Clone, Copy, Debug)]
+pub struct Weight {
+    /// When it was stored, in nanoseconds since 1970.
+    pub stored_at_ns: i64,
+    /// How many outcomes it has.
+    pub outcomes: u64,
+    /// Whether a door appended it, which counts for the objective by itself.
+    pub by_door: bool,
+}
 
 impl ShardTelemetry {
     /// Messages were applied while recovering.
@@ -390,9 +410,9 @@ impl ShardTelemetry {
         let mut distributions = self.distributions.lock().unwrap_or_else(PoisonError::into_inner);
         distributions.batch_messages.record(messages.len() as u64, 1);
         let mut gathered = Vec::with_capacity(messages.len());
-        for (stored_at_ns, outcomes) in messages {
-            distributions.apply.record_since(stored_at_ns, wall_ns, outcomes);
-            gathered.push((stored_at_ns, outcomes));
+        for message in messages {
+            distributions.apply.record_since(message.stored_at_ns, wall_ns, message.outcomes);
+            gathered.push(message);
         }
         drop(distributions);
         self.answering.applied(gathered.into_iter(), wall_ns);
@@ -409,10 +429,10 @@ impl ShardTelemetry {
     }
 
     /// An append of this worker is known to be stored, at `wall_ns`; `took` is its round trip, unless its acknowledgement
-    /// was lost.
+    /// was lost. Beside the outcomes, how many are refusals for want of room that did not come by a door.
     pub fn announced(
         &self,
-        outcomes: &Counts,
+        (outcomes, busy): (&Counts, u64),
         commands: &[u64; CommandKind::ALL.len()],
         messages: impl Iterator<Item = Weight>,
         took: Option<Duration>,
@@ -436,12 +456,11 @@ impl ShardTelemetry {
             distributions.publish.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), 1);
         }
         let mut gathered = Vec::new();
-        for (stored_at_ns, outcomes) in messages {
-            distributions.end_to_end.record_since(stored_at_ns, wall_ns, outcomes);
-            gathered.push((stored_at_ns, outcomes));
+        for message in messages {
+            distributions.end_to_end.record_since(message.stored_at_ns, wall_ns, message.outcomes);
+            gathered.push(message);
         }
         drop(distributions);
-        let busy = outcomes.refused[Reason::Busy as usize];
         let took_us = took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
         self.answering.announced(gathered.into_iter(), busy, took_us, wall_ns);
     }

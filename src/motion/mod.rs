@@ -21,4 +21,4 @@ pub mod store;
 pub use live::{assigned, fold, options, scribe, shard, status};
 pub use past::{audit, epoch, refold, replay};
 pub use rules::{folding, leases, observing, publishing};
-pub use store::{models, snapshots};
+pub use store::{models, objectives, snapshots};

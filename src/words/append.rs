@@ -84,6 +84,8 @@ pub struct Headline {
     pub header: AppendHeader,
     /// How many bytes of outcomes it holds.
     pub payload_bytes: usize,
+    /// When it was stored, in nanoseconds since 1970.
+    pub stored_at_ns: i64,
 }
 
 /// Bytes that were no command, on their way to the dead letters.

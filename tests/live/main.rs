@@ -21,6 +21,7 @@ mod epoch;
 mod http;
 mod jetstream;
 mod monitoring;
+mod objective;
 mod observing;
 #[path = "../../examples/online_retail/mapping.rs"]
 mod online_retail;

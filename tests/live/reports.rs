@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::nats::Server;
+use crate::nats::{Server, until};
 use crate::weir::{Weir, plain, publish};
 
+/// A name with what could break a table, a label or a line.
+const CARRIER: &str = "d\"h,l\\";
+
 fn order(id: &str, quantity: i64, value: i64) -> Value {
-    json!({"place": {"order_id": id, "lines": [{"sku": "A", "quantity": quantity}], "carrier": "dhl",
+    json!({"place": {"order_id": id, "lines": [{"sku": "A", "quantity": quantity}], "carrier": CARRIER,
                      "promised_by": "2020-01-01T00:00:00Z", "value": {"minor": value, "currency": "EUR"}}})
 }
 
@@ -51,9 +54,22 @@ async fn a_report_counts_what_became_of_orders() {
         row("reviews_by_topic"),
         json!({"topic": "late", "reviews": 1, "stars": 1.0, "complaints": 1})
     );
-    assert_eq!((row("by_carrier")["carrier"].clone(), row("days")["late"].clone()), ("dhl".into(), 1.into()));
+    assert_eq!(
+        (row("by_carrier")["carrier"].clone(), row("days")["late"].clone()),
+        (CARRIER.into(), 1.into())
+    );
     let csv = Weir::on(&server, &["report", "--csv"]).await.stdout;
     assert!(csv.lines().any(|line| line == "cancelled_by_reason,changed | mind,orders,1"), "{csv}");
+    let mut read = csv::Reader::from_reader(csv.as_bytes());
+    let rows: Vec<csv::StringRecord> = read.records().map(Result::unwrap).collect();
+    let delivered = ["by_carrier", CARRIER, "delivered", "1"];
+    assert!(rows.iter().any(|row| row.iter().eq(delivered)), "{csv}");
+    let labels = "weir_carrier_delivered_orders{shard=\"main\",carrier=\"d\\\"h,l\\\\\"} 1";
+    until("the carrier to be shown", async || {
+        let (_, scrape) = worker.get("/metrics");
+        scrape.lines().any(|line| line == labels).then_some(())
+    })
+    .await;
     let markdown = Weir::on(&server, &["report", "--md"]).await.stdout;
     assert!(
         markdown.contains("## cancelled_by_reason") && markdown.contains("changed \\| mind"),

@@ -9,7 +9,7 @@ use weir::words::timestamp::Timestamp;
 
 use crate::support::{Shard, policy, receive};
 
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// Days in milliseconds.
 #[expect(clippy::cast_possible_truncation, reason = "at most a century")]
@@ -18,14 +18,14 @@ fn ms(days: f64) -> i64 {
 }
 
 /// A shard with analytics beside it.
-struct Observed {
-    shard: Shard,
-    analytics: Analytics,
-    findings: Findings,
+pub(crate) struct Observed {
+    pub(crate) shard: Shard,
+    pub(crate) analytics: Analytics,
+    pub(crate) findings: Findings,
 }
 
 impl Observed {
-    fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let mut observed =
             Self { shard: Shard::new(), analytics: Analytics::new(settings), findings: Vec::new() };
         let change = weir::words::policy::PolicyChange {
@@ -38,7 +38,7 @@ impl Observed {
         observed
     }
 
-    fn send(&mut self, at_ms: i64, command: &Command<'_>) {
+    pub(crate) fn send(&mut self, at_ms: i64, command: &Command<'_>) {
         self.shard.clock_ms = at_ms;
         let payload = codec::encode_commands(Format::Bincode, std::slice::from_ref(command));
         self.shard.feed(Some(Format::Bincode), payload).unwrap();
@@ -50,11 +50,17 @@ impl Observed {
 }
 
 /// A time of day in the world of `day`, as log time gives it to a shard.
-fn time(at_ms: i64) -> Timestamp {
+pub(crate) fn time(at_ms: i64) -> Timestamp {
     Timestamp::from_millis(crate::support::START_MS + at_ms)
 }
 
-fn place(number: u64, at_ms: i64, promised_days: f64, region: &str, carrier: &str) -> Command<'static> {
+pub(crate) fn place(
+    number: u64,
+    at_ms: i64,
+    promised_days: f64,
+    region: &str,
+    carrier: &str,
+) -> Command<'static> {
     let promised_ms = ms(promised_days);
     Command::Place(Place {
         order_id: format!("O-{number}").into(),
@@ -66,20 +72,20 @@ fn place(number: u64, at_ms: i64, promised_days: f64, region: &str, carrier: &st
     })
 }
 
-fn pay(number: u64) -> Command<'static> {
+pub(crate) fn pay(number: u64) -> Command<'static> {
     Command::Pay(Pay { order_id: format!("O-{number}").into(), ..Pay::default() })
 }
 
-fn ship(number: u64) -> Command<'static> {
+pub(crate) fn ship(number: u64) -> Command<'static> {
     Command::Ship(Ship { order_id: format!("O-{number}").into(), ..Ship::default() })
 }
 
-fn deliver(number: u64) -> Command<'static> {
+pub(crate) fn deliver(number: u64) -> Command<'static> {
     Command::Deliver(Deliver { order_id: format!("O-{number}").into(), ..Deliver::default() })
 }
 
 /// A world with known lead times: log-logistic, twice as long into one region of three; promised ten days. The commands by time.
-fn world(orders: u64, per_day: f64, seed: u64) -> Vec<(i64, Command<'static>)> {
+pub(crate) fn world(orders: u64, per_day: f64, seed: u64) -> Vec<(i64, Command<'static>)> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut commands = Vec::new();
     let lead = |days: f64, random: &mut fastrand::Rng| {
@@ -194,7 +200,7 @@ fn bytes_that_are_no_state_are_refused() {
 }
 
 /// Every figure that analytics give is finite, and none is negative.
-fn check_figures(observed: &Observed) {
+pub(crate) fn check_figures(observed: &Observed) {
     let delay = observed.analytics.delay();
     for moment in [Moment::Paid, Moment::Shipped] {
         let honesty = delay.honesty(moment);
@@ -218,66 +224,6 @@ fn check_figures(observed: &Observed) {
             assert!(score.days.is_sorted(), "{score:?}");
         }
     }
-}
-
-#[test]
-fn odd_lives_have_stated_answers() {
-    let mut observed = Observed::new(Settings::default());
-    let mut number = 0;
-    let mut next = || {
-        number += 1;
-        number
-    };
-    let base = 20_000 * DAY_MS;
-    for (at, command) in world(500, 50.0, 6) {
-        observed.send(base - 30 * DAY_MS + at, &command);
-    }
-    let learned = observed.analytics.delay().learned(Moment::Paid);
-    // Delivered before it was shipped, shipped before it was paid.
-    let a = 10_000 + next();
-    observed.send(base, &place(a, base, 3.0, "north", ""));
-    observed.send(base + 1, &deliver(a));
-    observed.send(base + 2, &ship(a));
-    observed.send(base + 3, &pay(a));
-    // Promised a second, a century, and the past.
-    for days in [1.0 / 86_400.0, 36_500.0, -9_000.0] {
-        let order = 10_000 + next();
-        observed.send(base + 10, &place(order, base + 10, days, "north", "quick"));
-        observed.send(base + 11, &pay(order));
-        observed.send(base + DAY_MS, &ship(order));
-        observed.send(base + 2 * DAY_MS, &deliver(order));
-    }
-    assert!(observed.analytics.delay().learned(Moment::Paid).0 > learned.0);
-    check_figures(&observed);
-    // Occurred in 1970, in 2099, and before it was submitted: left out and counted.
-    let learned = observed.analytics.delay().learned(Moment::Paid);
-    let at = base + 3 * DAY_MS;
-    for occurred in [Timestamp::ZERO, time(100_000 * DAY_MS), time(at - 5_000)] {
-        let order = 10_000 + next();
-        observed.send(at, &place(order, at, 3.0, "north", "quick"));
-        observed.send(at + 1, &pay(order));
-        observed.send(at + 2, &ship(order));
-        let occurred_at = Some(occurred);
-        let order_id = format!("O-{order}").into();
-        observed.send(at + 3, &Command::Deliver(Deliver { order_id, occurred_at, ..Deliver::default() }));
-    }
-    assert_eq!(observed.analytics.odd_times(), 3);
-    assert_eq!(observed.analytics.delay().learned(Moment::Paid).0, learned.0);
-    // A cancelled order, later delivered all the same; names with quotes, line feeds and backslashes; no carrier at all.
-    let order = 10_000 + next();
-    observed.send(at, &place(order, at, 3.0, "a\"b\\c", "d\"e\\f"));
-    observed
-        .send(at, &Command::Cancel(Cancel { order_id: format!("O-{order}").into(), ..Cancel::default() }));
-    observed.send(at + 9, &deliver(order));
-    // The year 2099, after a long silence.
-    let late = base + 27_000 * DAY_MS;
-    for (at, command) in world(200, 50.0, 7) {
-        let Command::Place(mut placed) = command else { continue };
-        placed.order_id = format!("late-{}", placed.order_id).into();
-        observed.send(late + at, &Command::Place(placed.clone()));
-        observed.send(late + at, &Command::Pay(Pay { order_id: placed.order_id, ..Pay::default() }));
-    }
-    check_figures(&observed);
 }
 
 #[test]

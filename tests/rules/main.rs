@@ -19,6 +19,7 @@ mod model_shape;
 mod model_stock;
 mod model_waiting;
 mod monitoring;
+mod odd_lives;
 mod poison;
 mod poison_memory;
 #[path = "../promql.rs"]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use weir::edges::Edges;
 use weir::edges::keys::{Entry, Keys};
-use weir::edges::memory::{MemoryHeadlines, MemoryLog, MemoryObjectReader, MemoryReader};
+use weir::edges::memory::{MemoryHeadlines, MemoryLog, MemoryObjectReader, MemoryOutcomes};
 use weir::edges::objects::{ObjectInfo, ObjectReader, Objects};
 use weir::edges::streams::{
     AppendError, ClosableLog, Headers, LogReader, ReadError, Reader, StoredMessage, StreamState, Streams,
@@ -98,7 +98,7 @@ impl SimStreams {
 
 impl Streams for SimStreams {
     type LogReader = SimLogReader;
-    type OutcomeReader = SimReader<MemoryReader<StoredAppend>, StoredAppend>;
+    type OutcomeReader = SimReader<MemoryOutcomes, StoredAppend>;
     type HeadlineReader = SimReader<MemoryHeadlines, Headline>;
 
     fn payload_bytes_max(&self) -> usize {

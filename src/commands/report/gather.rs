@@ -86,6 +86,8 @@ struct Order {
     paid_ms: Option<i64>,
     shipped_ms: Option<i64>,
     promised_by_ms: Option<i64>,
+    /// Its times contradict each other: nothing is told of them.
+    odd: bool,
     units: u64,
     units_left: u64,
     value_minor: u64,
@@ -241,21 +243,21 @@ impl Gathered {
                 *complaints += u64::from(it.score <= COMPLAINT_MAX);
             }
             (Decision::Paid { order_id, repeat: None, .. }, _) => {
-                let at_ms = happened(record, at_ms);
                 if let Some(order) =
                     self.orders.get_mut(&order_hash(order_id)).filter(|it| it.paid_ms.is_none())
                 {
+                    let at_ms = order.happened(record, at_ms);
                     order.paid_ms = Some(at_ms);
                     let (site, took) = (order.site, at_ms - order.placed_ms);
-                    let carrier = order.carrier.clone();
-                    self.took(counts, site, &carrier, 0, took);
+                    let (carrier, is_told) = (order.carrier.clone(), counts && !order.odd);
+                    self.took(is_told, site, &carrier, 0, took);
                 }
             }
             (Decision::Shipped { order_id, repeat: None, .. }, _) => {
                 self.shipped(record, order_id, at_ms, counts);
             }
             (Decision::Delivered { order_id, repeat: None, state, .. }, _) if *state >= State::Delivered => {
-                self.delivered(order_id, happened(record, at_ms), at_ms, counts);
+                self.delivered(record, order_id, at_ms, counts);
             }
             (Decision::Cancelled { order_id, lines, by, reason, state, repeat: None, .. }, _) => {
                 let named: u64 = lines.iter().map(|line| line.quantity.max(0).unsigned_abs()).sum();
@@ -293,6 +295,7 @@ impl Gathered {
             paid_ms: None,
             shipped_ms: None,
             promised_by_ms: place.promised_by.map(crate::words::timestamp::Timestamp::millis),
+            odd: false,
             units,
             units_left: units,
             value_minor,
@@ -312,19 +315,19 @@ impl Gathered {
     }
 
     fn shipped(&mut self, record: &Record<'_, '_>, order_id: &str, at_ms: i64, counts: bool) {
-        let happened_ms = happened(record, at_ms);
         let Some(order) = self.orders.get_mut(&order_hash(order_id)).filter(|it| it.shipped_ms.is_none())
         else {
             return;
         };
+        let happened_ms = order.happened(record, at_ms);
         order.shipped_ms = Some(happened_ms);
         if let Some(Command::Ship(ship)) = record.command
             && let Some(carrier) = ship.carrier.as_deref()
         {
             carrier.clone_into(&mut order.carrier);
         }
-        let (site, carrier, paid_ms) = (order.site, order.carrier.clone(), order.paid_ms);
-        if let Some(paid_ms) = paid_ms {
+        let (site, carrier, odd) = (order.site, order.carrier.clone(), order.odd);
+        if let Some(paid_ms) = order.paid_ms.filter(|_| !odd) {
             self.took(counts, site, &carrier, 1, happened_ms - paid_ms);
         }
         if counts && let Some(day) = self.day(at_ms) {
@@ -332,12 +335,13 @@ impl Gathered {
         }
     }
 
-    fn delivered(&mut self, order_id: &str, happened_ms: i64, at_ms: i64, counts: bool) {
-        let Some(order) = self.orders.remove(&order_hash(order_id)) else { return };
+    fn delivered(&mut self, record: &Record<'_, '_>, order_id: &str, at_ms: i64, counts: bool) {
+        let Some(mut order) = self.orders.remove(&order_hash(order_id)) else { return };
         if !counts {
             return;
         }
-        let late = order.promised_by_ms.map(|by| happened_ms > by);
+        let happened_ms = order.happened(record, at_ms);
+        let late = order.promised_by_ms.filter(|_| !order.odd).map(|by| happened_ms > by);
         let site = self.sites.name(order.site).to_owned();
         for way in [self.by_site.of(&site), self.by_carrier.of(&order.carrier), &mut self.all] {
             way.delivered += 1;
@@ -348,7 +352,7 @@ impl Gathered {
             day.delivered += 1;
             day.late += u64::from(late == Some(true));
         }
-        if let Some(shipped_ms) = order.shipped_ms {
+        if let Some(shipped_ms) = order.shipped_ms.filter(|_| !order.odd) {
             self.took(counts, order.site, &order.carrier, 2, happened_ms - shipped_ms);
         }
     }
@@ -400,9 +404,14 @@ impl Gathered {
     }
 }
 
-/// When something happened: what the command says, unless that lies in the future.
-fn happened(record: &Record<'_, '_>, at_ms: i64) -> i64 {
-    record.occurred_at().map_or(at_ms, |at| at.millis().min(at_ms))
+impl Order {
+    /// When something happened to it. Where what is told contradicts itself, nothing is said of its times from there on.
+    fn happened(&mut self, record: &Record<'_, '_>, at_ms: i64) -> i64 {
+        record.happened_ms(self.placed_ms, at_ms).unwrap_or_else(|| {
+            self.odd = true;
+            at_ms
+        })
+    }
 }
 
 #[cfg(test)]
@@ -429,6 +438,81 @@ mod tests {
         assert_eq!((utc.hour(), utc.date().yesterday().unwrap()), (2, date));
     }
 
+    /// Of orders that are placed and shipped, delivered, said to have been, and promised then: delivered, with a promise that counts,
+    /// late; by day accepted and delivered; and whether anything is told of their transit.
+    fn lives(
+        zone: TimeZone,
+        lives: &[(i64, i64, Option<Timestamp>, i64)],
+    ) -> ((u64, u64, u64), Vec<(String, u64, u64)>, bool) {
+        let mut gathered = Gathered::new(0, zone);
+        for (number, (placed_ms, delivered_ms, occurred_at, promised_ms)) in lives.iter().enumerate() {
+            let id = format!("O-{number}");
+            let place = Place {
+                order_id: id.clone().into(),
+                promised_by: Some(Timestamp::from_millis(*promised_ms)),
+                ..Place::default()
+            };
+            gathered.accepted(&id, &place, *placed_ms, true);
+            let at = Timestamp::from_millis(*placed_ms);
+            gathered.shipped(&Record { at, command: None, outcomes: &[] }, &id, *placed_ms, true);
+            let command = Command::Deliver(Deliver {
+                order_id: id.clone().into(),
+                occurred_at: *occurred_at,
+                ..Deliver::default()
+            });
+            let at = Timestamp::from_millis(*delivered_ms);
+            let record = Record { at, command: Some(&command), outcomes: &[] };
+            gathered.delivered(&record, &id, *delivered_ms, true);
+        }
+        let Way { delivered, promised, late, .. } = gathered.all;
+        let days = gathered.days.iter().map(|(date, day)| (date.to_string(), day.accepted, day.delivered));
+        ((delivered, promised, late), days.collect(), gathered.all.between[2].quantile(0.5).is_some())
+    }
+
+    #[test]
+    fn a_promise_ends_at_its_instant_and_the_day_where_the_shop_is() {
+        let (midnight, hour) = (1_795_392_000_000, 3_600_000);
+        let at = |hours: i64| midnight + hours * hour;
+        // Three hours west of UTC: delivered late in the evening of the day, by UTC early on the next one.
+        let orders = [(at(-9), at(2), None, midnight - 1), (at(-9), at(2), None, at(3) - 1)];
+        let (counts, days, has_transit) = lives(TimeZone::fixed(jiff::tz::offset(-3)), &orders);
+        assert_eq!((counts, has_transit), ((2, 2, 1), true));
+        assert_eq!(days, [("2026-11-22".to_owned(), 2, 2)]);
+        let (counts, days, _) = lives(TimeZone::UTC, &orders);
+        assert_eq!(counts, (2, 2, 1));
+        assert_eq!(days, [("2026-11-22".to_owned(), 2, 0), ("2026-11-23".to_owned(), 0, 2)]);
+    }
+
+    #[test]
+    fn a_night_of_changed_clocks_makes_a_day_shorter_or_longer_and_nothing_else() {
+        let zone = || TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let hour = 3_600_000;
+        // Every hour of three days around each of two nights: 2026-03-29 and 2026-10-25.
+        for (noon, hours) in [(1_774_699_200_000_i64, 23), (1_792_843_200_000, 25)] {
+            let orders: Vec<_> = (0..60)
+                .map(|number| {
+                    (noon + number * hour, noon + (number + 1) * hour, None, noon + (number + 1) * hour)
+                })
+                .collect();
+            let (counts, days, _) = lives(zone(), &orders);
+            // An hour is an hour: nothing is late for it.
+            assert_eq!(counts, (60, 60, 0));
+            assert_eq!(days[1].1, hours, "{days:?}");
+            assert_eq!(days.iter().map(|(_, accepted, _)| accepted).sum::<u64>(), 60);
+        }
+    }
+
+    #[test]
+    fn of_times_that_contradict_each_other_nothing_is_told() {
+        let (placed, delivered) = (1_795_392_000_000, 1_795_392_900_000);
+        let odd = [0, placed - 1, 4_070_908_800_000].map(|at| Some(Timestamp::from_millis(at)));
+        let orders: Vec<_> =
+            odd.into_iter().map(|occurred| (placed, delivered, occurred, placed + 1)).collect();
+        let (counts, days, has_transit) = lives(TimeZone::UTC, &orders);
+        // They arrived, and nobody knows when.
+        assert_eq!((counts, days.len(), days[0].2, has_transit), ((3, 0, 0), 1, 3, false));
+    }
+
     #[test]
     fn units_are_cancelled_once_and_a_late_delivery_is_late() {
         let mut gathered = Gathered::new(0, TimeZone::UTC);
@@ -446,7 +530,8 @@ mod tests {
         gathered.cancelled("O-1", ("customer", "x"), None, true, 3_000, true);
         assert_eq!((gathered.cancelled.units, gathered.cancelled.orders), (4, 1));
         let deliver = Command::Deliver(Deliver { order_id: "O-2".into(), ..Deliver::default() });
-        gathered.delivered("O-2", 6_000, 6_000, true);
+        let at = Timestamp::from_millis(6_000);
+        gathered.delivered(&Record { at, command: Some(&deliver), outcomes: &[] }, "O-2", 6_000, true);
         assert_eq!((gathered.all.delivered, gathered.all.late), (1, 1));
         // A decision that is not about orders moves nothing.
         let cancel = Command::Cancel(Cancel::default());

@@ -5,7 +5,9 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
+use super::answered::Answered;
 use super::gather::{Count, Gathered, Way};
+use crate::folds::analytics::{BOUND_US, DAYS, OBJECTIVE, Objective};
 
 /// Rows of a table of SKUs, reasons, sites or carriers: those with the most.
 const ROWS_MAX: usize = 25;
@@ -98,7 +100,7 @@ fn ways<'a>(name: &'static str, of: &'static str, rows: impl Iterator<Item = (&'
 }
 
 /// Puts a report together.
-pub(super) fn report(seen: &Seen, gathered: &Gathered) -> Report {
+pub(super) fn report(seen: &Seen, gathered: &Gathered, answered: &Answered) -> Report {
     let Gathered { accepted, cancelled, all, span_ms, .. } = gathered;
     let refused: u64 = gathered.refusals.values().map(|count| count.orders).sum();
     let head = vec![
@@ -124,8 +126,16 @@ pub(super) fn report(seen: &Seen, gathered: &Gathered) -> Report {
     ];
     let mut notes = vec![
         "Values are in minor units, summed over currencies as they stand. Times between states are right within 5%.".to_owned(),
-        "The log does not say when outcomes were announced: the objective is in the metrics weir_slo_*.".to_owned(),
+        "The objective is told by when commands were stored and their outcomes announced. How long they waited at a door before, and what doors \
+         answered busy or unavailable, is in the metrics weir_slo_* alone."
+            .to_owned(),
     ];
+    if answered.unknown > 0 {
+        notes.push(format!(
+            "When {} outcomes were announced is not known any more: the objective is told without them.",
+            answered.unknown
+        ));
+    }
     if seen.from.is_some() && seen.first_ms.is_none_or(|first| first > seen.since_ms) {
         notes.push(
             "The log begins later than was asked for: what came before is not in here. log.keep_for_hours keeps more.".to_owned(),
@@ -140,7 +150,27 @@ pub(super) fn report(seen: &Seen, gathered: &Gathered) -> Report {
     if gathered.not_followed > 0 {
         notes.push(format!("{} orders were too many to be followed.", gathered.not_followed));
     }
-    Report { head, notes, tables: tables(gathered) }
+    let mut tables = tables(gathered);
+    tables.insert(0, objective(answered));
+    Report { head, notes, tables }
+}
+
+fn objective(answered: &Answered) -> Table {
+    let mut kept = Objective::new(OBJECTIVE, DAYS);
+    kept.add(0, answered.good, answered.all());
+    let share = kept.attained().map_or(Value::Null, |share| json!((share * 1e6).round() / 1e6));
+    let columns = vec!["objective", "outcomes", "good", "late", "busy", "share", "asked_for", "budget_left"];
+    let row = vec![
+        json!(format!("{} ms", BOUND_US / 1_000)),
+        json!(answered.all()),
+        json!(answered.good),
+        json!(answered.late),
+        json!(answered.busy),
+        share,
+        json!(OBJECTIVE),
+        rounded(kept.budget_left()),
+    ];
+    Table { name: "objective", columns, rows: vec![row] }
 }
 
 fn tables(gathered: &Gathered) -> Vec<Table> {

@@ -121,7 +121,8 @@ impl Incoming {
     pub(super) fn into_headline(self) -> Result<Headline, ReadError> {
         let header = self.append_header()?;
         let payload_bytes = self.parsed(LEFT_OUT).unwrap_or(self.payload.len());
-        Ok(Headline { sequence: self.sequence, header, payload_bytes })
+        let Self { sequence, stored_at_ns, .. } = self;
+        Ok(Headline { sequence, header, payload_bytes, stored_at_ns })
     }
 
     fn append_header(&self) -> Result<AppendHeader, ReadError> {

@@ -79,13 +79,20 @@ impl Stored for StoredMessage {
     }
 }
 
-impl Stored for StoredAppend {
+/// An append of outcomes, and when it was stored, in nanoseconds since 1970.
+#[derive(Clone)]
+struct TimedAppend {
+    stored: StoredAppend,
+    stored_at_ns: i64,
+}
+
+impl Stored for TimedAppend {
     fn sequence(&self) -> u64 {
-        self.sequence
+        self.stored.sequence
     }
 
     fn payload_len(&self) -> usize {
-        self.append.payload.len()
+        self.stored.append.payload.len()
     }
 }
 
@@ -168,7 +175,7 @@ struct State {
     log: Stream<StoredMessage>,
     log_is_closed: bool,
     last_stored_at_ns: i64,
-    outcomes: Stream<StoredAppend>,
+    outcomes: Stream<TimedAppend>,
     dead_letters: Stream<StoredLetter>,
     /// The newest signals; a repeat of one that is here is left out.
     signals: VecDeque<SignalLetter>,
@@ -248,7 +255,7 @@ impl MemoryStreams {
 
 impl Streams for MemoryStreams {
     type LogReader = MemoryLog;
-    type OutcomeReader = MemoryReader<StoredAppend>;
+    type OutcomeReader = MemoryOutcomes;
     type HeadlineReader = MemoryHeadlines;
 
     fn payload_bytes_max(&self) -> usize {
@@ -305,11 +312,11 @@ impl Streams for MemoryStreams {
     }
 
     async fn last_outcomes(&self) -> Result<Option<StoredAppend>, ReadError> {
-        Ok(self.shared.state().outcomes.kept.back().cloned())
+        Ok(self.shared.state().outcomes.kept.back().map(|timed| timed.stored.clone()))
     }
 
     async fn read_outcomes(&self, from: u64) -> Result<Self::OutcomeReader, ReadError> {
-        Ok(self.reader(from, |state| &state.outcomes))
+        Ok(MemoryOutcomes(self.reader(from, |state| &state.outcomes)))
     }
 
     async fn read_headlines(&self, from: u64) -> Result<Self::HeadlineReader, ReadError> {
@@ -323,7 +330,8 @@ impl Streams for MemoryStreams {
             return Err(AppendError::Conflict);
         }
         let sequence = state.outcomes.next_sequence();
-        state.outcomes.append(StoredAppend { sequence, append })
+        let stored_at_ns = self.shared.clock.wall_ns();
+        state.outcomes.append(TimedAppend { stored: StoredAppend { sequence, append }, stored_at_ns })
     }
 
     async fn append_dead_letter(&self, letter: DeadLetter) -> Result<(), AppendError> {
@@ -382,14 +390,13 @@ impl ClosableLog for MemoryStreams {
 }
 
 /// Reads a stream in memory onwards.
-pub struct MemoryReader<T> {
+struct MemoryReader<T> {
     shared: Arc<Shared>,
     stream: fn(&State) -> &Stream<T>,
     appended: Arc<Notify>,
     from: u64,
 }
 
-#[expect(private_bounds, reason = "what a stream keeps is not for others to add to")]
 impl<T: Stored> MemoryReader<T> {
     fn take(&mut self) -> Vec<T> {
         let taken = (self.stream)(&self.shared.state()).read(self.from);
@@ -431,18 +438,28 @@ impl LogReader for MemoryLog {
     }
 }
 
+/// Reads outcomes in memory onwards.
+pub struct MemoryOutcomes(MemoryReader<TimedAppend>);
+
+impl Reader<StoredAppend> for MemoryOutcomes {
+    async fn next(&mut self) -> Result<Vec<StoredAppend>, ReadError> {
+        Ok(self.0.next().await?.into_iter().map(|timed| timed.stored).collect())
+    }
+}
+
 /// Reads the headlines of outcomes in memory onwards.
-pub struct MemoryHeadlines(MemoryReader<StoredAppend>);
+pub struct MemoryHeadlines(MemoryReader<TimedAppend>);
 
 impl Reader<Headline> for MemoryHeadlines {
     async fn next(&mut self) -> Result<Vec<Headline>, ReadError> {
         let stored = self.0.next().await?;
         Ok(stored
             .into_iter()
-            .map(|StoredAppend { sequence, append }| Headline {
+            .map(|TimedAppend { stored: StoredAppend { sequence, append }, stored_at_ns }| Headline {
                 sequence,
                 header: append.header,
                 payload_bytes: append.payload.len(),
+                stored_at_ns,
             })
             .collect())
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge};
 
-use super::Telemetry;
 use super::distributions::Distribution;
+use super::{Answering, Answers, Telemetry};
 use crate::edges::streams::AppendError;
 use crate::words::reply::ReplyKind;
 
@@ -25,6 +25,7 @@ pub struct DoorTelemetry {
     pending: Gauge,
     memory: Gauge,
     distributions: Mutex<Distributions>,
+    answers: Answers,
 }
 
 struct Distributions {
@@ -70,6 +71,7 @@ impl DoorTelemetry {
                 reply: Distribution::of_durations(),
                 batch: Distribution::of_sizes(),
             }),
+            answers: telemetry.answers().clone(),
         }
     }
 
@@ -87,6 +89,12 @@ impl DoorTelemetry {
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.distributions.lock().unwrap_or_else(PoisonError::into_inner).reply.record(micros, 1);
+    }
+
+    /// How a shard answers, as whoever asks at this door hears it.
+    #[must_use]
+    pub fn answering(&self, shard: &str) -> Arc<Answering> {
+        self.answers.of(shard)
     }
 
     /// A message of so many commands is appended.

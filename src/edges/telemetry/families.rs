@@ -76,7 +76,8 @@ pub const FAMILIES: &[Family] = &[
     counter(
         "weir_slo_answers_total",
         &["verdict"],
-        "Outcomes for the objective: good where decided within the bound of being stored, a refusal too; bad where later, or busy.",
+        "Answers for the objective: good where decided within the bound, a refusal too; bad where later, busy, unavailable, or not known in \
+         time. The bound counts from the door, which counts what came by it, or else from being stored.",
     ),
     counter(
         "weir_slo_standstill_seconds_total",
@@ -88,7 +89,7 @@ pub const FAMILIES: &[Family] = &[
     gauge(
         "weir_slo_attained_ratio",
         &[],
-        "The share that was good over the last 30 days, as far as this worker announced it.",
+        "The share that was good over the last 30 days, of all workers and doors, also those before.",
     ),
     gauge(
         "weir_slo_budget_remaining_ratio",

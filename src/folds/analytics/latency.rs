@@ -1,11 +1,11 @@
-//! Latency: how long each stage of an order's way takes, whether the objective is kept, and which orders were slowest.
+//! Latency: how long each stage of an order's way takes, and which orders were slowest.
 //!
 //! Whoever carries orders measures: the stage, how long, for how many. Nothing is kept per order but the few slowest of the last five
 //! minutes. A duration that cannot be (negative, as clocks differ) is left out and counted.
 
 use std::collections::VecDeque;
 
-use super::sketches::rotating::{Objective, Rotating};
+use super::sketches::rotating::Rotating;
 
 /// The stages of an order's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +68,6 @@ pub struct Slow {
 #[derive(Clone, Debug)]
 pub struct Latency {
     stages: Vec<Rotating>,
-    objective: Objective,
     slowest: VecDeque<Slow>,
     left_out: u64,
 }
@@ -77,7 +76,6 @@ impl Default for Latency {
     fn default() -> Self {
         Self {
             stages: Stage::ALL.iter().map(|_| Rotating::default()).collect(),
-            objective: Objective::new(OBJECTIVE, DAYS),
             slowest: VecDeque::new(),
             left_out: 0,
         }
@@ -91,17 +89,6 @@ impl Latency {
             Ok(duration_us) => self.stages[stage as usize].record(now_ms, duration_us, count),
             Err(_) => self.left_out += count,
         }
-    }
-
-    /// `all` records were answered, of which `good` within the bound by a decision, a refusal included. Busy, unavailable and time-outs
-    /// are none of the good ones.
-    pub fn answered(&mut self, now_ms: i64, good: u64, all: u64) {
-        self.objective.count(now_ms, good.min(all), all);
-    }
-
-    /// Nothing was decided for so long although something waited: what is lost counts as bad, at the rate that would have come.
-    pub fn stood_still(&mut self, now_ms: i64, waiting: u64) {
-        self.objective.count(now_ms, 0, waiting);
     }
 
     /// A record that may be among the slowest.
@@ -132,12 +119,6 @@ impl Latency {
     #[must_use]
     pub fn stage(&self, stage: Stage) -> &Rotating {
         &self.stages[stage as usize]
-    }
-
-    /// The objective.
-    #[must_use]
-    pub const fn objective(&self) -> &Objective {
-        &self.objective
     }
 
     /// The slowest records of the last five minutes, the slowest first.
@@ -172,9 +153,6 @@ mod tests {
         latency.record(0, Stage::Submitted, -5, 3);
         latency.record(0, Stage::Submitted, 5_000, 3);
         assert_eq!((latency.left_out(), latency.stage(Stage::Submitted).total()), (3, (3, 15_000)));
-        latency.answered(0, 999, 1_000);
-        latency.stood_still(0, 1);
-        assert!(latency.objective().budget_left() < 0.0);
         latency.advance(2_000_000);
         assert!(latency.slowest().is_empty());
     }

@@ -12,10 +12,6 @@ use crate::words::outcome::{Decision, Outcome, Reason, Shortage, State};
 use crate::words::policy::SITE_DEFAULT;
 use crate::words::timestamp::Timestamp;
 
-/// An event may be so much ahead of log time: clocks differ.
-const AHEAD_MAX_MS: i64 = 5 * 60_000;
-/// An event may be so old when it is told.
-const BEHIND_MAX_MS: i64 = 3_653 * DAY_MS;
 /// Rates of fulfilment are forgotten in so long.
 const FLOW_HALF_LIFE_MS: f64 = 86_400_000.0;
 const HOUR_MS: i64 = 3_600_000;
@@ -259,15 +255,12 @@ impl Analytics {
     /// teaches nothing from there on.
     fn event_ms(&mut self, record: &Record<'_, '_>, place: u32) -> i64 {
         let log_ms = self.now_ms;
-        let Some(occurred_ms) = record.occurred_at().map(Timestamp::millis) else { return log_ms };
         let Some(order) = self.orders.get_mut(place) else { return log_ms };
-        let early = occurred_ms < order.placed_ms || occurred_ms < log_ms - BEHIND_MAX_MS;
-        if early || occurred_ms > log_ms + AHEAD_MAX_MS {
+        record.happened_ms(order.placed_ms, log_ms).unwrap_or_else(|| {
             order.odd = true;
             self.odd_times += 1;
-            return log_ms;
-        }
-        occurred_ms.min(log_ms)
+            log_ms
+        })
     }
 
     pub(super) fn pay(

@@ -20,7 +20,10 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::pending::{Board, Gather, UNAVAILABLE_RETRY_MS};
-use crate::edges::streams::{AppendError, Headers, LogReader as _, ReadError, Reader as _, Streams};
+use crate::edges::streams::{
+    APPEND_HEADER, AppendError, Headers, LogReader as _, ReadError, Reader as _, Streams,
+};
+use crate::edges::telemetry::Answering;
 use crate::motion::rules::gathering::{Packed, Weight, pack};
 use crate::words::append::StoredAppend;
 use crate::words::codec::{DecidedReplies, Format, NotOutcomes, told};
@@ -28,8 +31,6 @@ use crate::words::codes::Family;
 use crate::words::message::Way;
 use crate::words::reply::{DoorReason, DoorReply};
 
-/// The header of a door's appends: which door, and the number of the append. It tells an append that was not acknowledged.
-pub const APPEND_HEADER: &str = "Weir-Append";
 /// An append that is not acknowledged for so long is looked for in the log.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
 /// So many appends of one lane are on their way at once: with one, half a round trip is waited for the one before.
@@ -190,10 +191,12 @@ pub(super) struct Shard {
     log_known: AtomicU64,
     /// Whether the outcomes are read: nothing is appended before.
     reading: watch::Sender<bool>,
+    /// How it answers who asks here.
+    pub(super) answering: Arc<Answering>,
 }
 
 impl Shard {
-    pub(super) fn new(name: &str) -> Arc<Self> {
+    pub(super) fn new(name: &str, answering: Arc<Answering>) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
             lanes: Default::default(),
@@ -203,6 +206,7 @@ impl Shard {
             progress: Mutex::default(),
             log_known: AtomicU64::new(0),
             reading: watch::Sender::new(false),
+            answering,
         })
     }
 
@@ -273,7 +277,7 @@ impl Shard {
                 return;
             }
             let gather = &item.gather;
-            gather.decided(item.position, (sequence, index), |bytes| {
+            gather.decided(item.position, (sequence, index), one.busy, |bytes| {
                 if let Err(error) = writer.write((format, one.bytes), gather.format, bytes) {
                     // It was read as an outcome a moment ago.
                     tracing::error!(%error, "an outcome cannot be written as a reply");

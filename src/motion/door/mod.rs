@@ -35,7 +35,6 @@ use crate::edges::telemetry::DoorTelemetry;
 use crate::words::codec::Format;
 use crate::words::codes::Family;
 
-pub use self::lane::APPEND_HEADER;
 pub use self::pending::Answer;
 pub use self::routing::Routes;
 
@@ -292,7 +291,7 @@ impl<S: Streams> Keeping<S> {
                 shards.push(shard.clone());
                 continue;
             }
-            let shard = Shard::new(name);
+            let shard = Shard::new(name, self.inner.board.telemetry.answering(name));
             shards.push(shard.clone());
             self.known.insert(name.clone(), shard.clone());
             // A shard without streams takes nothing: what is sent there is unavailable at its deadline.

@@ -11,9 +11,13 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::edges::clock::SharedClock;
 use crate::edges::requests::Replies;
-use crate::edges::telemetry::DoorTelemetry;
+use crate::edges::telemetry::{Answering, DoorTelemetry};
+use crate::folds::analytics::BOUND_US;
 use crate::words::codec::{Format, write_door_reply, write_replies};
 use crate::words::reply::{DoorReason, DoorReply, ReplyKind};
+
+/// How soon a decision is in time.
+const BOUND: Duration = Duration::from_micros(BOUND_US);
 
 /// What a reply's own header and its address take of what the server takes, in bytes.
 const REPLY_HEADER_BYTES: usize = 512;
@@ -125,8 +129,13 @@ enum Slot {
     Answered(u32, u32, Short),
 }
 
+/// By command: the shard that answers it, if one does.
+pub(super) type Judged = SmallVec<[Option<Arc<Answering>>; 1]>;
+
 struct Open {
     slots: SmallVec<[Slot; 1]>,
+    /// Whose answers they are; none where the door answered by itself.
+    judged: Judged,
     /// The replies so far, one behind the other, as they came.
     bytes: Vec<u8>,
     left: usize,
@@ -211,34 +220,54 @@ impl Gather {
         }
     }
 
-    /// A command is decided: `write` writes its reply.
+    /// A command is decided, or refused as the shard is `busy`: `write` writes its reply.
     pub(super) fn decided(
         &self,
         position: u32,
         (sequence, index): (u64, u32),
+        busy: bool,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        self.answer(position, ReplyKind::Decided, None, Short::Stored(sequence, index), write);
+        self.answer(position, (ReplyKind::Decided, busy), None, Short::Stored(sequence, index), write);
     }
 
     /// A command is answered by the door itself.
     pub(super) fn door(&self, position: u32, reply: DoorReply<'_>) {
         let (kind, retry, short) = (reply.kind(), reply.retry_after_ms(), Short::of(&reply));
-        self.answer(position, kind, retry, short, |bytes| write_door_reply(self.format, bytes, reply));
+        self.answer(position, (kind, false), retry, short, |bytes| {
+            write_door_reply(self.format, bytes, reply);
+        });
     }
 
     fn answer(
         &self,
         position: u32,
-        kind: ReplyKind,
+        (kind, busy): (ReplyKind, bool),
         retry_after_ms: Option<u32>,
         short: Short,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let mut open = self.open();
-        if open.answer(position as usize, kind, retry_after_ms, short, write) && open.left == 0 {
+        if !open.answer(position as usize, kind, retry_after_ms, short, write) {
+            return;
+        }
+        self.judge(&open, position as usize, kind, busy);
+        if open.left == 0 {
             self.finish(open);
         }
+    }
+
+    /// Whether a decision that comes now is in time.
+    fn is_in_time(&self) -> bool {
+        self.board.clock.monotonic().saturating_sub(self.began) <= BOUND
+    }
+
+    /// Counts an answer for its shard's objective. What the door refuses for good is no matter of the shard.
+    fn judge(&self, open: &Open, position: usize, kind: ReplyKind, busy: bool) {
+        let answering = open.judged.get(position).and_then(Option::as_ref);
+        let Some(answering) = answering.filter(|_| kind != ReplyKind::Refused) else { return };
+        let good = kind == ReplyKind::Decided && !busy && self.is_in_time();
+        answering.answered(self.board.clock.wall_ns() / 1_000_000, u64::from(good), 1);
     }
 
     /// Answers what is open as it stands: the time is over.
@@ -248,6 +277,8 @@ impl Gather {
         if open.to.is_none() {
             return;
         }
+        // Whoever waits for less than the objective allows cannot tell whether it was kept.
+        let is_judged = matches!(why, Expired::Closing) || !self.is_in_time();
         for position in 0..open.slots.len() {
             let detail = Some(why.text().into());
             let reply = match open.slots[position] {
@@ -258,6 +289,9 @@ impl Gather {
             };
             let (kind, retry, short) = (reply.kind(), reply.retry_after_ms(), Short::of(&reply));
             open.answer(position, kind, retry, short, |bytes| write_door_reply(self.format, bytes, reply));
+            if is_judged {
+                self.judge(&open, position, kind, false);
+            }
         }
         if open.left == 0 {
             self.finish(open);
@@ -399,18 +433,20 @@ impl Board {
         self.waiting().by_deadline.len()
     }
 
-    /// Begins a request of so many commands, for which `cost` bytes are taken.
+    /// Begins a request of as many commands as are judged, for which `cost` bytes are taken.
     pub(super) fn begin(
         self: &Arc<Self>,
         (format, many): (Format, bool),
-        commands: usize,
+        judged: Judged,
         cost: usize,
         deadline: Duration,
         to: To,
     ) -> Arc<Gather> {
         let began = self.clock.monotonic();
+        let commands = judged.len();
         let open = Open {
             slots: smallvec![Slot::Queued; commands],
+            judged,
             bytes: Vec::new(),
             left: commands,
             kinds: [0; ReplyKind::ALL.len()],
@@ -469,5 +505,70 @@ impl Board {
         for gather in due {
             gather.expire(why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::edges::clock::Clock;
+    use crate::edges::telemetry::Telemetry;
+
+    /// A clock that is set by hand, in milliseconds.
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn wall_ns(&self) -> i64 {
+            0
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_millis(self.0.load(Relaxed))
+        }
+    }
+
+    #[test]
+    fn each_answer_counts_once_for_the_objective_of_its_shard() {
+        let clock = Arc::new(Hand(AtomicU64::new(0)));
+        let telemetry = Telemetry::new().door();
+        let answering = telemetry.answering("main");
+        let board = Board::new(clock.clone(), telemetry, 1 << 20);
+        // A request of one command, and one that it refuses itself; gives what is counted of it.
+        let counted = |after_ms: u64, what: &dyn Fn(&Gather)| {
+            if let Some(unsaved) = answering.unsaved() {
+                answering.saved(unsaved.objective, Some(unsaved.number));
+            }
+            clock.0.store(0, Relaxed);
+            let judged: Judged = smallvec![Some(answering.clone()), None];
+            let gather = board.begin((Format::Json, true), judged, 0, Duration::from_secs(9), To::Nobody);
+            let refused = DoorReply::Refused {
+                command: None,
+                subject: None,
+                reason: DoorReason::NotACommand,
+                detail: None,
+            };
+            gather.door(1, refused);
+            clock.0.store(after_ms, Relaxed);
+            what(&gather);
+            // Whatever comes later is no answer any more.
+            gather.decided(0, (1, 0), false, |_| ());
+            let hours = answering.unsaved();
+            hours.map(|unsaved| {
+                unsaved.objective.hours().map(|(_, good, all)| (good, all)).collect::<Vec<_>>()
+            })
+        };
+        let good = Some(vec![(1, 1)]);
+        let bad = Some(vec![(0, 1)]);
+        assert_eq!(counted(250, &|gather| gather.decided(0, (1, 0), false, |_| ())), good);
+        assert_eq!(counted(251, &|gather| gather.decided(0, (1, 0), false, |_| ())), bad);
+        assert_eq!(counted(1, &|gather| gather.decided(0, (1, 0), true, |_| ())), bad);
+        let busy = DoorReply::Busy { retry_after_ms: 20, detail: None };
+        assert_eq!(counted(1, &|gather| gather.door(0, busy.clone())), bad);
+        assert_eq!(counted(251, &|gather| gather.expire(Expired::Deadline)), bad);
+        assert_eq!(counted(1, &|gather| gather.expire(Expired::Closing)), bad);
+        // Whoever waits for less than the bound cannot tell whether it was kept.
+        assert_eq!(counted(100, &|gather| gather.expire(Expired::Deadline)), None);
     }
 }

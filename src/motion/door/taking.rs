@@ -49,6 +49,7 @@ impl Inner {
         let format = reply_format(said.format);
         let many = is_many(format, &payload);
         if self.closing.load(Relaxed) {
+            self.turned_away(&self.routing());
             return self.answer(to, (format, many), unavailable("the door is closing"));
         }
         if !said.readable {
@@ -67,6 +68,7 @@ impl Inner {
         }
         let mut cost = REQUEST_COST + 2 * payload.len();
         if !self.board.take_room(cost) {
+            self.turned_away(&routing);
             let detail = "too many bytes of requests wait";
             return self.answer(to, (format, many), busy(BUSY_RETRY_MS.0 * 5, detail));
         }
@@ -82,6 +84,7 @@ impl Inner {
             let more = COMMAND_COST * elements.len();
             if !self.board.take_room(more) {
                 self.board.give_back(cost);
+                self.turned_away(&routing);
                 let detail = "too many bytes of requests wait";
                 return self.answer(to, (format, many), busy(BUSY_RETRY_MS.0 * 5, detail));
             }
@@ -90,7 +93,11 @@ impl Inner {
         drop(payload);
         let within = said.within.unwrap_or(self.options.within).clamp(WITHIN_MIN, WITHIN_MAX);
         let deadline = self.board.clock.monotonic() + within;
-        let gather = self.board.begin((format, many), elements.len(), cost, deadline, to);
+        let judged = elements.iter().map(|element| match element {
+            Element::Sent { shard, .. } => Some(routing.shards[*shard].answering.clone()),
+            Element::Answered(_) => None,
+        });
+        let gather = self.board.begin((format, many), judged.collect(), cost, deadline, to);
         let mut answered = Vec::new();
         let mut sent: Vec<(usize, Item)> = Vec::with_capacity(elements.len());
         for (position, element) in (0..).zip(elements) {
@@ -180,14 +187,24 @@ impl Inner {
         Element::Sent { shard, element: encode_command(command), weight: Weight::of(command) }
     }
 
-    /// What is answered where a shard has too much to do, or does nothing.
+    /// A request is turned away before it is known what it asks for: that counts once against the shard, where there is only one.
+    fn turned_away(&self, routing: &Routing) {
+        if let [only] = routing.shards.as_slice() {
+            only.answering.answered(self.board.clock.wall_ns() / 1_000_000, 0, 1);
+        }
+    }
+
+    /// What is answered where a shard has too much to do, or does nothing. It counts against the shard's objective.
     fn too_much(&self, shard: &Shard) -> Option<DoorReply<'static>> {
         let (lag, still) = shard.lags(self.board.clock.monotonic());
+        let bad = || shard.answering.answered(self.board.clock.wall_ns() / 1_000_000, 0, 1);
         if still >= STANDSTILL {
+            bad();
             return Some(unavailable("the shard decides nothing at the moment"));
         }
         let full = shard.undecided() >= self.options.pending_max;
         if full || lag >= LAG_MAX {
+            bad();
             let lag = u32::try_from(lag.as_millis()).unwrap_or(u32::MAX);
             let detail = if full { "too many commands wait" } else { "the shard is late" };
             return Some(busy(lag.clamp(BUSY_RETRY_MS.0, BUSY_RETRY_MS.1), detail));

@@ -185,8 +185,8 @@ impl<E: Edges> Shard<E> {
 
     fn announced(&self, announced: &Announced, took: Option<Duration>) {
         let messages = weights(&announced.messages);
-        let Announced { outcomes, commands, .. } = announced;
-        self.telemetry.announced(outcomes, commands, messages, took, self.clock.wall_ns());
+        let Announced { outcomes, commands, busy, .. } = announced;
+        self.telemetry.announced((outcomes, *busy), commands, messages, took, self.clock.wall_ns());
     }
 
     /// Says that something was not stored: once, then again after a while; and, once that goes on, to whoever asks whether the

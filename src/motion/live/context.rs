@@ -11,7 +11,7 @@ use super::options::ShardOptions;
 use super::status::Status;
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::ReadError;
-use crate::edges::telemetry::ShardTelemetry;
+use crate::edges::telemetry::{ShardTelemetry, Weight};
 use crate::edges::{Edges, ShardEdges};
 use crate::motion::rules::folding::AppliedMessage;
 use crate::motion::rules::kept::Kept;
@@ -94,7 +94,11 @@ impl<E: Edges> Shard<E> {
     }
 }
 
-/// When each message was stored, and how many outcomes it has.
-pub(super) fn weights(messages: &[AppliedMessage]) -> impl ExactSizeIterator<Item = (i64, u64)> {
-    messages.iter().map(|message| (message.stored_at_ns, message.outcomes as u64))
+/// When each message was stored, how many outcomes it has, and whether it came by a door.
+pub(super) fn weights(messages: &[AppliedMessage]) -> impl ExactSizeIterator<Item = Weight> {
+    messages.iter().map(|message| Weight {
+        stored_at_ns: message.stored_at_ns,
+        outcomes: message.outcomes as u64,
+        by_door: message.by_door,
+    })
 }

@@ -1,9 +1,11 @@
 //! Refolding: a log folded again from as far back as it goes, for whoever wants to see every record with its outcomes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::audit::first_behind;
 use super::replay::ReplayError;
-use crate::edges::streams::{StoredMessage, Streams as _};
+use crate::edges::streams::{ReadError, StoredMessage, Streams as _};
 use crate::edges::{Edges, ShardEdges};
 use crate::folds::inventory::Inventory;
 use crate::motion::rules::folding::{Applied, Folding, Sliced, Start, Whole};
@@ -11,6 +13,7 @@ use crate::motion::rules::kept::{FoldOn, Kept};
 use crate::motion::store::mark;
 use crate::motion::store::onward::Onward;
 use crate::motion::store::snapshots::{Snapshots, Unfit};
+use crate::words::append::Headline;
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
 use crate::words::message::LogMessage;
@@ -57,6 +60,73 @@ pub async fn refold<E: Edges>(
     farthest: Farthest,
     mut each: impl FnMut(&Applied) -> bool,
 ) -> Result<Box<Inventory>, ReplayError> {
+    fold_on(edges, farthest, async |applied: &Applied| Ok(each(applied))).await
+}
+
+/// When the last outcome of a message was announced, by the outcome stream's own times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    /// Then, in nanoseconds since 1970.
+    At(i64),
+    /// It has none.
+    Nothing,
+    /// The stream does not hold it yet.
+    NotYet,
+    /// The stream does not hold it any more.
+    Gone,
+}
+
+/// The same, with when each message of a batch was announced. Only headers are read of the outcome stream.
+pub async fn refold_announced<E: Edges>(
+    edges: &ShardEdges<E>,
+    farthest: Farthest,
+    mut each: impl FnMut(&Applied, &[Announced]) -> bool,
+) -> Result<Box<Inventory>, ReplayError> {
+    let streams = &edges.streams;
+    let told = streams.outcomes_state().await?;
+    let sequence = farthest.start.inventory.chain().sequence;
+    let before = Identity { sequence, index: u32::MAX, place: u32::MAX };
+    let from = if told.first_sequence > told.last_sequence {
+        told.last_sequence + 1
+    } else {
+        first_behind(streams, before, told.first_sequence, told.last_sequence).await?
+    };
+    let mut headlines = Onward::new(from, |from| streams.read_headlines(from));
+    let (mut read, mut next): (VecDeque<Headline>, _) = (VecDeque::new(), from);
+    let mut times = Vec::new();
+    fold_on(edges, farthest, async |applied: &Applied| {
+        times.clear();
+        for message in &applied.messages {
+            let Some(last) = applied.last_of(message) else {
+                times.push(Announced::Nothing);
+                continue;
+            };
+            while read.front().is_none_or(|headline| headline.header.through < last) {
+                if read.pop_front().is_some() {
+                    continue;
+                }
+                if next > told.last_sequence {
+                    break;
+                }
+                read.extend(headlines.next(|headline: &Headline| headline.sequence).await?);
+                next = read.back().map_or(next, |headline| headline.sequence + 1);
+            }
+            times.push(match read.front() {
+                None => Announced::NotYet,
+                Some(headline) if headline.header.from >= last => Announced::Gone,
+                Some(headline) => Announced::At(headline.stored_at_ns),
+            });
+        }
+        Ok(each(applied, &times))
+    })
+    .await
+}
+
+async fn fold_on<E: Edges>(
+    edges: &ShardEdges<E>,
+    farthest: Farthest,
+    mut each: impl AsyncFnMut(&Applied) -> Result<bool, ReadError>,
+) -> Result<Box<Inventory>, ReplayError> {
     let Farthest { start, last, .. } = farthest;
     let streams = &edges.streams;
     let mut messages = Onward::new(start.inventory.chain().sequence + 1, |from| streams.read_log(from));
@@ -73,7 +143,10 @@ pub async fn refold<E: Edges>(
         let mut from = 0;
         while from < read.len() {
             let Sliced { applied, next, fault } = folding.slice(&read, from, i64::MAX, &Whole);
-            let goes_on = applied.is_none_or(|applied| each(&applied));
+            let goes_on = match applied {
+                Some(applied) => each(&applied).await?,
+                None => true,
+            };
             if let Some(fault) = fault {
                 return Err(fault.into());
             }

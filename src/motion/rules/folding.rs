@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::life::said;
-use crate::edges::streams::StoredMessage;
+use crate::edges::streams::{APPEND_HEADER, StoredMessage};
 use crate::folds::inventory::{Due, Entry, Frozen, Inventory, Output, Totals};
 use crate::words::append::Chain;
 use crate::words::command::CommandKind;
@@ -69,9 +69,18 @@ pub struct AppliedMessage {
     pub outcomes_end: usize,
     /// How many of the batch's counts of commands come before its end.
     pub commands_end: usize,
+    /// Whether a door appended it: that one measures how long its commands took, from where they reached it.
+    pub by_door: bool,
 }
 
 impl Applied {
+    /// The last outcome of one of its messages, if that has any.
+    #[must_use]
+    pub fn last_of(&self, message: &AppliedMessage) -> Option<Identity> {
+        let last = message.outcomes_end.checked_sub(1).filter(|_| message.outcomes > 0)?;
+        self.output.entries(last, last + 1).first().map(Entry::identity)
+    }
+
     /// The messages of the batch with what their senders said, in order, each with its outcomes.
     pub fn told(&self) -> impl Iterator<Item = (&StoredMessage, &[Entry])> {
         self.messages.iter().filter_map(|message| {
@@ -235,6 +244,7 @@ impl Folding {
             applied.stored = messages.clone();
             for message in &mut applied.messages {
                 message.place += from;
+                message.by_door = messages[message.place].headers.get(APPEND_HEADER).is_some();
             }
             let payloads = messages[from..sliced.next].iter().map(|stored| stored.message.payload.len());
             applied.bytes += payloads.sum::<usize>();
@@ -285,6 +295,7 @@ impl Folding {
                 outcomes: output.len() - outcomes_start,
                 outcomes_end: output.len(),
                 commands_end: commands.len(),
+                by_door: false,
             });
             if slicing.ends(output.footprint()) {
                 break;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::folding::{Applied, AppliedMessage};
 use crate::folds::analytics::Record;
-use crate::folds::inventory::Entry;
 use crate::words::append::Chain;
 use crate::words::codec::{commands, decode_outcome};
 use crate::words::command::Command;
@@ -164,11 +163,7 @@ impl Observing {
                 self.front += 1;
                 continue;
             }
-            let last = message
-                .outcomes_end
-                .checked_sub(1)
-                .filter(|_| message.outcomes > 0)
-                .and_then(|place| front.output.entries(place, place + 1).first().map(Entry::identity));
+            let last = front.last_of(&message);
             if last.is_some_and(|last| last > self.through) {
                 return None;
             }

@@ -15,12 +15,13 @@ use bytes::Bytes;
 
 use super::folding::{Applied, AppliedMessage};
 use crate::edges::streams::AppendError;
-use crate::folds::inventory::{Counts, Output};
+use crate::folds::inventory::{Counts, Entry, Output};
 use crate::words::append::{Append, AppendHeader, Chain, DeadLetter, StoredAppend};
 use crate::words::codec::{Format, FrameWriter, JsonOutcomes};
 use crate::words::command::{COMMANDS_MAX, CommandKind};
 use crate::words::fault::Fault;
 use crate::words::identity::Identity;
+use crate::words::outcome::Reason;
 
 /// What the header may take of a message's size limit, in bytes.
 const HEADER_BYTES: usize = 1024;
@@ -28,6 +29,10 @@ const HEADER_BYTES: usize = 1024;
 const LETTERS_PER_ACTION_MAX: usize = 256;
 /// The most outcomes in one append.
 const OUTCOMES_PER_APPEND_MAX: usize = COMMANDS_MAX;
+
+fn busy(entries: &[Entry]) -> u64 {
+    entries.iter().filter(|entry| entry.reason == Some(Reason::Busy) && !entry.repeat).count() as u64
+}
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub struct Announced {
     pub messages: Vec<AppliedMessage>,
     /// How many commands they had, by [`CommandKind`].
     pub commands: [u64; CommandKind::ALL.len()],
+    /// How many of their outcomes are refusals for want of room, but for messages of doors.
+    pub busy: u64,
 }
 
 /// One shard's publishing.
@@ -316,6 +323,10 @@ impl Publishing {
                 }
                 if let Some(announced) = announced.as_deref_mut() {
                     announced.messages.push(*message);
+                    if !message.by_door {
+                        let start = message.outcomes_end - message.outcomes;
+                        announced.busy += busy(front.output.entries(start, message.outcomes_end));
+                    }
                     let before = self.front_messages.checked_sub(1);
                     let start = before.map_or(0, |before| front.messages[before].commands_end);
                     for (kind, count) in &front.commands[start..message.commands_end] {

@@ -18,6 +18,8 @@ pub struct Told<'a> {
     pub is_answer: bool,
     /// Whether it refuses its command only because of what else was in the message: sent alone, it is decided.
     pub too_large: bool,
+    /// Whether it refuses its command for want of room: that is no answer in time.
+    pub busy: bool,
     /// The outcome, as the append has it.
     pub bytes: &'a [u8],
 }
@@ -42,8 +44,15 @@ pub fn told<'a>(
 }
 
 fn of<'a>(outcome: &Outcome<'_>, bytes: &'a [u8]) -> Told<'a> {
-    let too_large = matches!(outcome.decision, Decision::Refused { reason: Reason::MessageTooLarge, .. });
-    Told { identity: outcome.identity(), is_answer: outcome.decision.is_answer(), too_large, bytes }
+    let refused =
+        |why: Reason| matches!(&outcome.decision, Decision::Refused { reason, .. } if *reason == why);
+    Told {
+        identity: outcome.identity(),
+        is_answer: outcome.decision.is_answer(),
+        too_large: refused(Reason::MessageTooLarge),
+        busy: refused(Reason::Busy),
+        bytes,
+    }
 }
 
 fn told_json<'a>(payload: &'a [u8], mut each: impl FnMut(Told<'a>)) -> Result<(), NotOutcomes> {
@@ -99,8 +108,10 @@ fn quick(object: &[u8]) -> Option<Told<'_>> {
     let is_answer = !(head.starts_with(b"expired\"")
         || head.starts_with(b"shortfall\"")
         || head.starts_with(b"confirmed\"") && contains(rest, br#","released":true"#));
-    let too_large = head.starts_with(b"refused\"") && contains(rest, br#","reason":"message_too_large""#);
-    Some(Told { identity, is_answer, too_large, bytes: object })
+    let refused = |reason| head.starts_with(b"refused\"") && contains(rest, reason);
+    let too_large = refused(br#","reason":"message_too_large""#);
+    let busy = refused(br#","reason":"busy""#);
+    Some(Told { identity, is_answer, too_large, busy, bytes: object })
 }
 
 fn contains(text: &[u8], what: &[u8]) -> bool {
@@ -303,17 +314,18 @@ mod tests {
             confirmed("O-1", true),
             confirmed(",\"released\":true", false),
             refused(Reason::MessageTooLarge, None),
+            refused(Reason::Busy, None),
             refused(Reason::InsufficientStock, Some(",\"reason\":\"message_too_large\"")),
             Decision::Expired { order_id: "O".into(), lines: vec![], state: State::Expired },
             Decision::Shortfall { order_id: "O".into(), site: "s".into(), sku: "é".into(), quantity: 3 },
             Decision::PolicyApplied { rules: 1 },
         ]
         .into_iter()
-        .zip([0, 0, 1, 0, 2, 0, 0, u32::MAX])
+        .zip([0, 0, 1, 0, 0, 2, 0, 0, u32::MAX])
         .zip(1..)
         .map(|((decision, place), sequence)| Outcome {
             decision,
-            sequence: if sequence == 8 { u64::MAX } else { sequence },
+            sequence: if sequence == 9 { u64::MAX } else { sequence },
             index: 7,
             place,
             at,

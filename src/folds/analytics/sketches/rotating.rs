@@ -4,11 +4,14 @@
 //! an hour; what is longer counts as an hour. The minute rotates: it is the last 60 to 65 seconds of log time, in twelve slots
 //! of five seconds and the one that is filling.
 
+use std::collections::BTreeMap;
+
 use hdrhistogram::Histogram;
 
 const LONGEST_US: u64 = 3_600_000_000;
 const SLOTS: i64 = 13;
 const SLOT_MS: i64 = 5_000;
+const HOUR_MS: i64 = 3_600_000;
 
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds are constants")
@@ -84,40 +87,64 @@ impl Rotating {
 }
 
 /// Objective and budget over sliding days: how many were good, of how many.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Objective {
     share: f64,
-    /// By hour, the oldest first: good, all.
-    hours: std::collections::VecDeque<(i64, u64, u64)>,
     hours_max: i64,
+    /// By hour since 1970: good, all.
+    hours: BTreeMap<i64, (u64, u64)>,
 }
 
 impl Objective {
     /// `share` of all shall be good over `days`.
     #[must_use]
     pub fn new(share: f64, days: u16) -> Self {
-        Self {
-            share,
-            hours: std::collections::VecDeque::new(),
-            hours_max: i64::from(days.clamp(1, 366)) * 24,
+        Self { share, hours_max: i64::from(days.clamp(1, 366)) * 24, hours: BTreeMap::new() }
+    }
+
+    /// Counts good ones, and all, and forgets what is no longer among the days.
+    pub fn count(&mut self, now_ms: i64, good: u64, all: u64) {
+        if all > 0 {
+            self.add(now_ms.div_euclid(HOUR_MS), good, all);
+            self.forget(now_ms);
         }
     }
 
-    /// Counts good ones, and all. An hour that is over takes none any more: what comes late counts in the newest.
-    pub fn count(&mut self, now_ms: i64, good: u64, all: u64) {
-        let hour = now_ms.div_euclid(3_600_000);
-        match self.hours.back_mut().filter(|back| back.0 >= hour) {
-            Some(back) => (back.1, back.2) = (back.1 + good, back.2 + all),
-            None => self.hours.push_back((hour, good, all)),
+    /// Adds to an hour, by its number since 1970.
+    pub fn add(&mut self, hour: i64, good: u64, all: u64) {
+        let of = self.hours.entry(hour).or_default();
+        *of = (of.0.saturating_add(good.min(all)), of.1.saturating_add(all));
+    }
+
+    /// Adds all that another one has counted.
+    pub fn merge(&mut self, other: &Self) {
+        for (hour, good, all) in other.hours() {
+            self.add(hour, good, all);
         }
-        let oldest = self.hours.back().map_or(hour, |back| back.0) - self.hours_max;
-        while self.hours.front().is_some_and(|front| front.0 <= oldest) {
-            self.hours.pop_front();
-        }
+    }
+
+    /// Time passed: forgets what is older than the days, and what lies in the future, as only a clock that is wrong counts there.
+    pub fn forget(&mut self, now_ms: i64) {
+        let hour = now_ms.div_euclid(HOUR_MS);
+        let (oldest, newest) = (hour.saturating_sub(self.hours_max), hour.saturating_add(1));
+        self.hours.retain(|hour, _| *hour > oldest && *hour <= newest);
+    }
+
+    /// What was counted, by hour since 1970, the oldest first: good, all.
+    pub fn hours(&self) -> impl Iterator<Item = (i64, u64, u64)> + '_ {
+        self.hours.iter().map(|(hour, (good, all))| (*hour, *good, *all))
+    }
+
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hours.is_empty()
     }
 
     fn sums(&self) -> (u64, u64) {
-        self.hours.iter().fold((0, 0), |(good, all), hour| (good + hour.1, all + hour.2))
+        self.hours().fold((0, 0), |(good, all), hour| {
+            (u64::saturating_add(good, hour.1), u64::saturating_add(all, hour.2))
+        })
     }
 
     /// The share that was good; none where there was nothing.
@@ -179,5 +206,23 @@ mod tests {
         assert!(objective.budget_left() < 0.0);
         objective.count(31 * 86_400_000, 1, 1);
         assert!((objective.budget_left() - 1.0).abs() < 1e-12);
+        // Nothing is asked of a shop without orders.
+        objective.forget(62 * 86_400_000);
+        assert_eq!((objective.attained(), objective.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn parts_add_up_whoever_counted_them_and_a_clock_ahead_counts_nothing() {
+        let (mut one, mut other) = (Objective::new(0.999, 30), Objective::new(0.999, 30));
+        one.count(0, 90, 100);
+        one.count(HOUR_MS, 10, 10);
+        other.count(HOUR_MS, 5, 15);
+        other.add(2_000_000, 0, u64::MAX);
+        one.merge(&other);
+        one.forget(2 * HOUR_MS);
+        assert_eq!(one.hours().collect::<Vec<_>>(), [(0, 90, 100), (1, 15, 25)]);
+        // More good ones than all cannot be.
+        one.add(1, 9, 4);
+        assert_eq!(one.sums(), (109, 129));
     }
 }
