@@ -77,7 +77,7 @@ async fn node_hears_its_answer() {
 }
 
 /// Cargo builds examples beside the tests.
-fn built(example: &str) -> PathBuf {
+pub(crate) fn built(example: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     tests.ancestors().nth(2).unwrap().join("examples").join(example)
 }

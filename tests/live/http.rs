@@ -135,10 +135,10 @@ async fn read_all(mut connection: TcpStream) -> String {
 }
 
 #[derive(Debug)]
-struct Answered {
+pub(crate) struct Answered {
     status: u16,
     head: String,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 impl Answered {
@@ -422,7 +422,7 @@ async fn the_same_post_twice_at_once_one_of_them_empty() {
 }
 
 /// Where a worker's API listens.
-async fn api(worker: &Weir) -> SocketAddr {
+pub(crate) async fn api(worker: &Weir) -> SocketAddr {
     until("the HTTP API's address", async || {
         let text = worker.log();
         let (_, rest) = text.split_once("the HTTP API listens address=")?;
@@ -431,7 +431,7 @@ async fn api(worker: &Weir) -> SocketAddr {
     .await
 }
 
-async fn fetch(address: SocketAddr, path: &str, headers: &str) -> Answered {
+pub(crate) async fn fetch(address: SocketAddr, path: &str, headers: &str) -> Answered {
     let mut connection = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     connection.write_all(request.as_bytes()).await.unwrap();
