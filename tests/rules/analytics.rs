@@ -9,7 +9,7 @@ use weir::words::timestamp::Timestamp;
 
 use crate::support::{Shard, policy, receive};
 
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// Days in milliseconds.
 #[expect(clippy::cast_possible_truncation, reason = "at most a century")]
@@ -18,14 +18,14 @@ fn ms(days: f64) -> i64 {
 }
 
 /// A shard with analytics beside it.
-struct Observed {
+pub(crate) struct Observed {
     shard: Shard,
-    analytics: Analytics,
+    pub(crate) analytics: Analytics,
     findings: Findings,
 }
 
 impl Observed {
-    fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         let mut observed =
             Self { shard: Shard::new(), analytics: Analytics::new(settings), findings: Vec::new() };
         let change = weir::words::policy::PolicyChange {
@@ -38,7 +38,7 @@ impl Observed {
         observed
     }
 
-    fn send(&mut self, at_ms: i64, command: &Command<'_>) {
+    pub(crate) fn send(&mut self, at_ms: i64, command: &Command<'_>) {
         self.shard.clock_ms = at_ms;
         let payload = codec::encode_commands(Format::Bincode, std::slice::from_ref(command));
         self.shard.feed(Some(Format::Bincode), payload).unwrap();
@@ -50,11 +50,11 @@ impl Observed {
 }
 
 /// A time of day in the world of `day`, as log time gives it to a shard.
-fn time(at_ms: i64) -> Timestamp {
+pub(crate) fn time(at_ms: i64) -> Timestamp {
     Timestamp::from_millis(crate::support::START_MS + at_ms)
 }
 
-fn place(number: u64, at_ms: i64, promised_days: f64, region: &str, carrier: &str) -> Command<'static> {
+pub(crate) fn place(number: u64, at_ms: i64, promised_days: f64, region: &str, carrier: &str) -> Command<'static> {
     let promised_ms = ms(promised_days);
     Command::Place(Place {
         order_id: format!("O-{number}").into(),
@@ -66,20 +66,20 @@ fn place(number: u64, at_ms: i64, promised_days: f64, region: &str, carrier: &st
     })
 }
 
-fn pay(number: u64) -> Command<'static> {
+pub(crate) fn pay(number: u64) -> Command<'static> {
     Command::Pay(Pay { order_id: format!("O-{number}").into(), ..Pay::default() })
 }
 
-fn ship(number: u64) -> Command<'static> {
+pub(crate) fn ship(number: u64) -> Command<'static> {
     Command::Ship(Ship { order_id: format!("O-{number}").into(), ..Ship::default() })
 }
 
-fn deliver(number: u64) -> Command<'static> {
+pub(crate) fn deliver(number: u64) -> Command<'static> {
     Command::Deliver(Deliver { order_id: format!("O-{number}").into(), ..Deliver::default() })
 }
 
 /// A world with known lead times: log-logistic, twice as long into one region of three; promised ten days. The commands by time.
-fn world(orders: u64, per_day: f64, seed: u64) -> Vec<(i64, Command<'static>)> {
+pub(crate) fn world(orders: u64, per_day: f64, seed: u64) -> Vec<(i64, Command<'static>)> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut commands = Vec::new();
     let lead = |days: f64, random: &mut fastrand::Rng| {
