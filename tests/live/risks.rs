@@ -103,7 +103,7 @@ async fn an_order_is_told_with_its_risk_and_those_at_risk_are_listed() {
     let by_http = fetch(address, "/v1/orders?state=at_risk&limit=500", "").await;
     assert_eq!(by_http.body["orders"].as_array().unwrap().len(), 7, "{by_http:?}");
     let by_http = fetch(address, "/v1/orders/late-0", "").await;
-    assert_eq!(by_http.body["delay_risk"]["arrives_late"], 1.0, "{by_http:?}");
+    assert_eq!(by_http.body["delay_risk"]["arrives_late"], json!(1.0), "{by_http:?}");
     let listed = Weir::on(&shop.server, &["orders", "--state", "at_risk", "--csv"]).await;
     let rows: Vec<_> = listed.stdout.lines().collect();
     assert_eq!(rows.len(), 8, "{listed:?}");
@@ -118,7 +118,7 @@ async fn an_order_is_told_with_its_risk_and_those_at_risk_are_listed() {
     })
     .await;
     let found = fetch(console, "/order?id=late-0", "").await;
-    assert_eq!(found.body["delay_risk"]["arrives_late"], 1.0, "{found:?}");
+    assert_eq!(found.body["delay_risk"]["arrives_late"], json!(1.0), "{found:?}");
 
     // One that is cancelled, and one that arrives, are at risk no longer.
     let deliver = json!([{"ship": {"order_id": "late-1"}}, {"deliver": {"order_id": "late-1"}}]);
