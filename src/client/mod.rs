@@ -1,4 +1,4 @@
-//! The client: commands from a Rust service to Weir, typed, in batches, and sent again where that is safe.
+//! The client: commands from a Rust service to Weir, typed, in batches, and sent again where that is safe; and questions.
 //!
 //! Two ways, which differ in when a command counts as done:
 //!
@@ -12,6 +12,8 @@
 //! A command is sent again, with the same id, until its fate is known or [`ClientOptions::patience`] is over: where it was surely not
 //! stored (`busy`, `unavailable`) any command is; where that is not known, only one whose id tells the shard that it is the same one
 //! ([`is_idempotent`]). So nothing is ever decided twice.
+//!
+//! What became of an order, and what is in stock, [`Client::order`] and its like ask of whoever has the shard's state.
 //!
 //! ```no_run
 //! use weir::client::{Client, ClientOptions};
@@ -31,6 +33,7 @@
 //! # }
 //! ```
 
+mod asking;
 mod sending;
 
 use std::sync::Arc;
@@ -41,7 +44,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::edges::jetstream::{
-    ConnectError, Connection, Connections, JetStreams, NameError, Names, Security,
+    ConnectError, Connection, Connections, JetStreams, NameError, Names, Security, service::JetQuestions,
 };
 use crate::words::codec::{NotOutcomes, decode_outcome, encode_command};
 use crate::words::codes::Family;
@@ -49,6 +52,7 @@ use crate::words::command::Command;
 use crate::words::outcome::Outcome;
 use crate::words::reply::DoorReason;
 
+use self::asking::Asker;
 use self::sending::{Queued, Sender, Way};
 
 /// The most commands in one request or message of a client.
@@ -167,12 +171,13 @@ enum Fate {
     Stored(Stored),
 }
 
-/// Sends commands. Clones share connections, batches and bounds; what is under way ends with the last of them.
+/// Sends commands, and asks. Clones share connections, batches and bounds; what is under way ends with the last of them.
 #[derive(Clone)]
 pub struct Client {
     by_door: Arc<[mpsc::Sender<Queued>]>,
     by_log: Arc<[mpsc::Sender<Queued>]>,
     room: Arc<Semaphore>,
+    asker: Arc<Asker>,
     _tasks: Arc<JoinSet<()>>,
 }
 
@@ -191,6 +196,7 @@ impl Client {
         };
         let connections = Connections::open(&connection).await?;
         let streams = JetStreams::new(connections.clone(), shard);
+        let asker = Asker::new(JetQuestions::new(connections.publishing.clone(), names), &options);
         let room = Arc::new(Semaphore::new(options.commands_max));
         let mut tasks = JoinSet::new();
         let mut open = |way: Way| {
@@ -210,7 +216,7 @@ impl Client {
             Arc::from(lanes.to_vec())
         };
         let (by_door, by_log) = (open(Way::Door), open(Way::Log));
-        Ok(Self { by_door, by_log, room, _tasks: Arc::new(tasks) })
+        Ok(Self { by_door, by_log, room, asker: Arc::new(asker), _tasks: Arc::new(tasks) })
     }
 
     /// Sends a command by the door, and waits for its outcome. Waits, too, while too many are under way.

@@ -82,8 +82,8 @@ impl Asking {
         &self,
         shards: &[&str],
         limit: usize,
-        question: impl Fn(&str, u32, Option<u32>) -> Question,
-        page: impl Fn(A) -> (Vec<R>, Option<u32>),
+        question: impl Fn(&str, u32, Option<u64>) -> Question,
+        page: impl Fn(A) -> (Vec<R>, Option<u64>),
     ) -> anyhow::Result<(Vec<R>, bool)> {
         let mut rows = Vec::new();
         for shard in shards {

@@ -10,11 +10,13 @@ use super::connect::Deployment;
 use super::output::{self, say};
 use super::settings::Common;
 use crate::words::query::{
-    Amount, HistoryAnswer, LineAnswer, OrderAnswer, OrderQuestion, OrderRow, OrdersAnswer, OrdersKind,
-    OrdersQuestion, Question, WaitsFor,
+    Amount, DelayCause, HistoryAnswer, LineAnswer, OrderAnswer, OrderQuestion, OrderRow, OrdersAnswer,
+    OrdersKind, OrdersQuestion, Question, WaitsFor,
 };
 use crate::words::timestamp::Timestamp;
 
+/// What is said below a list that may go on.
+const MORE: &str = "weir: there may be more: --limit shows them";
 /// The most parts of a history that are read.
 const PARTS_MAX: usize = 10_000;
 
@@ -30,7 +32,8 @@ pub(super) struct Args {
     /// With one order: what became of it, step by step, as far back as outcomes are kept
     #[arg(long, requires = "order_id")]
     history: bool,
-    /// Those in this state: all, open, unpaid, waiting, confirmed, paid, shipped, delivered, returned, cancelled or expired
+    /// Those in this state: all, open, unpaid, at_risk, waiting, confirmed, paid, shipped, delivered, returned, cancelled or expired;
+    /// those at risk are listed by how likely they arrive late
     #[arg(long, default_value = "open", value_parser = kind)]
     state: OrdersKind,
     /// Those of which some line comes from this site; with one order, a site of its shard
@@ -68,6 +71,9 @@ pub(super) async fn orders(args: Args) -> anyhow::Result<Ended> {
         })
     };
     let page = |answer: OrdersAnswer| (answer.orders, answer.cursor);
+    if args.state == OrdersKind::AtRisk {
+        return at_risk(&args, &asking, &shards, &question).await;
+    }
     let (rows, more) = asking.list(&shards, args.limit as usize, question, page).await?;
     let header = [
         "order_id",
@@ -83,7 +89,7 @@ pub(super) async fn orders(args: Args) -> anyhow::Result<Ended> {
     ];
     print(&args.asked, &rows, header, cells)?;
     if more {
-        eprintln!("weir: there may be more: --limit shows them");
+        eprintln!("{MORE}");
     }
     Ok(Ended::Done)
 }
@@ -102,6 +108,66 @@ fn cells(row: &OrderRow) -> [String; 10] {
         time(row.wait_until),
         row.waits_for.as_ref().map(waited_for).unwrap_or_default(),
     ]
+}
+
+/// Those at risk of all shards, the likeliest to arrive late first.
+async fn at_risk(
+    args: &Args,
+    asking: &Asking,
+    shards: &[&str],
+    question: &impl Fn(&str, u32, Option<u64>) -> Question,
+) -> anyhow::Result<Ended> {
+    let limit = args.limit as usize;
+    let (mut rows, mut more) = (Vec::new(), false);
+    for shard in shards {
+        let page = |answer: OrdersAnswer| (answer.orders, answer.cursor);
+        let (found, left) = asking.list(&[shard], limit, question, page).await?;
+        rows.extend(found);
+        more |= left;
+    }
+    let late = |row: &OrderRow| row.delay_risk.as_ref().and_then(|risk| risk.arrives_late).unwrap_or(0.0);
+    rows.sort_by(|left, right| late(right).total_cmp(&late(left)));
+    more |= rows.len() > limit;
+    rows.truncate(limit);
+    let header = [
+        "order_id",
+        "state",
+        "site",
+        "arrives_late",
+        "ships_late",
+        "promised_by",
+        "expected_by",
+        "value",
+        "currency",
+        "cause",
+    ];
+    print(&args.asked, &rows, header, risk_cells)?;
+    if more {
+        eprintln!("{MORE}");
+    }
+    Ok(Ended::Done)
+}
+
+fn risk_cells(row: &OrderRow) -> [String; 10] {
+    let risk = row.delay_risk.clone().unwrap_or_default();
+    let share = |share: Option<f64>| share.map(|share| format!("{share:.2}")).unwrap_or_default();
+    [
+        row.order_id.clone(),
+        row.state.name().to_owned(),
+        row.site.clone(),
+        share(risk.arrives_late),
+        share(risk.ships_late),
+        risk.promised_by.map(|by| by.to_string()).unwrap_or_default(),
+        risk.arrives_by.map(|by| by.p50.to_string()).unwrap_or_default(),
+        row.value.as_ref().map(|value| value.minor.to_string()).unwrap_or_default(),
+        row.value.as_ref().map(|value| value.currency.clone()).unwrap_or_default(),
+        causes(&risk.causes[..risk.causes.len().min(1)]),
+    ]
+}
+
+fn causes(causes: &[DelayCause]) -> String {
+    let told: Vec<_> = causes.iter().map(|cause| format!("{} {:+.1} days", cause.name, cause.days)).collect();
+    told.join(", ")
 }
 
 fn waited_for(WaitsFor { sku, site }: &WaitsFor) -> String {
@@ -202,6 +268,14 @@ fn show(args: &Args, answer: &OrderAnswer) -> anyhow::Result<()> {
             format!("{}{by}", next.step.name())
         }),
     );
+    if let Some(risk) = &answer.delay_risk {
+        let likely = |late: Option<f64>| late.map(|late| format!("{:.0}% likely", 100.0 * late));
+        tell("arrives late", likely(risk.arrives_late));
+        tell("leaves late", likely(risk.ships_late));
+        let by = risk.arrives_by.as_ref();
+        tell("expected", by.map(|by| format!("{} (90% between {} and {})", by.p50, by.p5, by.p95)));
+        tell("because of", Some(causes(&risk.causes)).filter(|causes| !causes.is_empty()));
+    }
     tell("as of", Some(format!("sequence {} of shard {}", answer.reflects.sequence, answer.reflects.shard)));
     say!("order {}", answer.order_id);
     output::pairs(&pairs);

@@ -37,7 +37,7 @@ async fn run(server: &Server, mut command: Command, order: &str) {
     command.env("NATS_URL", server.url());
     let process = Process::start("example", command, Input::None, Ending::Killed).unwrap();
     let ended = process.finish(PATIENCE).await.unwrap();
-    assert_eq!(ended.stdout, format!("confirmed {order}\ncancelled {order}\n"), "{ended:?}");
+    assert_eq!(ended.stdout, format!("confirmed {order}\ncancelled {order}\nis cancelled\n"), "{ended:?}");
 }
 
 fn succeeds(program: &str, arguments: &[&str]) -> bool {
@@ -77,7 +77,7 @@ async fn node_hears_its_answer() {
 }
 
 /// Cargo builds examples beside the tests.
-fn built(example: &str) -> PathBuf {
+pub(crate) fn built(example: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     tests.ancestors().nth(2).unwrap().join("examples").join(example)
 }
@@ -116,6 +116,7 @@ async fn curl_hears_its_answer() {
     for outcome in ["confirmed", "cancelled"] {
         assert!(ended.stdout.contains(&format!("\"outcome\":\"{outcome}\"")), "{ended:?}");
     }
+    assert!(ended.stdout.contains("\"state\":\"cancelled\""), "{ended:?}");
 }
 
 #[tokio::test]
@@ -132,6 +133,7 @@ async fn the_nats_command_line_hears_its_answer() {
     for outcome in ["confirmed", "cancelled"] {
         assert!(ended.stdout.contains(&format!("\"outcome\":\"{outcome}\"")), "{ended:?}");
     }
+    assert!(ended.stdout.contains("\"state\":\"cancelled\""), "{ended:?}");
 }
 
 #[tokio::test]

@@ -135,10 +135,10 @@ async fn read_all(mut connection: TcpStream) -> String {
 }
 
 #[derive(Debug)]
-struct Answered {
+pub(crate) struct Answered {
     status: u16,
     head: String,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 impl Answered {
@@ -422,7 +422,7 @@ async fn the_same_post_twice_at_once_one_of_them_empty() {
 }
 
 /// Where a worker's API listens.
-async fn api(worker: &Weir) -> SocketAddr {
+pub(crate) async fn api(worker: &Weir) -> SocketAddr {
     until("the HTTP API's address", async || {
         let text = worker.log();
         let (_, rest) = text.split_once("the HTTP API listens address=")?;
@@ -431,7 +431,7 @@ async fn api(worker: &Weir) -> SocketAddr {
     .await
 }
 
-async fn fetch(address: SocketAddr, path: &str, headers: &str) -> Answered {
+pub(crate) async fn fetch(address: SocketAddr, path: &str, headers: &str) -> Answered {
     let mut connection = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
     connection.write_all(request.as_bytes()).await.unwrap();
@@ -464,6 +464,89 @@ async fn a_worker_serves_orders_and_stock_and_never_shows_its_token() {
     let file = shop.server.folder().join("weir.toml");
     let checked = Weir::command(&["check", "--config", file.to_str().unwrap()]).await;
     assert!(!format!("{checked:?}").contains(TOKEN));
+    shop.worker.stop().await;
+}
+
+async fn post(address: SocketAddr, headers: &str, body: &[u8]) -> Answered {
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
+    // Whoever has had enough may close before all is written.
+    let _ = connection.write_all(&[head.as_bytes(), body].concat()).await;
+    answered(&read_all(connection).await)
+}
+
+/// The whole way, with a real door behind: none of what is hostile costs the good orders beside it anything, or is decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_posts_cost_good_orders_nothing_at_a_real_door() {
+    let shop = Shop::open("[http]\ncommands = [\"orders\"]\n", &["--http", "127.0.0.1:0"]).await;
+    let address = api(&shop.worker).await;
+    shop.send(receive("R-1", 1_000)).await;
+    until("the door", async || shop.worker.log().contains("the door is open").then_some(())).await;
+    // Somebody sends a byte now and then all the while, and never comes to an end.
+    let (mut drips, mut drip) = TcpStream::connect(address).await.unwrap().into_split();
+    let dripping = tokio::spawn(async move {
+        let head = format!("POST /v1/orders HTTP/1.1\r\nHost: localhost\r\n{JSON}Content-Length: 100000\r\n\r\n");
+        drip.write_all(head.as_bytes()).await.unwrap();
+        while drip.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let body = |id: &str| place(id).to_string().into_bytes();
+    let (mut good, mut bad) = (0, 0);
+    let mut confirm = async |id: &str| {
+        let posted = post(address, JSON, &body(id)).await;
+        // A machine that is busy with other things may make a shard late.
+        if [202, 429, 503].contains(&posted.status) {
+            return;
+        }
+        assert_eq!((posted.status, &posted.body["outcome"]), (200, &json!("confirmed")), "{posted:?}");
+        good += 1;
+    };
+    let utf16: Vec<u8> = place("H").to_string().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let gzip: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
+    for (round, (headers, hostile, expected)) in [
+        (JSON.to_owned(), [b"\xef\xbb\xbf", &body("H")[..]].concat(), (400, "malformed_payload")),
+        (JSON.to_owned(), utf16, (400, "malformed_payload")),
+        (JSON.to_owned(), gzip.to_vec(), (400, "malformed_payload")),
+        (format!("{JSON}Content-Encoding: gzip\r\n"), gzip.to_vec(), (415, "unsupported_media_type")),
+        (JSON.to_owned(), vec![b' '; 2 << 20], (413, "payload_too_large")),
+        (JSON.to_owned(), receive("R-9", 1).to_string().into_bytes(), (400, "not_taken")),
+        // An array is answered by an array, which says that.
+        (JSON.to_owned(), vec![b'['; 100_000], (200, "")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("good-{round}");
+        let (refused, ()) = tokio::join!(post(address, &headers, &hostile), confirm(&id));
+        assert_eq!(refused.code(), expected, "{round}: {refused:?}");
+        bad += 1;
+    }
+    // The same twice at once, the second one empty; and one id with two contents at once.
+    let order = body("twice");
+    let (full, empty) = tokio::join!(post(address, JSON, &order), post(address, JSON, b""));
+    assert_eq!((&full.body["outcome"], empty.code()), (&json!("confirmed"), (400, "empty_payload")), "{full:?}");
+    let mut other = place("two");
+    other["place"]["lines"][0]["quantity"] = 2.into();
+    let (order, other) = (body("two"), other.to_string().into_bytes());
+    let (one, two) = tokio::join!(post(address, JSON, &order), post(address, JSON, &other));
+    let mut both = [&one, &two].map(|told| format!("{}{}", told.body["outcome"], told.body["reason"]));
+    both.sort();
+    assert_eq!(both, ["\"confirmed\"null", "\"refused\"\"id_conflict\""]);
+    assert!(good > 0 && bad == 7, "{good} {bad}");
+    // Nothing of what was hostile is in the log.
+    let announced = crate::weir::audit(&shop.server).await;
+    let orders = announced.iter().filter(|it| it["outcome"] == "confirmed").count();
+    assert!(orders >= good + 2, "{orders} {good}");
+    assert!(announced.iter().all(|it| it["order_id"] != "H" && it["receipt_id"] != "R-9"), "{announced:?}");
+    // It holds its connection no longer than a request may take.
+    let mut answer = Vec::new();
+    let _ = soon("the end of what drips", drips.read_to_end(&mut answer)).await;
+    drop(drips);
+    soon("the end of the drip", dripping).await.unwrap();
     shop.worker.stop().await;
 }
 

@@ -57,12 +57,12 @@ impl Hand {
     }
 }
 
-fn receive() -> Command<'static> {
+pub(crate) fn receive() -> Command<'static> {
     let lines = vec![Line { sku: "A".into(), quantity: 1_000_000 }];
     Command::Receive(Receive { receipt_id: "R".into(), lines, ..Receive::default() })
 }
 
-fn place(number: u64, at_ms: i64) -> Command<'static> {
+pub(crate) fn place(number: u64, at_ms: i64) -> Command<'static> {
     Command::Place(Place {
         order_id: format!("O-{number}").into(),
         lines: vec![Line { sku: "A".into(), quantity: 1 + i64::try_from(number % 3).unwrap() }.into()],
@@ -71,6 +71,10 @@ fn place(number: u64, at_ms: i64) -> Command<'static> {
         attributes: Attributes(vec![("seller".into(), format!("s-{}", number % 7).into())]),
         ..Place::default()
     })
+}
+
+pub(crate) fn pay(number: u64) -> Command<'static> {
+    Command::Pay(Pay { order_id: format!("O-{number}").into(), ..Pay::default() })
 }
 
 /// The lives of some orders, in order of time, from `START_MS` on.
@@ -180,12 +184,12 @@ fn figures(model: &Analytics) -> Vec<(String, u64)> {
     figures
 }
 
-fn options(name: &str, batches: usize) -> ShardOptions {
+pub(crate) fn options(name: &str, batches: usize) -> ShardOptions {
     let analytics = AnalyticsOptions { batches, ..AnalyticsOptions::default() };
     ShardOptions { analytics: Some(analytics), ..ShardOptions::new(name, Format::Json) }
 }
 
-fn alone<E: Edges>(
+pub(crate) fn alone<E: Edges>(
     edges: &ShardEdges<E>,
     clock: &SharedClock,
     options: &ShardOptions,
@@ -195,7 +199,7 @@ fn alone<E: Edges>(
     (engine, telemetry)
 }
 
-async fn append(streams: &MemoryStreams, commands: &[Command<'_>]) -> u64 {
+pub(crate) async fn append(streams: &MemoryStreams, commands: &[Command<'_>]) -> u64 {
     streams.append_log(Format::Bincode, encode_commands(Format::Bincode, commands).into()).await.unwrap()
 }
 
@@ -208,7 +212,7 @@ async fn log_of(streams: &MemoryStreams) -> Vec<LogMessage> {
 }
 
 /// Waits until everything in the log is announced and looked at.
-async fn until_measured(engine: &Engine, streams: &MemoryStreams) {
+pub(crate) async fn until_measured(engine: &Engine, streams: &MemoryStreams) {
     let status = &engine.statuses()[0];
     until("everything to be measured", async || {
         let last = streams.log_state().await.unwrap().last_sequence;

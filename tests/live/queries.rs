@@ -50,7 +50,7 @@ impl Shop {
     }
 
     /// Asks what must be answered.
-    async fn answer(&self, subject: &str, question: &Value) -> Value {
+    pub(crate) async fn answer(&self, subject: &str, question: &Value) -> Value {
         let (answer, error) = self.ask(subject, question).await;
         assert_eq!(error, None, "{subject} {question}");
         answer

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod analytics;
+mod analytics_asked;
 mod bounds;
 mod cases;
 mod contract_page;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use weir::folds::inventory::Inventory;
 use weir::folds::inventory::query::{LOOKS_MAX, OrderFilter, ROWS_MAX, StockFilter};
-use weir::words::command::{Cancel, Command, OnShortage, Pay, Place, Ship, Transfer};
+use weir::words::command::{Cancel, Command, Deliver, OnShortage, Pay, Place, Ship, Transfer};
 use weir::words::outcome::State;
 use weir::words::policy::PolicyChange;
 use weir::words::query::{NextStep, OrderRow, OrdersKind};
@@ -113,6 +113,59 @@ fn orders_are_told_by_state_site_and_age() {
     let (waiting, _) = all(state, &of(OrdersKind::Waiting), ROWS_MAX);
     let waits_for = waiting[0].waits_for.as_ref().unwrap();
     assert_eq!((waits_for.sku.as_str(), waits_for.site.as_str()), ("B", "outlet"));
+}
+
+#[test]
+fn the_rows_of_named_orders_are_told_where_they_are_meant() {
+    let mut shard = shop();
+    shard.send(&[Command::Ship(Ship { order_id: "C-2".into(), ..Ship::default() })]);
+    shard.send(&[Command::Deliver(Deliver { order_id: "C-2".into(), ..Deliver::default() })]);
+    shard.send(&[Command::Cancel(Cancel { order_id: "C-3".into(), ..Cancel::default() })]);
+    let state = &shard.inventory;
+    let named = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let found = |filter: &OrderFilter, ids: &[&str]| -> Vec<bool> {
+        state.rows_of_orders(filter, &named(ids)).iter().map(Option::is_some).collect()
+    };
+    let ids = ["C-1", "C-2", "unheard of", "C-3", "W-1"];
+    // Delivered, unknown, and cancelled: none of them can be late any more.
+    assert_eq!(found(&of(OrdersKind::AtRisk), &ids), [true, false, false, false, true]);
+    let at = |site: &str| OrderFilter { site: Some(site.to_owned()), ..of(OrdersKind::AtRisk) };
+    assert_eq!(found(&at("outlet"), &ids), [false, false, false, false, true]);
+    assert_eq!(found(&at("nowhere"), &ids), [false; 5]);
+    let rows = state.rows_of_orders(&of(OrdersKind::AtRisk), &named(&["W-1", "C-1"]));
+    let rows: Vec<_> = rows.into_iter().flatten().collect();
+    assert_eq!((rows[0].order_id.as_str(), rows[1].order_id.as_str()), ("W-1", "C-1"));
+    // No more than one look shows, however many are named.
+    let many = vec!["C-1".to_owned(); 10 * ROWS_MAX];
+    assert_eq!(state.rows_of_orders(&of(OrdersKind::AtRisk), &many).len(), ROWS_MAX);
+}
+
+/// Orders whose lines are many cost a look its lines: it ends early, but never before the first.
+#[test]
+fn orders_of_many_lines_end_a_look_early() {
+    let mut shard = Shard::new();
+    let skus: Vec<String> = (0..200).map(|number| format!("S-{number}")).collect();
+    for sku in &skus {
+        shard.send(&[receive(format!("R-{sku}"), sku, 50)]);
+    }
+    let ids: Vec<String> = (0..10).map(|number| format!("O-{number}")).collect();
+    for id in &ids {
+        shard.send(&[place(id.clone(), skus.iter().map(|sku| line(sku, 1)).collect(), OnShortage::Refuse)]);
+    }
+    shard.send(&[policy(PolicyChange {
+        sites: Some(vec!["main".into(), "outlet".into()]),
+        ..PolicyChange::default()
+    })]);
+    // None of their lines is from there: all of them are looked through.
+    let elsewhere = OrderFilter { site: Some("outlet".to_owned()), ..of(OrdersKind::AtRisk) };
+    let (mut from, mut looks) = (0, 0);
+    while from < ids.len() {
+        let rows = shard.inventory.rows_of_orders(&elsewhere, &ids[from..]);
+        assert!((1..=2).contains(&rows.len()) && rows.iter().all(Option::is_none), "{rows:?}");
+        from += rows.len();
+        looks += 1;
+    }
+    assert_eq!(looks, 5);
 }
 
 #[test]

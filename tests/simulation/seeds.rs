@@ -211,10 +211,12 @@ pub(crate) fn each<F: Future<Output = ()>>(seeds: u64, test: &str, run: fn(u64) 
         let ran = std::panic::catch_unwind(|| {
             in_virtual_time(async { tokio::time::timeout(PATIENCE * 10, run(seed)).await.expect("stuck") });
         });
-        assert!(
-            ran.is_ok(),
-            "seed {seed} failed; to replay it: WEIR_SEED={seed} cargo test --test simulation {test} -- --nocapture"
-        );
+        if let Err(panic) = ran {
+            let why = why(&*panic);
+            panic!(
+                "seed {seed} failed: {why}\nto replay it: WEIR_SEED={seed} cargo test --test simulation {test} -- --nocapture"
+            );
+        }
     }
 }
 

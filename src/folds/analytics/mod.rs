@@ -21,6 +21,7 @@ mod latency;
 mod observing;
 mod orders;
 mod outlook;
+mod ranking;
 mod recalling;
 mod record;
 mod risks;
@@ -46,6 +47,7 @@ pub use labels::Labels;
 pub use latency::{BOUND_US, DAYS, Latency, OBJECTIVE, Slow, Stage};
 pub use orders::{Phase, order_hash};
 pub use outlook::{GoneSoon, Outlook, ROWS_MAX, Risk, Surging};
+pub use ranking::{Ranked, Ranking};
 pub use record::Record;
 pub use risks::Risks;
 pub use service::{COMPLAINT_MAX, Scorecard, Service, Topic};
@@ -311,7 +313,12 @@ impl Analytics {
     #[must_use]
     pub fn risk_of(&self, order_id: &str) -> Option<f64> {
         let order = self.orders.get(self.find(order_id)?).filter(|order| order.is_open())?;
-        self.delay.risk(order, self.now_ms)
+        self.arrives_late(order)
+    }
+
+    fn arrives_late(&self, order: &orders::Order) -> Option<f64> {
+        let is_late = order.late_from_ms().is_some_and(|from| self.now_ms >= from);
+        if is_late { Some(1.0) } else { self.delay.risk(order, self.now_ms) }
     }
 
     /// What moves an open order's lead time most: the largest parts first, at most `count`.

@@ -228,6 +228,8 @@ impl Inventory {
             (_, Some(state)) => view.state() == state,
             (OrdersKind::Open, None) => view.is_open(),
             (OrdersKind::Unpaid, None) => view.state() == State::Confirmed && view.pay_by().is_some(),
+            // Who is at risk is not for the state to say.
+            (OrdersKind::AtRisk, None) => view.state() < State::Delivered,
             (_, None) => true,
         };
         if !is_kind {
@@ -257,7 +259,31 @@ impl Inventory {
             pay_by: view.pay_by(),
             wait_until: view.wait_until(),
             waits_for: self.waited_for(view),
+            delay_risk: None,
         }
+    }
+
+    /// The rows of these orders, in their order: none where one is not meant, or not kept. It looks at [`ROWS_MAX`] orders at most, and ends
+    /// early, behind the first, where their lines are more than [`LOOKS_MAX`] to look through for a site.
+    #[must_use]
+    pub fn rows_of_orders(&self, filter: &OrderFilter, order_ids: &[String]) -> Vec<Option<OrderRow>> {
+        let site = match filter.site.as_deref().map(|name| self.sites.find_ever(name)) {
+            Some(None) => return vec![None; order_ids.len()],
+            site => site.flatten(),
+        };
+        let (mut rows, mut looks) = (Vec::new(), LOOKS_MAX);
+        for order_id in order_ids.iter().take(ROWS_MAX) {
+            if looks == 0 {
+                break;
+            }
+            let kept = match self.orders.find(order_id) {
+                Found::Kept(slot) => Some(self.orders.view(slot)),
+                Found::Closed(_) | Found::Unknown => None,
+            };
+            let meant = kept.filter(|view| self.is_meant(*view, filter, site, &mut looks));
+            rows.push(meant.map(|view| self.order_row(view)));
+        }
+        rows
     }
 
     /// Walks over the stock from a place on, likewise.

@@ -2,7 +2,8 @@
 //!
 //! What is asked of one look is bounded (`folds::inventory::query`), and so is the number of looks a query may take. Where the
 //! state moves on between two looks at one order, it is looked at anew. What a state does not keep, the promises and the history, is read
-//! from the log and the outcome stream beside it.
+//! from the log and the outcome stream beside it. How likely an order comes late, whoever observes the shard is asked, for a moment: an
+//! order is told without it where that one says nothing.
 
 use std::time::Duration;
 
@@ -11,17 +12,20 @@ use super::ports::Unanswered;
 use super::status::Status;
 use crate::edges::streams::Streams;
 use crate::folds::inventory::Inventory;
-use crate::folds::inventory::query::{Looked, OrderFilter, StockFilter, Walked};
+use crate::folds::inventory::query::{self, Looked, OrderFilter, StockFilter, Walked};
 use crate::motion::rules::life::Life;
+use crate::words::outcome::State;
 use crate::words::policy::SITE_DEFAULT;
 use crate::words::query::{
-    Answer, Common, Next, NextStep, OrderAnswer, OrderQuestion, OrdersAnswer, OrdersQuestion, QueryCode,
-    QueryError, Question, ROWS_DEFAULT, Reflects, StockAnswer, StockQuestion, StocksAnswer, StocksQuestion,
-    WAIT_MS_DEFAULT, WAIT_MS_MAX,
+    Answer, Common, Next, NextStep, OrderAnswer, OrderQuestion, OrderRow, OrdersAnswer, OrdersKind,
+    OrdersQuestion, QueryCode, QueryError, Question, ROWS_DEFAULT, Reflects, StockAnswer, StockQuestion,
+    StocksAnswer, StocksQuestion, WAIT_MS_DEFAULT, WAIT_MS_MAX,
 };
 
 /// How long a look waits for its turn.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
+/// How long whoever observes may take to say how likely orders come late.
+const RISK_WITHIN: Duration = Duration::from_millis(500);
 /// The most looks that a page takes: some 65,000 places of a table.
 const LOOKS_MAX: usize = 256;
 /// How often an order that moves while it is looked at is looked at anew.
@@ -51,6 +55,7 @@ pub async fn answer<S: Streams>(
     reach(status, question.common()).await?;
     Ok(match question {
         Question::Order(it) => Answer::Order(Box::new(order(status, streams, it).await?)),
+        Question::Orders(it) if it.state == OrdersKind::AtRisk => Answer::Orders(at_risk(status, it).await?),
         Question::Orders(it) => Answer::Orders(orders(status, it).await?),
         Question::Stock(it) => Answer::Stock(stock(status, it).await?),
         Question::Stocks(it) => Answer::Stocks(stocks(status, it).await?),
@@ -95,7 +100,12 @@ async fn order<S: Streams>(
 ) -> Result<OrderAnswer, QueryError> {
     let Looked { mut answer, index, .. } = whole_order(status, &question.order_id).await?;
     if answer.kept {
-        answer.placed = history::placed(streams, &answer, index).await;
+        let risk = async {
+            let open = answer.state < State::Delivered;
+            let asked = if open { Some(status.risks().of(RISK_WITHIN, &answer.order_id).await) } else { None };
+            asked.and_then(Result::ok).flatten()
+        };
+        (answer.placed, answer.delay_risk) = tokio::join!(history::placed(streams, &answer, index), risk);
         if let (Some(Next { step, by: by @ None }), Some(placed)) = (&mut answer.next, &answer.placed) {
             *by = match step {
                 NextStep::Shipment => placed.ship_by,
@@ -146,11 +156,13 @@ async fn look_at(status: &Status, order_id: &str, from: usize) -> Result<Looked,
 /// Walks on until a page is full, the table ends, or enough was looked at.
 async fn walk<T: Send + 'static>(
     status: &Status,
-    (cursor, limit): (Option<u32>, Option<u32>),
+    (cursor, limit): (Option<u64>, Option<u32>),
     step: impl Fn(&Inventory, u32, usize) -> Walked<T> + Clone + Send + 'static,
-) -> Result<(Vec<T>, Option<u32>, Reflects), QueryError> {
+) -> Result<(Vec<T>, Option<u64>, Reflects), QueryError> {
     let limit = limit.unwrap_or(ROWS_DEFAULT) as usize;
-    let (mut rows, mut next, mut reflects) = (Vec::new(), Some(cursor.unwrap_or(0)), Reflects::default());
+    // No table has so many places that the last number is one.
+    let first = u32::try_from(cursor.unwrap_or(0)).unwrap_or(u32::MAX);
+    let (mut rows, mut next, mut reflects) = (Vec::new(), Some(first), Reflects::default());
     for _ in 0..LOOKS_MAX {
         let Some(from) = next.filter(|_| rows.len() < limit) else { break };
         let (step, shard, wanted) = (step.clone(), status.shard.clone(), limit - rows.len());
@@ -159,15 +171,54 @@ async fn walk<T: Send + 'static>(
         rows.extend(walked.rows);
         (next, reflects) = (walked.next, at);
     }
-    Ok((rows, next, reflects))
+    Ok((rows, next.map(u64::from), reflects))
 }
 
-async fn orders(status: &Status, question: &OrdersQuestion) -> Result<OrdersAnswer, QueryError> {
-    let filter = OrderFilter {
+fn filter_of(question: &OrdersQuestion) -> OrderFilter {
+    OrderFilter {
         kind: question.state,
         site: question.site.clone(),
         older_than_ms: question.older_than_ms,
-    };
+    }
+}
+
+/// Orders at risk: whoever observes says which, in which order, and the state says what they are.
+async fn at_risk(status: &Status, question: &OrdersQuestion) -> Result<OrdersAnswer, QueryError> {
+    let limit = question.limit.unwrap_or(ROWS_DEFAULT) as usize;
+    let mut answer = OrdersAnswer { cursor: question.cursor, ..OrdersAnswer::default() };
+    for _ in 0..LOOKS_MAX {
+        let wanted = (limit - answer.orders.len()).min(query::ROWS_MAX);
+        let ranked = status.risks().ranked(RISK_WITHIN, answer.cursor, wanted).await;
+        let ranked = ranked.map_err(|unanswered| match unanswered {
+            Unanswered::Away => QueryError::new(QueryCode::Unavailable, "nobody measures risks here"),
+            Unanswered::Busy | Unanswered::TimedOut => {
+                QueryError::new(QueryCode::Busy, "whoever measures risks is busy")
+            }
+        })?;
+        let (filter, shard) = (filter_of(question), status.shard.clone());
+        let ids: Vec<_> = ranked.iter().map(|it| it.order_id.clone()).collect();
+        let looked =
+            look(status, move |state| (state.rows_of_orders(&filter, &ids), state.reflects(&shard)));
+        let (rows, reflects) = looked.await?;
+        answer.reflects = reflects;
+        let is_last = ranked.len() < wanted && rows.len() == ranked.len();
+        for (ranked, row) in ranked.into_iter().zip(rows) {
+            answer.cursor = Some(ranked.key);
+            answer.orders.extend(row.map(|row| OrderRow { delay_risk: Some(ranked.risk), ..row }));
+        }
+        if is_last {
+            answer.cursor = None;
+            break;
+        }
+        if answer.orders.len() >= limit {
+            break;
+        }
+    }
+    Ok(answer)
+}
+
+async fn orders(status: &Status, question: &OrdersQuestion) -> Result<OrdersAnswer, QueryError> {
+    let filter = filter_of(question);
     let step = move |state: &Inventory, from, rows| state.page_of_orders(&filter, from, rows);
     let (orders, cursor, reflects) = walk(status, (question.cursor, question.limit), step).await?;
     Ok(OrdersAnswer { orders, cursor, reflects })

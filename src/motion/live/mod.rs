@@ -13,6 +13,7 @@ pub mod options;
 mod polling;
 pub mod ports;
 mod reading;
+pub mod risks;
 pub mod scribe;
 pub mod shard;
 mod signalling;

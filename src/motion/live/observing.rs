@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Shard;
 use super::options::AnalyticsOptions;
 use super::ports::{Observations, Seen};
+use super::risks::Asked;
 use super::signalling;
 use super::stage::{Running, start};
 use crate::edges::Edges;
@@ -132,6 +133,8 @@ struct Observer<E: Edges> {
     shard: Shard<E>,
     options: AnalyticsOptions,
     watched: Arc<Watched>,
+    /// What it is asked.
+    asked: Asked,
     over: CancellationToken,
     saves: Arc<AtomicBool>,
     models: Models<E>,
@@ -172,6 +175,7 @@ impl<E: Edges> Observer<E> {
         Self {
             models: Models::new(&shard.status.shard, &shard.edges),
             saved: (0, shard.clock.monotonic()),
+            asked: shard.status.risks().open(),
             shard,
             options,
             watched,
@@ -224,6 +228,7 @@ impl<E: Edges> Observer<E> {
                     Some(what) => self.see(what),
                     None => break,
                 },
+                question = self.asked.next() => self.asked.answer(question, &self.watched, self.looks),
                 told = next_of(&mut self.retold) => self.recall(told),
                 ended = end_of(&mut self.saving) => self.has_saved(ended),
                 _ = looks.tick() => self.look().await,

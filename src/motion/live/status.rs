@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::fold::Inspection;
 use super::ports::Ports;
+use super::risks::RiskPort;
 use crate::edges::clock::SharedClock;
 use crate::edges::streams::StreamState;
 use crate::edges::telemetry::analytics::Watched;
@@ -89,6 +90,7 @@ pub struct Status {
     applied: AtomicU64,
     changed: Notify,
     ports: Arc<Ports>,
+    risks: RiskPort,
     inspector: Mutex<Option<Inspector>>,
     watched: Mutex<Option<Arc<Watched>>>,
 }
@@ -124,6 +126,7 @@ impl Status {
             applied: AtomicU64::new(0),
             changed: Notify::new(),
             ports: Arc::default(),
+            risks: RiskPort::default(),
             inspector: Mutex::default(),
             watched: Mutex::default(),
         }
@@ -294,6 +297,12 @@ impl Status {
     #[must_use]
     pub fn ports(&self) -> &Arc<Ports> {
         &self.ports
+    }
+
+    /// Where whoever observes the shard is asked of open orders.
+    #[must_use]
+    pub const fn risks(&self) -> &RiskPort {
+        &self.risks
     }
 
     /// The state in numbers, by a walk over it that stops the fold meanwhile: for a test, or a demo. None where no fold runs.

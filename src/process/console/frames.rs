@@ -16,8 +16,6 @@ const POINTS_IN_FRAME: usize = 10;
 /// Every so many samples the lists are taken as well.
 const SAMPLES_A_LIST: u64 = 2;
 
-/// How many causes of an order's delay are shown.
-const CAUSES_MAX: usize = 3;
 /// How many refusals are shown, and how many of the slowest orders.
 const REFUSALS_SHOWN: usize = 20;
 const SLOWEST_SHOWN: usize = 10;
@@ -84,19 +82,6 @@ impl Console {
     /// The shop's list; none where nobody measures.
     pub(super) fn todo(&self) -> Option<Vec<Row>> {
         self.outlook().map(|outlook| rows(&outlook))
-    }
-
-    /// How likely an order is late, and why, by analytics; none where they do not follow it.
-    pub(super) fn risk_of(&self, order_id: &str) -> Option<Value> {
-        self.shown.statuses().iter().find_map(|status| {
-            let watched = status.watched()?;
-            let watching = watched.watch();
-            let late = watching.model().risk_of(order_id)?;
-            let causes = watching.model().causes_of(order_id, CAUSES_MAX).into_iter();
-            let causes: Vec<_> =
-                causes.map(|cause| json!({ "name": cause.name, "days": cause.days })).collect();
-            Some(json!({ "late": late, "causes": causes }))
-        })
     }
 
     fn shard(&self, status: &Status) -> Value {

@@ -179,13 +179,7 @@ async fn order(
     };
     let question = OrderQuestion { order_id: id.clone(), history: true, ..OrderQuestion::default() };
     match queries.answer(Question::Order(question)).await {
-        Ok(answer) => match serde_json::from_slice::<Value>(&answer) {
-            Ok(mut order) => {
-                order["risk"] = answers.console.risk_of(id).unwrap_or_default();
-                as_json(&order)
-            }
-            Err(error) => said(StatusCode::BAD_GATEWAY, &format!("the answer cannot be read: {error}")),
-        },
+        Ok(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
         Err(error) if error.code == QueryCode::UnknownOrder => {
             said(StatusCode::NOT_FOUND, &error.to_string())
         }

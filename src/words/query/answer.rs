@@ -139,20 +139,52 @@ pub struct PlacedAnswer {
     pub customer: Option<String>,
 }
 
-/// How likely an order comes late.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How likely an open order comes late, as analytics have it: they are a little behind the state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DelayRisk {
-    /// The probability that it arrives after its promise, from 0 to 1.
-    pub arrives_late: f64,
-    /// The probability that it leaves after its promise, from 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The probability that it arrives after its promise, given that it arrives, from 0 to 1; 1 once the promise has passed. None where
+    /// nothing was promised, or the order does not count yet: where payments are seen, it counts from its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrives_late: Option<f64>,
+    /// The probability that it leaves after its `ship_by`, likewise; none once it has left.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ships_late: Option<f64>,
-    /// When it will have arrived with a probability of one half.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected_by: Option<Timestamp>,
-    /// Why, the weightiest reason first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<String>,
+    /// Until when it was promised to arrive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promised_by: Option<Timestamp>,
+    /// When it will have arrived, given that it has not yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrives_by: Option<ArrivesBy>,
+    /// What moves its lead time most, the weightiest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<DelayCause>,
+    /// The last message of the log that was measured.
+    pub measured: u64,
+}
+
+/// When an order will have arrived with a probability of 5%, 25%, 50%, 75% and 95%.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArrivesBy {
+    /// 5%.
+    pub p5: Timestamp,
+    /// 25%.
+    pub p25: Timestamp,
+    /// 50%.
+    pub p50: Timestamp,
+    /// 75%.
+    pub p75: Timestamp,
+    /// 95%.
+    pub p95: Timestamp,
+}
+
+/// Why an order is expected to take longer, or less long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DelayCause {
+    /// What, such as an attribute of the order.
+    pub name: String,
+    /// By how many days, against an order of which nothing is known.
+    pub days: f64,
 }
 
 /// One order.
@@ -201,7 +233,7 @@ pub struct OrderAnswer {
     /// Why it was refused when it was placed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How likely it comes late; none where nobody measures that.
+    /// How likely it comes late; none where nobody measures that, or did not say so in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_risk: Option<DelayRisk>,
     /// What became of it, step by step, where that was asked for.
@@ -238,7 +270,7 @@ pub struct EventAnswer {
 }
 
 /// One order of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderRow {
     /// Which.
     pub order_id: String,
@@ -264,17 +296,20 @@ pub struct OrderRow {
     /// What it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<WaitsFor>,
+    /// How likely it comes late, where those at risk are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_risk: Option<DelayRisk>,
 }
 
 /// A page of orders.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OrdersAnswer {
-    /// The orders, in the order of their places.
+    /// The orders, in the order of their places; those at risk by how likely they arrive late, the likeliest first.
     pub orders: Vec<OrderRow>,
     /// Where to go on; none where this is the end. A page may be short, or empty, and have one: what is looked at for one page is
     /// bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<u32>,
+    pub cursor: Option<u64>,
     /// Which state the end of the page reflects.
     #[serde(flatten)]
     pub reflects: Reflects,
@@ -321,7 +356,7 @@ pub struct StocksAnswer {
     pub stock: Vec<StockRow>,
     /// Where to go on, as in [`OrdersAnswer::cursor`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<u32>,
+    pub cursor: Option<u64>,
     /// Which state the end of the page reflects.
     #[serde(flatten)]
     pub reflects: Reflects,

@@ -3,14 +3,15 @@
 //!
 //! A question is small and bounded ([`QUESTION_BYTES_MAX`]); unknown fields are refused, as in commands. A list is answered page by
 //! page: a page's [`cursor`](OrdersAnswer::cursor) asks for the next one. A cursor is a place in the shard's tables, which are the same
-//! at every worker: whatever is there from the first page to the last is on exactly one of them.
+//! at every worker: whatever is there from the first page to the last is on exactly one of them. Orders at risk are listed by their risk,
+//! and a cursor is a place in that order: one whose risk changes meanwhile may be on two pages, or on none.
 
 mod answer;
 
 pub use answer::{
-    Amount, Answer, DelayRisk, EventAnswer, FactAnswer, HistoryAnswer, LineAnswer, Next, NextStep,
-    OrderAnswer, OrderRow, OrdersAnswer, PlacedAnswer, Reflects, StockAnswer, StockRow, StocksAnswer,
-    WaitsFor,
+    Amount, Answer, ArrivesBy, DelayCause, DelayRisk, EventAnswer, FactAnswer, HistoryAnswer, LineAnswer,
+    Next, NextStep, OrderAnswer, OrderRow, OrdersAnswer, PlacedAnswer, Reflects, StockAnswer, StockRow,
+    StocksAnswer, WaitsFor,
 };
 
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,8 @@ codes! {
         Open = "open",
         /// Those that hold their stock unpaid, and lose it at some time.
         Unpaid = "unpaid",
+        /// Those that have not arrived and that analytics warn of: they are late, or probably will be.
+        AtRisk = "at_risk",
         /// Waiting for stock.
         Waiting = "waiting",
         /// Have their stock, not paid.
@@ -180,7 +183,7 @@ impl OrdersKind {
     #[must_use]
     pub const fn state(self) -> Option<State> {
         Some(match self {
-            Self::All | Self::Open | Self::Unpaid => return None,
+            Self::All | Self::Open | Self::Unpaid | Self::AtRisk => return None,
             Self::Waiting => State::Waiting,
             Self::Confirmed => State::Confirmed,
             Self::Paid => State::Paid,
@@ -210,7 +213,7 @@ pub struct OrdersQuestion {
     pub limit: Option<u32>,
     /// Where to go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<u32>,
+    pub cursor: Option<u64>,
     /// See there.
     #[serde(flatten)]
     pub common: Common,
@@ -243,7 +246,7 @@ pub struct StocksQuestion {
     pub limit: Option<u32>,
     /// Where to go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<u32>,
+    pub cursor: Option<u64>,
     /// See there.
     #[serde(flatten)]
     pub common: Common,

@@ -13,7 +13,7 @@ use std::collections::BinaryHeap;
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::covariates::{Covariates, Moment, Scales};
-use super::curve::{CarrierCurve, Curve, Survival, bin, logistic};
+use super::curve::{BINS, CarrierCurve, Curve, Survival, bin, logistic};
 use super::experts::{Advice, Experts};
 use super::inputs::{Inputs, Keys, Profile};
 use super::parameters::{AllRates, Parameters};
@@ -445,13 +445,18 @@ impl LeadTime {
                 survival.at(until.ln() - location) - survival.before(self.constants.offset.ln() - location);
             (-lasts).exp().clamp(1e-4, 0.999)
         });
+        Score { late, late_by_lead_time: late, days: self.lasts(location, 0.0) }
+    }
+
+    /// Days from its start until an order of this location has arrived, by [`QUANTILES`], given that it has not at this age, in days.
+    fn lasts(&self, location: f64, age: f64) -> [f64; 5] {
+        let typical = self.scale.days();
         let curve = &self.quantile_curve.survival;
-        let before = curve.before(self.constants.offset.ln() - location);
-        let days = QUANTILES.map(|quantile| {
+        let before = curve.before((age / typical + self.constants.offset).ln() - location);
+        QUANTILES.map(|quantile| {
             let residual = curve.residual_at(before - (-quantile).ln_1p());
-            (typical * ((residual + location).exp() - self.constants.offset)).max(0.0)
-        });
-        Score { late, late_by_lead_time: late, days }
+            (typical * ((residual + location).exp() - self.constants.offset)).max(age)
+        })
     }
 
     fn published(&self, score: Score, advice: &Advice) -> Score {
@@ -478,6 +483,18 @@ impl LeadTime {
             |time: f64| (((time - row.start) / typical).max(AGE_MIN) + self.constants.offset).ln() - location;
         let survival = self.survival(row.carrier);
         Some((survival.at(at(now)) - survival.at(at(deadline))).exp().clamp(1e-4, 0.999))
+    }
+
+    /// Days since 1970 by which an open order will have arrived, by [`QUANTILES`], given that it has not yet. None where it is older than
+    /// orders ever get.
+    pub(super) fn arrives_by(&self, place: u32, order: u64, now: f64) -> Option<[f64; 5]> {
+        let row = self.row(place, order)?;
+        let location = self.parameters.location(&row.x, &row.keys);
+        let age = (now - row.start).max(0.0);
+        if bin((age / self.scale.days() + self.constants.offset).ln() - location) == BINS - 1 {
+            return None;
+        }
+        Some(self.lasts(location, age).map(|days| row.start + days))
     }
 
     /// What moves an open order's lead time most, in days of a typical one: covariates by their names, levels by theirs.

@@ -36,6 +36,9 @@ use covariates::Moment as At;
 use inputs::Inputs;
 use lead_time::{Beginning, Constants, DAY_MS, LeadTime, Part};
 
+/// Nothing is expected later than in so many days.
+const AHEAD_DAYS_MAX: f64 = 3_653.0;
+
 /// The moments at which orders are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
@@ -182,6 +185,24 @@ impl Delay {
         let now = days(now_ms);
         let shipped = self.shipped.risk(order.shipped_row, order.id, now);
         shipped.or_else(|| self.paid.risk(order.paid_row, order.id, now))
+    }
+
+    /// The probability that an order that has not left does so after its `ship_by`, as it is now.
+    pub(super) fn ships_late(&self, order: &Order, now_ms: i64) -> Option<f64> {
+        let ship_by_ms = order.ship_by_ms.filter(|_| order.phase < Phase::Shipped)?;
+        if now_ms > ship_by_ms {
+            return Some(1.0);
+        }
+        self.handling.risk(order.handling_row, order.id, days(now_ms))
+    }
+
+    /// When an open order will have arrived, by [`QUANTILES`], in milliseconds since 1970.
+    pub(super) fn arrives_by_ms(&self, order: &Order, now_ms: i64) -> Option<[i64; 5]> {
+        let now = days(now_ms);
+        let shipped = self.shipped.arrives_by(order.shipped_row, order.id, now);
+        let by = shipped.or_else(|| self.paid.arrives_by(order.paid_row, order.id, now))?;
+        #[expect(clippy::cast_possible_truncation, reason = "at most a decade from now")]
+        Some(by.map(|by| (by.clamp(now, now + AHEAD_DAYS_MAX) * DAY_MS) as i64))
     }
 
     /// What an order says when it is placed.

@@ -127,7 +127,11 @@ export function showOrders(order) {
     const parts = UNITS.filter((name) => line[name]).map((name) => `${line[name]} ${name.replace("_", " ")}`);
     add(`${line.sku} at ${line.site}`, `${line.quantity}: ${parts.join(", ") || "–"}`);
   }
-  pairs.push(["Delay risk", order.risk ? `${percent(order.risk.late)} likely to be late; ${order.risk.causes.map((cause) => `${cause.name} ${cause.days >= 0 ? "+" : ""}${cause.days.toFixed(1)} days`).join(", ")}` : "not measured"]);
+  const risk = order.delay_risk;
+  pairs.push(["Delay risk", risk?.arrives_late === undefined ? "not known" : `${percent(risk.arrives_late)} likely to be late`]);
+  if (risk?.ships_late !== undefined) add("Leaves late", `${percent(risk.ships_late)} likely`);
+  if (risk?.arrives_by) add("Expected", `${risk.arrives_by.p50}; between ${risk.arrives_by.p5} and ${risk.arrives_by.p95} with 90% probability`);
+  add("Because of", (risk?.causes ?? []).map((cause) => `${cause.name} ${cause.days >= 0 ? "+" : ""}${cause.days.toFixed(1)} days`).join(", "));
   pairs.push(["As of", `message ${order.sequence} of shard ${order.shard}`]);
   details(pairs);
   const history = order.history;
