@@ -15,7 +15,7 @@ use weir_kit::{folder, scratch, until};
 /// An incident: what fires, by name and, for tiers, `long`; and what of it somebody hears.
 type Incident = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
-const INCIDENTS: [Incident; 8] = [
+const INCIDENTS: [Incident; 9] = [
     (
         "the only worker died",
         &[("WeirAbsent", ""), ("WeirWorkerUnreachable", ""), ("WeirFewOrders", "")],
@@ -44,7 +44,7 @@ const INCIDENTS: [Incident; 8] = [
     ),
     (
         "a leader is stuck",
-        &[("WeirShardStandsStill", ""), ("WeirLag", ""), ("WeirErrorBudgetBurn", "1h")],
+        &[("WeirShardStandsStill", ""), ("WeirLag", ""), ("WeirErrorBudgetBurn", "1h"), ("WeirDoorRefuses", "")],
         &["WeirShardStandsStill"],
     ),
     (
@@ -70,9 +70,11 @@ const INCIDENTS: [Incident; 8] = [
             ("WeirErrorBudgetBurn", "6h"),
             ("WeirErrorBudgetBurn", "1d"),
             ("WeirErrorBudgetBurn", "3d"),
+            ("WeirDoorRefuses", ""),
         ],
         &["WeirErrorBudgetBurn"],
     ),
+    ("a door without room", &[("WeirDoorRefuses", "")], &["WeirDoorRefuses"]),
     ("a surge of cancellations", &[("WeirCancellationSurge", "")], &["WeirCancellationSurge"]),
 ];
 

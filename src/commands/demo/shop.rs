@@ -1,0 +1,279 @@
+//! A small shop that lives by the clock: orders are placed, paid, shipped and delivered when their time has come, days apart as in
+//! life. The load generator ([`crate::commands::generator`]) counts time in orders, which suits any rate; a story is about what
+//! happens when, so here every step has its hour.
+//!
+//! The same seed and the same moments give the same commands.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use fastrand::Rng;
+
+use crate::words::command::{Cancel, Command, Deliver, Line, Money, Pay, Place, Receive, Ship};
+use crate::words::text::Text;
+use crate::words::timestamp::Timestamp;
+
+pub(super) const SECOND_MS: i64 = 1_000;
+pub(super) const HOUR_MS: i64 = 3_600 * SECOND_MS;
+pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
+const WEEK_MS: i64 = 7 * DAY_MS;
+
+/// Orders a second outside of the hour that the story plays in: six an hour, so that weeks are played in seconds.
+const PAST_PER_SECOND: f64 = 6.0 / 3_600.0;
+/// From placing to the promised arrival.
+const PROMISE_MS: i64 = 4 * DAY_MS;
+/// What is sold every day, and how much of each comes at the beginning.
+const SKUS: u32 = 40;
+const UNITS: i64 = 50_000;
+/// The one thing that a sale is about.
+const LAMP: &str = "lamp-oslo";
+/// Cancelled of a thousand orders, on an ordinary day.
+const CANCELLED_PERMILLE: u32 = 30;
+
+/// Who carries: name, of a thousand orders, and how many hours it takes, least and most.
+const CARRIERS: [(&str, u32, (i64, i64)); 3] =
+    [("swift", 600, (20, 56)), ("steady", 300, (36, 80)), ("thrifty", 100, (44, 96))];
+
+/// What is out of the ordinary.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mood {
+    /// Orders a second, in place of the usual.
+    pub(super) per_second: Option<f64>,
+    /// Of a thousand orders, those for the lamp alone.
+    pub(super) lamps_permille: u32,
+    /// Of a thousand orders of the first carrier, those that are cancelled as they come too late.
+    pub(super) too_late_permille: u32,
+    /// From when on the first carrier delivers nothing, in milliseconds since 1970.
+    pub(super) strike_from_ms: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Pay,
+    Cancel { too_late: bool },
+    Ship,
+    Deliver,
+}
+
+/// A step of an order, and when it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    at_ms: i64,
+    number: u64,
+    carrier: usize,
+    step: Step,
+}
+
+/// The shop. Its memory grows with the orders on their way: some 50 bytes each.
+#[derive(Debug)]
+pub(super) struct Shop {
+    rng: Rng,
+    /// Orders a second in the hour that the story plays in, and in the same hour of the weeks before.
+    usual: f64,
+    /// When the story begins, and how far it is played, in milliseconds since 1970.
+    begins_ms: i64,
+    now_ms: i64,
+    /// The part of an order that has gathered.
+    gathered: f64,
+    number: u64,
+    receipts: u64,
+    due: BinaryHeap<Reverse<Due>>,
+    /// Made by the story itself, not handed out yet.
+    told: Vec<Command<'static>>,
+    pub(super) mood: Mood,
+}
+
+impl Shop {
+    /// A shop whose shelves are filled at `from_ms`, for a story that begins at `begins_ms`.
+    pub(super) fn new(seed: u64, usual: f64, from_ms: i64, begins_ms: i64) -> Self {
+        let mut shop = Self {
+            rng: Rng::with_seed(seed),
+            usual,
+            begins_ms,
+            now_ms: from_ms,
+            gathered: 0.0,
+            number: 0,
+            receipts: 0,
+            due: BinaryHeap::new(),
+            told: Vec::new(),
+            mood: Mood::default(),
+        };
+        let all: Vec<_> = (0..SKUS).map(|sku| (sku_name(sku), UNITS)).collect();
+        shop.receive(all);
+        shop
+    }
+
+    /// The lamp is there, so many of it.
+    pub(super) fn receive_lamps(&mut self, quantity: i64) {
+        self.receive(vec![(LAMP.into(), quantity)]);
+    }
+
+    /// An order for something that nobody has ever had.
+    pub(super) fn ask_for_what_is_not_there(&mut self) {
+        let place = self.order(vec![("grail".into(), 1)]).1;
+        self.told.push(Command::Place(place));
+    }
+
+    fn receive(&mut self, lines: Vec<(Text<'static>, i64)>) {
+        self.receipts += 1;
+        let lines = lines.into_iter().map(|(sku, quantity)| Line { sku, quantity }).collect();
+        let receipt_id = format!("r-{}", self.receipts).into();
+        self.told.push(Command::Receive(Receive { receipt_id, lines, ..Receive::default() }));
+    }
+
+    /// How many orders a second come at this moment.
+    fn per_second(&self) -> f64 {
+        let from_begin = (self.now_ms - self.begins_ms + HOUR_MS).rem_euclid(WEEK_MS);
+        let usual = if from_begin < 2 * HOUR_MS { self.usual } else { PAST_PER_SECOND };
+        self.mood.per_second.unwrap_or(usual)
+    }
+
+    /// All that happens until `now_ms`, in the order of its being due.
+    pub(super) fn until(&mut self, now_ms: i64) -> Vec<Command<'static>> {
+        let mut commands = std::mem::take(&mut self.told);
+        let passed_ms = (now_ms - self.now_ms).max(0);
+        self.now_ms = self.now_ms.max(now_ms);
+        #[expect(clippy::cast_precision_loss, reason = "a source of load, not a decision")]
+        let came = self.per_second() * passed_ms as f64 / 1_000.0;
+        self.gathered += came;
+        while self.gathered >= 1.0 {
+            self.gathered -= 1.0;
+            commands.push(self.place());
+        }
+        while self.due.peek().is_some_and(|Reverse(due)| due.at_ms <= self.now_ms)
+            && let Some(Reverse(due)) = self.due.pop()
+        {
+            commands.extend(self.step(due));
+        }
+        commands
+    }
+
+    fn place(&mut self) -> Command<'static> {
+        let lines = if self.rng.u32(0..1_000) < self.mood.lamps_permille {
+            vec![(LAMP.into(), 1)]
+        } else {
+            let count = self.rng.u32(1..=3);
+            (0..count).map(|_| (sku_name(self.rng.u32(0..SKUS)), self.rng.i64(1..=2))).collect()
+        };
+        let (carrier, place) = self.order(lines);
+        let at_ms = self.now_ms + self.rng.i64(2..=15) * SECOND_MS;
+        self.due.push(Reverse(Due { at_ms, number: self.number, carrier, step: Step::Pay }));
+        Command::Place(place)
+    }
+
+    /// An order, and who is to carry it.
+    fn order(&mut self, lines: Vec<(Text<'static>, i64)>) -> (usize, Place<'static>) {
+        self.number += 1;
+        let mut drawn = self.rng.u32(0..1_000);
+        let carrier = CARRIERS.iter().position(|(_, share, _)| {
+            let here = drawn < *share;
+            drawn = drawn.saturating_sub(*share);
+            here
+        });
+        let carrier = carrier.unwrap_or_default();
+        let units: i64 = lines.iter().map(|(_, quantity)| quantity).sum();
+        let place = Place {
+            order_id: order_name(self.number),
+            lines: lines.into_iter().map(|(sku, quantity)| Line { sku, quantity }.into()).collect(),
+            promised_by: Some(Timestamp::from_millis(self.now_ms + PROMISE_MS)),
+            carrier: Some(CARRIERS[carrier].0.into()),
+            value: Some(Money { minor: 1_990 * units, currency: "EUR".into() }),
+            ..Place::default()
+        };
+        (carrier, place)
+    }
+
+    /// What a step sends, and what is due after it.
+    fn step(&mut self, due: Due) -> Option<Command<'static>> {
+        let order_id = order_name(due.number);
+        let mut next = |at_ms, step| self.due.push(Reverse(Due { at_ms, step, ..due }));
+        let carrier = CARRIERS[due.carrier];
+        Some(match due.step {
+            Step::Pay => {
+                let drawn = self.rng.u32(0..1_000);
+                let too_late = due.carrier == 0 && drawn < self.mood.too_late_permille;
+                if too_late || drawn >= 1_000 - CANCELLED_PERMILLE {
+                    next(due.at_ms + self.rng.i64(2..=12) * SECOND_MS, Step::Cancel { too_late });
+                } else {
+                    next(due.at_ms + self.rng.i64(4 * HOUR_MS..30 * HOUR_MS), Step::Ship);
+                }
+                Command::Pay(Pay { order_id, ..Pay::default() })
+            }
+            Step::Cancel { too_late } => {
+                let reason = if too_late { "comes_too_late" } else { "changed_mind" };
+                let (by, reason) = (Some("customer".into()), Some(reason.into()));
+                Command::Cancel(Cancel { order_id, by, reason, ..Cancel::default() })
+            }
+            Step::Ship => {
+                let (least, most) = carrier.2;
+                next(due.at_ms + self.rng.i64(least * HOUR_MS..most * HOUR_MS), Step::Deliver);
+                let carrier = Some(carrier.0.into());
+                Command::Ship(Ship { order_id, carrier, ..Ship::default() })
+            }
+            Step::Deliver => {
+                if due.carrier == 0 && self.mood.strike_from_ms.is_some_and(|from| due.at_ms >= from) {
+                    return None;
+                }
+                Command::Deliver(Deliver { order_id, ..Deliver::default() })
+            }
+        })
+    }
+}
+
+fn sku_name(sku: u32) -> Text<'static> {
+    format!("item-{:02}", sku + 1).into()
+}
+
+fn order_name(number: u64) -> Text<'static> {
+    format!("o-{number}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn count(commands: &[Command<'_>], is: impl Fn(&Command<'_>) -> bool) -> usize {
+        commands.iter().filter(|command| is(command)).count()
+    }
+
+    fn days(shop: &mut Shop, from_ms: i64, days: i64) -> Vec<Command<'static>> {
+        (1..=days * 72).flat_map(|step| shop.until(from_ms + step * DAY_MS / 72)).collect()
+    }
+
+    #[test]
+    fn weeks_pass_the_same_way_each_time_and_the_storys_hour_has_its_usual_orders() {
+        let from = NOW - 15 * DAY_MS;
+        let (mut shop, mut again) = (Shop::new(1, 1.0, from, NOW), Shop::new(1, 1.0, from, NOW));
+        let past = days(&mut shop, from, 15);
+        assert_eq!(past, days(&mut again, from, 15));
+        let placed = count(&past, |command| matches!(command, Command::Place(_)));
+        // Two of the story's hours in each of two weeks, half of them in the last one, and six orders in any other hour.
+        let expected = 5 * 3_600 + (15 * 24 - 5) * 6;
+        assert!(placed.abs_diff(expected) < 3_600, "{placed}, expected {expected}");
+        let cancelled = count(&past, |command| matches!(command, Command::Cancel(_)));
+        assert!((20..40).contains(&(cancelled * 1_000 / placed)), "{cancelled} of {placed}");
+        assert!(count(&past, |command| matches!(command, Command::Deliver(_))) > placed / 2);
+    }
+
+    #[test]
+    fn a_strike_delivers_nothing_and_a_sale_sells_lamps() {
+        let mut shop = Shop::new(1, 1.0, NOW, NOW + 30 * DAY_MS);
+        shop.mood.strike_from_ms = Some(0);
+        let past = days(&mut shop, NOW, 10);
+        let carried = |carrier: &str| {
+            count(&past, |command| matches!(command, Command::Ship(ship) if ship.carrier.as_deref() == Some(carrier)))
+        };
+        let delivered = count(&past, |command| matches!(command, Command::Deliver(_)));
+        assert!(carried("swift") > 500);
+        assert!(delivered > 100 && delivered <= carried("steady") + carried("thrifty"));
+        shop.mood = Mood { per_second: Some(10.0), lamps_permille: 700, ..Mood::default() };
+        let sale = shop.until(NOW + 10 * DAY_MS + 60 * SECOND_MS);
+        let lamps = count(
+            &sale,
+            |command| matches!(command, Command::Place(place) if place.lines[0].sku.as_ref() == LAMP),
+        );
+        assert!((350..500).contains(&lamps), "{lamps}");
+    }
+}
