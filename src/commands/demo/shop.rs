@@ -77,6 +77,8 @@ pub(super) struct Shop {
     gathered: f64,
     number: u64,
     receipts: u64,
+    /// How many lamps are left, as far as the shop knows.
+    lamps: i64,
     due: BinaryHeap<Reverse<Due>>,
     /// Made by the story itself, not handed out yet.
     told: Vec<Command<'static>>,
@@ -94,6 +96,7 @@ impl Shop {
             gathered: 0.0,
             number: 0,
             receipts: 0,
+            lamps: 0,
             due: BinaryHeap::new(),
             told: Vec::new(),
             mood: Mood::default(),
@@ -105,7 +108,13 @@ impl Shop {
 
     /// The lamp is there, so many of it.
     pub(super) fn receive_lamps(&mut self, quantity: i64) {
+        self.lamps += quantity;
         self.receive(vec![(LAMP.into(), quantity)]);
+    }
+
+    /// Whatever is on its way goes no further.
+    pub(super) fn lose_what_is_on_its_way(&mut self) {
+        self.due.clear();
     }
 
     /// An order for something that nobody has ever had.
@@ -149,15 +158,20 @@ impl Shop {
     }
 
     fn place(&mut self) -> Command<'static> {
-        let lines = if self.rng.u32(0..1_000) < self.mood.lamps_permille {
+        let lamp = self.rng.u32(0..1_000) < self.mood.lamps_permille;
+        let lines = if lamp {
             vec![(LAMP.into(), 1)]
         } else {
             let count = self.rng.u32(1..=3);
             (0..count).map(|_| (sku_name(self.rng.u32(0..SKUS)), self.rng.i64(1..=2))).collect()
         };
         let (carrier, place) = self.order(lines);
-        let at_ms = self.now_ms + self.rng.i64(2..=15) * SECOND_MS;
-        self.due.push(Reverse(Due { at_ms, number: self.number, carrier, step: Step::Pay }));
+        self.lamps -= i64::from(lamp);
+        // What is refused is not paid.
+        if !lamp || self.lamps >= 0 {
+            let at_ms = self.now_ms + self.rng.i64(2..=15) * SECOND_MS;
+            self.due.push(Reverse(Due { at_ms, number: self.number, carrier, step: Step::Pay }));
+        }
         Command::Place(place)
     }
 
@@ -272,7 +286,7 @@ mod tests {
         let sale = shop.until(NOW + 10 * DAY_MS + 60 * SECOND_MS);
         let lamps = count(
             &sale,
-            |command| matches!(command, Command::Place(place) if place.lines[0].sku.as_ref() == LAMP),
+            |command| matches!(command, Command::Place(place) if place.lines[0].sku == LAMP),
         );
         assert!((350..500).contains(&lamps), "{lamps}");
     }

@@ -18,6 +18,7 @@ use crate::edges::clock::{Clock, SharedClock, SystemClock};
 use crate::edges::jetstream::Names;
 use crate::edges::memory::{MemoryLimits, MemoryReader, MemoryStreams};
 use crate::edges::streams::{Reader as _, Streams as _};
+use crate::edges::telemetry::analytics::Watched;
 use crate::edges::telemetry::{ShardTelemetry, Telemetry};
 use crate::motion::options::AnalyticsOptions;
 use crate::motion::shard::{Inspection, ShardOptions};
@@ -30,6 +31,9 @@ use crate::words::append::StoredAppend;
 use crate::words::codec::{Format, outcomes};
 use crate::words::config::{ConsoleSettings, Shards};
 use crate::words::identity::Identity;
+
+/// How often it is looked whether something has come about.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Where it is shown.
 #[derive(Debug, clap::Args)]
@@ -111,19 +115,22 @@ impl Stage {
     /// Counts until all is announced that is stored.
     pub(super) async fn take_all(&mut self, tally: &mut Tally) -> anyhow::Result<()> {
         let last = self.streams.log_state().await?.last_sequence;
-        while self.through.sequence < last {
+        // Not all that is decided has outcomes: a tick may have none.
+        while self.status.progress().announced.sequence < last {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+        while self.through < self.status.progress().through {
             self.take(tally).await?;
         }
         Ok(())
     }
 
-    /// Waits until what is announced is known everywhere: timed, and measured.
+    /// Waits until analytics have measured what was counted.
     pub(super) async fn settle(&self) {
-        let last = self.through.sequence;
-        let measured =
-            || self.status.watched().is_none_or(|watched| watched.watch().facts().sequence >= last);
-        while self.status.progress().through.sequence < last || !measured() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        let through = self.through.sequence;
+        let measured = |watched: Arc<Watched>| watched.watch().facts().sequence >= through;
+        while !self.status.watched().is_none_or(measured) {
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 

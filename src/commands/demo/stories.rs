@@ -15,6 +15,7 @@ use crate::commands::Ended;
 use crate::commands::output::say;
 use crate::commands::run::Signals;
 use crate::edges::clock::Clock as _;
+use crate::words::command::Command;
 
 /// A story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -169,7 +170,8 @@ async fn in_memory(scene: &Scene, args: &Args, mut signals: Signals) -> anyhow::
                 }
                 append(&stage.streams, &shop.until(clock.wall_ns() / 1_000_000), &sent).await?;
                 let verdict = audience.shown.verdict();
-                teller.judge(elapsed, verdict.condition.name(), || verdict.to_string());
+                let judged = || format!("{} {}", verdict.sentence, verdict.next_step);
+                teller.judge(elapsed, verdict.condition.name(), judged);
             }
             () = &mut end => break,
             () = signals.next() => break,
@@ -192,7 +194,7 @@ async fn in_memory(scene: &Scene, args: &Args, mut signals: Signals) -> anyhow::
 async fn play_step(
     stage: &mut Stage,
     clock: &StageClock,
-    commands: Vec<crate::words::command::Command<'static>>,
+    commands: Vec<Command<'static>>,
     at_ms: i64,
     (sent, tally): (&Sent, &mut Tally),
 ) -> anyhow::Result<()> {

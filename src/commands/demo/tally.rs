@@ -19,14 +19,14 @@ use crate::words::outcome::{Decision, Outcome, Reason};
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) confirmed: u64,
-    pub(super) confirmed_in_part: u64,
-    pub(super) waiting: u64,
-    pub(super) released: u64,
-    pub(super) refused: BTreeMap<&'static str, u64>,
+    confirmed_in_part: u64,
+    waiting: u64,
+    released: u64,
+    refused: BTreeMap<&'static str, u64>,
     /// Refusals of commands other than place.
-    pub(super) refused_later: BTreeMap<&'static str, u64>,
-    pub(super) repeats: u64,
-    pub(super) others: BTreeMap<&'static str, u64>,
+    refused_later: BTreeMap<&'static str, u64>,
+    repeats: u64,
+    others: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
@@ -67,7 +67,7 @@ impl Tally {
 /// What was sent.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    pub(super) commands: AtomicU64,
+    commands: AtomicU64,
     pub(super) places: AtomicU64,
 }
 

@@ -2,9 +2,10 @@
 //!
 //! They have a prefix to themselves. What an earlier story left under it is removed at the beginning, and all of it at the end.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -25,6 +26,7 @@ use crate::commands::setup::make_all;
 use crate::edges::clock::{Clock as _, SystemClock};
 use crate::edges::jetstream::{JetStreams, remove};
 use crate::edges::streams::AppendError;
+use crate::words::command;
 use crate::words::config::{Config, StreamSettings};
 
 /// The first word of every subject.
@@ -36,7 +38,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it may take to answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 /// How long a worker may take until it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Lines of a worker that are kept, for when it ends too soon.
 const LINES_KEPT: usize = 20;
 /// Orders a second, on an ordinary day.
@@ -124,6 +126,8 @@ async fn play(story: Story, args: &Args, config: &Config, deployment: &Deploymen
                 let was_full = log.refused > 0;
                 log.append(&shop.until(now_ms())).await?;
                 if log.refused > 0 && !was_full {
+                    // What was refused is not paid either.
+                    shop.lose_what_is_on_its_way();
                     shop.mood.per_second = None;
                     teller.tell(elapsed, "The log is full: NATS refuses orders, and the import gives up.");
                 }
@@ -141,7 +145,7 @@ async fn play(story: Story, args: &Args, config: &Config, deployment: &Deploymen
         }
     }
     let Log { sent, refused, .. } = log;
-    let stored = sent.places.load(std::sync::atomic::Ordering::Relaxed);
+    let stored = sent.places.load(Relaxed);
     if args.json {
         print(&json!({ "seconds": clock.monotonic().saturating_sub(started).as_secs_f64(), "stored": stored, "refused": refused }));
     } else {
@@ -171,10 +175,7 @@ impl Log {
         Self { streams, sent: Sent::default(), refused: 0 }
     }
 
-    async fn append(
-        &mut self,
-        commands: &[crate::words::command::Command<'_>],
-    ) -> Result<(), AppendError> {
+    async fn append(&mut self, commands: &[command::Command<'_>]) -> Result<(), AppendError> {
         match append(&self.streams, commands, &self.sent).await {
             Err(AppendError::Full) => self.refused += 1,
             appended => appended?,
@@ -206,6 +207,7 @@ impl Worker {
             // As the lines that are read below are.
             .env_remove("WEIR_CONFIG")
             .env_remove("WEIR_LOG")
+            .env_remove("WEIR_HTTP")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -248,7 +250,7 @@ impl Drop for Worker {
 type Listening = Result<(SocketAddr, SocketAddr), String>;
 
 /// Reads a worker's log to its end, and tells once where it listens.
-fn listen(mut log: impl std::io::BufRead, tells: oneshot::Sender<Listening>) {
+fn listen(mut log: impl BufRead, tells: oneshot::Sender<Listening>) {
     let (mut tells, mut lines) = (Some(tells), Vec::new());
     let (mut admin, mut console) = (None, None);
     let mut line = String::new();
