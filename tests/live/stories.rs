@@ -38,6 +38,8 @@ const NIGHT: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_mins(6);
 /// How often it is looked what has happened.
 const LOOK: Duration = Duration::from_millis(200);
+/// The picture of the shop's list alone.
+const TO_DO: &str = "to-do";
 /// Who is woken.
 const PAGER: &str = "platform-pager";
 
@@ -56,6 +58,19 @@ struct Told {
     beside: &'static [(&'static str, &'static str)],
     /// Pictures before the end, and after how many seconds.
     pictures: &'static [(&'static str, u64)],
+}
+
+impl Told {
+    /// Nobody hears anything.
+    fn is_quiet(&self) -> bool {
+        self.page.is_none() && self.tickets.is_empty()
+    }
+
+    /// The pictures that are taken at its end.
+    fn last_pictures(&self) -> impl Iterator<Item = &'static str> {
+        let shops = self.page.is_none() && !self.tickets.is_empty();
+        ["end"].into_iter().chain(shops.then_some(TO_DO))
+    }
 }
 
 const FLASH_SALE: Told = Told {
@@ -328,7 +343,8 @@ impl Photographer {
 
     fn shoot(&mut self, name: &str) {
         let path = self.folder.join(format!("{}-{name}.png", self.story));
-        writeln!(self.asks, "{}", path.display()).unwrap();
+        let part = if name == TO_DO { "\tsection:has(> #todo-title)" } else { "" };
+        writeln!(self.asks, "{}{part}", path.display()).unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         assert_eq!(line.trim(), "taken", "{name}");
@@ -430,12 +446,15 @@ async fn tell(told: &'static Told) {
     let ended = within(PATIENCE, "everybody to hear what is for them", async || {
         let at = clock.monotonic().saturating_sub(began);
         let mut note = |at, kind, text: String| course.push(Event { at, kind, text });
-        for line in demo.printed().lines().skip(std::mem::take(&mut lines)).collect::<Vec<_>>() {
+        let printed = demo.printed();
+        // A line that is not whole is read with the next look.
+        let whole = printed.matches('\n').count();
+        for line in printed.lines().take(whole).skip(lines) {
             if let Some((kind, text)) = told_in(line) {
                 note(at, kind, text.to_owned());
             }
         }
-        lines = demo.printed().matches('\n').count();
+        lines = whole;
         for alert in watch.firing() {
             if fired.insert(alert.clone()) {
                 note(at, "fires", format!("{} ({})", alert.0, alert.1));
@@ -455,18 +474,18 @@ async fn tell(told: &'static Told) {
         let heard: BTreeSet<String> =
             watch.ears.heard().into_iter().flat_map(|one| one.alerts).map(|(name, _)| name).collect();
         let all = told.page.iter().chain(told.tickets).all(|name| heard.contains(*name));
-        let awaited = if told.page.is_none() && told.tickets.is_empty() { NIGHT } else { AFTERWARDS };
+        let awaited = if told.is_quiet() { NIGHT } else { AFTERWARDS };
         if all && all_told.is_none() {
             all_told = Some(at);
             if let Some(photographer) = photographer.as_mut().filter(|_| awaited == AFTERWARDS) {
-                photographer.shoot("end");
+                told.last_pictures().for_each(|name| photographer.shoot(name));
             }
         }
         all_told.is_some_and(|told| at >= told + awaited).then_some(at)
     })
     .await;
-    if let Some(photographer) = photographer.as_mut().filter(|_| told.tickets.is_empty() && told.page.is_none()) {
-        photographer.shoot("end");
+    if let Some(photographer) = photographer.as_mut().filter(|_| told.is_quiet()) {
+        told.last_pictures().for_each(|name| photographer.shoot(name));
     }
 
     course.sort_by_key(|event| event.at);
@@ -518,8 +537,8 @@ fn leave(told: &Told, course: &[Event], heard: &[Heard], after: Option<Duration>
         .collect();
     let heard: Vec<Value> =
         heard.iter().map(|one| json!({ "receiver": one.receiver, "alerts": one.alerts })).collect();
-    let mut pictures: Vec<&str> = told.pictures.iter().map(|(name, _)| *name).collect();
-    pictures.push("end");
+    let pictures: Vec<&str> =
+        told.pictures.iter().map(|(name, _)| *name).chain(told.last_pictures()).collect();
     let told = json!({
         "story": told.story, "on_server": told.on_server, "from": told.from, "page": told.page, "tickets": told.tickets,
         "pictures": pictures, "faster": FASTER, "after": after.map(|after| after.as_secs()), "events": events, "heard": heard,
