@@ -38,8 +38,9 @@ const NIGHT: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_mins(6);
 /// How often it is looked what has happened.
 const LOOK: Duration = Duration::from_millis(200);
-/// The picture of the shop's list alone.
+/// The picture of the shop's list alone, and that of panels.
 const TO_DO: &str = "to-do";
+const PANELS: &str = "panels";
 /// Who is woken.
 const PAGER: &str = "platform-pager";
 
@@ -58,6 +59,8 @@ struct Told {
     beside: &'static [(&'static str, &'static str)],
     /// Pictures before the end, and after how many seconds.
     pictures: &'static [(&'static str, u64)],
+    /// Panels that show it: each one's dashboard, and the beginning of its title.
+    panels: &'static [(&'static str, &'static str)],
 }
 
 impl Told {
@@ -69,7 +72,7 @@ impl Told {
     /// The pictures that are taken at its end.
     fn last_pictures(&self) -> impl Iterator<Item = &'static str> {
         let shops = self.page.is_none() && !self.tickets.is_empty();
-        ["end"].into_iter().chain(shops.then_some(TO_DO))
+        ["end"].into_iter().chain(shops.then_some(TO_DO)).chain([PANELS])
     }
 }
 
@@ -81,6 +84,12 @@ const FLASH_SALE: Told = Told {
     tickets: &["WeirStockouts"],
     beside: &[("WeirStockRunsOut", "the lamp is gone within the day, where its demand is known by then")],
     pictures: &[("before", 9), ("sold-out", 45)],
+    panels: &[
+        ("weir-overview", "What became of them"),
+        ("weir-overview", "Why orders are refused"),
+        ("weir-stock", "Orders of half an hour refused"),
+        ("weir-overview", "Share decided within 250 ms"),
+    ],
 };
 const CARRIER_DELAY: Told = Told {
     story: "carrier-delay",
@@ -90,6 +99,12 @@ const CARRIER_DELAY: Told = Told {
     tickets: &["WeirDelayRiskRising"],
     beside: &[("WeirPredictionOff", "a strike is what no past has taught")],
     pictures: &[],
+    panels: &[
+        ("weir-delay", "Share of open orders that is expected"),
+        ("weir-delay", "Open orders by their risk"),
+        ("weir-service", "On time, by carrier"),
+        ("weir-delay", "Signals that stand"),
+    ],
 };
 const CANCELLATION_SURGE: Told = Told {
     story: "cancellation-surge",
@@ -99,6 +114,12 @@ const CANCELLATION_SURGE: Told = Told {
     tickets: &["WeirCancellationSurge"],
     beside: &[],
     pictures: &[("before", 9)],
+    panels: &[
+        ("weir-delay", "How many times as many cancellations"),
+        ("weir-delay", "Orders cancelled, by reason"),
+        ("weir-delay", "Value cancelled, an hour"),
+        ("weir-overview", "What became of them"),
+    ],
 };
 const DEAD_WORKER: Told = Told {
     story: "dead-worker",
@@ -108,6 +129,12 @@ const DEAD_WORKER: Told = Told {
     tickets: &[],
     beside: &[("WeirWorkerUnreachable", "of each worker; that none is there keeps it quiet")],
     pictures: &[("before", 9), ("taken-over", 28)],
+    panels: &[
+        ("weir-internals", "Roles"),
+        ("weir-overview", "Workers that are scraped"),
+        ("weir-overview", "What became of them"),
+        ("weir-overview", "Messages stored and not decided"),
+    ],
 };
 const FULL_LOG: Told = Told {
     story: "full-log",
@@ -121,6 +148,12 @@ const FULL_LOG: Told = Told {
         ("WeirLag", "as before"),
     ],
     pictures: &[("before", 8)],
+    panels: &[
+        ("weir-internals", "How full the log is"),
+        ("weir-internals", "Streams and their limits"),
+        ("weir-internals", "Snapshots that failed"),
+        ("weir-overview", "What became of them"),
+    ],
 };
 const QUIET_NIGHT: Told = Told {
     story: "quiet-night",
@@ -130,6 +163,12 @@ const QUIET_NIGHT: Told = Told {
     tickets: &[],
     beside: &[],
     pictures: &[],
+    panels: &[
+        ("weir-overview", "Orders of the last hour against"),
+        ("weir-overview", "Alerts that fire"),
+        ("weir-overview", "Share decided within 250 ms"),
+        ("weir-overview", "Why orders are refused"),
+    ],
 };
 
 /// Something that happened.
@@ -316,17 +355,16 @@ impl Watch {
     }
 }
 
-/// Takes pictures of the console, where somebody wants them.
+/// Takes pictures, where somebody wants them.
 struct Photographer {
     child: Child,
     asks: ChildStdin,
     answers: BufReader<ChildStdout>,
     folder: PathBuf,
-    story: &'static str,
 }
 
 impl Photographer {
-    fn hire(story: &'static str, console: &str) -> Option<Self> {
+    fn hire(console: &str) -> Option<Self> {
         let folder = PathBuf::from(std::env::var_os("WEIR_STORIES_GALLERY")?);
         let browser = std::env::var_os("WEIR_TEST_CHROMIUM").unwrap_or_else(|| "chromium".into());
         let mut child = Command::new("node")
@@ -338,16 +376,28 @@ impl Photographer {
             .spawn()
             .unwrap();
         let (asks, answers) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        Some(Self { child, asks, answers, folder, story })
+        Some(Self { child, asks, answers, folder })
     }
 
-    fn shoot(&mut self, name: &str) {
-        let path = self.folder.join(format!("{}-{name}.png", self.story));
-        let part = if name == TO_DO { "\tsection:has(> #todo-title)" } else { "" };
-        writeln!(self.asks, "{}{part}", path.display()).unwrap();
-        let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        assert_eq!(line.trim(), "taken", "{name}");
+    /// Takes pictures of the console, of the shop's list alone, or of what `panels` show since `began`, in nanoseconds since 1970.
+    fn shoot(&mut self, names: impl Iterator<Item = &'static str>, told: &Told, watch: &Watch, since_ns: [i64; 2]) {
+        let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/grafana");
+        let [from, to] = since_ns.map(|at_ns| at_ns / 1_000_000_000);
+        for name in names {
+            let mut wanted = json!({ "path": self.folder.join(format!("{}-{name}.png", told.story)) });
+            match name {
+                TO_DO => wanted["part"] = json!("section:has(> #todo-title)"),
+                PANELS => {
+                    let address = watch.prometheus.address.to_string();
+                    wanted["panels"] = json!([boards, address, from, to, told.panels]);
+                }
+                _ => {}
+            }
+            writeln!(self.asks, "{wanted}").unwrap();
+            let mut line = String::new();
+            self.answers.read_line(&mut line).unwrap();
+            assert_eq!(line.trim(), "taken", "{name}");
+        }
     }
 }
 
@@ -432,12 +482,12 @@ async fn tell(told: &'static Told) {
         .map(|url| url.trim_start_matches("http://").trim_end_matches("/metrics").parse().unwrap())
         .collect();
     let clock = SystemClock::shared();
-    let began = clock.monotonic();
+    let (began, began_ns) = (clock.monotonic(), clock.wall_ns());
     if told.story == "quiet-night" {
         fill_in_the_past(home.path(), admins[0], &clock).await;
     }
     let watch = Watch::begin(home.path(), &admins, clock.clone(), began).await;
-    let mut photographer = Photographer::hire(told.story, consoles.last().unwrap());
+    let mut photographer = Photographer::hire(consoles.last().unwrap());
 
     let mut course: Vec<Event> = Vec::new();
     let (mut lines, mut fired, mut heard) = (0, BTreeSet::new(), 0);
@@ -469,7 +519,7 @@ async fn tell(told: &'static Told) {
         if let Some((name, _)) = pictures.next_if(|(_, after)| at.as_secs() >= *after)
             && let Some(photographer) = &mut photographer
         {
-            photographer.shoot(name);
+            photographer.shoot([*name].into_iter(), told, &watch, [began_ns, clock.wall_ns()]);
         }
         let heard: BTreeSet<String> =
             watch.ears.heard().into_iter().flat_map(|one| one.alerts).map(|(name, _)| name).collect();
@@ -478,14 +528,14 @@ async fn tell(told: &'static Told) {
         if all && all_told.is_none() {
             all_told = Some(at);
             if let Some(photographer) = photographer.as_mut().filter(|_| awaited == AFTERWARDS) {
-                told.last_pictures().for_each(|name| photographer.shoot(name));
+                photographer.shoot(told.last_pictures(), told, &watch, [began_ns, clock.wall_ns()]);
             }
         }
-        all_told.is_some_and(|told| at >= told + awaited).then_some(at)
+        all_told.is_some_and(|all| at >= all + awaited).then_some(at)
     })
     .await;
     if let Some(photographer) = photographer.as_mut().filter(|_| told.is_quiet()) {
-        told.last_pictures().for_each(|name| photographer.shoot(name));
+        photographer.shoot(told.last_pictures(), told, &watch, [began_ns, clock.wall_ns()]);
     }
 
     course.sort_by_key(|event| event.at);

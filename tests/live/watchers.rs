@@ -39,7 +39,7 @@ pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> 
 /// A Prometheus.
 pub(crate) struct Prometheus {
     _process: Process,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Prometheus {

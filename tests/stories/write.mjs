@@ -18,7 +18,7 @@ is gone within half a minute, and who asks for it then is refused. That is busin
   },
   "carrier-delay": {
     title: "A carrier's delay",
-    opening: "swift has delivered nothing for four days and a half, and promises are missed. No order is decided late, so nobody is woken. The model of delays \
+    opening: "swift has delivered nothing for five days, and promises are missed. No order is decided late, so nobody is woken. The model of delays \
 knows from two weeks how long swift usually takes; the shop is told which of its open orders will be late, before most customers ask.",
   },
   "cancellation-surge": {
@@ -48,6 +48,7 @@ const CAPTION = {
   "taken-over": "The second worker, which has taken over.",
   end: "The console when all was told.",
   "to-do": "What the shop has to do.",
+  panels: "Panels of the dashboards meanwhile, drawn from their JSON by `tests/stories/panels.mjs`, not by Grafana.",
 };
 const KIND = { happens: "", weir: "Weir says", fires: "an alert fires", heard: "told" };
 const RECEIVER = { "platform-pager": "whoever is on call", "platform-tickets": "those who run Weir", shop: "the shop" };

@@ -18,8 +18,10 @@ pub(super) const HOUR_MS: i64 = 3_600 * SECOND_MS;
 pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 const WEEK_MS: i64 = 7 * DAY_MS;
 
-/// Orders a second outside of the hour that the story plays in: six an hour, so that weeks are played in seconds.
-const PAST_PER_SECOND: f64 = 6.0 / 3_600.0;
+/// Orders an hour outside of the hour that the story plays in: few, so that weeks are played in seconds.
+const PAST_PER_HOUR: i64 = 6;
+/// A whole order, in orders an hour times microseconds.
+const WHOLE: i64 = HOUR_MS * 1_000;
 /// From placing to the promised arrival.
 const PROMISE_MS: i64 = 4 * DAY_MS;
 /// What is sold every day, and how much of each comes at the beginning.
@@ -37,8 +39,8 @@ const CARRIERS: [(&str, u32, (i64, i64)); 3] =
 /// What is out of the ordinary.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Mood {
-    /// Orders a second, in place of the usual.
-    pub(super) per_second: Option<f64>,
+    /// Orders an hour, in place of the usual.
+    pub(super) per_hour: Option<i64>,
     /// Of a thousand orders, those for the lamp alone.
     pub(super) lamps_permille: u32,
     /// Of a thousand orders of the first carrier, those that are cancelled as they come too late.
@@ -68,13 +70,14 @@ struct Due {
 #[derive(Debug)]
 pub(super) struct Shop {
     rng: Rng,
-    /// Orders a second in the hour that the story plays in, and in the same hour of the weeks before.
-    usual: f64,
-    /// When the story begins, and how far it is played, in milliseconds since 1970.
+    /// Orders an hour at the time that the story plays at, and at the same time of the weeks before.
+    usual: i64,
+    /// When the story begins, in milliseconds since 1970.
     begins_ms: i64,
-    now_ms: i64,
-    /// The part of an order that has gathered.
-    gathered: f64,
+    /// How far it is played, in microseconds since 1970.
+    now_us: i64,
+    /// The part of an order that has gathered, of [`WHOLE`].
+    gathered: i64,
     number: u64,
     receipts: u64,
     /// How many lamps are left, as far as the shop knows.
@@ -87,13 +90,13 @@ pub(super) struct Shop {
 
 impl Shop {
     /// A shop whose shelves are filled at `from_ms`, for a story that begins at `begins_ms`.
-    pub(super) fn new(seed: u64, usual: f64, from_ms: i64, begins_ms: i64) -> Self {
+    pub(super) fn new(seed: u64, usual: i64, from_ms: i64, begins_ms: i64) -> Self {
         let mut shop = Self {
             rng: Rng::with_seed(seed),
             usual,
             begins_ms,
-            now_ms: from_ms,
-            gathered: 0.0,
+            now_us: from_ms * 1_000,
+            gathered: 0,
             number: 0,
             receipts: 0,
             lamps: 0,
@@ -130,31 +133,38 @@ impl Shop {
         self.told.push(Command::Receive(Receive { receipt_id, lines, ..Receive::default() }));
     }
 
-    /// How many orders a second come at this moment.
-    fn per_second(&self) -> f64 {
-        let from_begin = (self.now_ms - self.begins_ms + HOUR_MS).rem_euclid(WEEK_MS);
-        let usual = if from_begin < 2 * HOUR_MS { self.usual } else { PAST_PER_SECOND };
-        self.mood.per_second.unwrap_or(usual)
+    const fn now_ms(&self) -> i64 {
+        self.now_us / 1_000
     }
 
-    /// All that happens until `now_ms`, in the order of its being due.
+    /// How many orders an hour come at this moment: the usual an hour before and after the story's time of the week.
+    fn per_hour(&self) -> i64 {
+        let into_it = (self.now_ms() - self.begins_ms + HOUR_MS).rem_euclid(WEEK_MS);
+        let usual = if into_it < 2 * HOUR_MS { self.usual } else { PAST_PER_HOUR };
+        self.mood.per_hour.unwrap_or(usual).max(1)
+    }
+
+    /// All that happens until `now_ms`, in the order in which it does.
     pub(super) fn until(&mut self, now_ms: i64) -> Vec<Command<'static>> {
         let mut commands = std::mem::take(&mut self.told);
-        let passed_ms = (now_ms - self.now_ms).max(0);
-        self.now_ms = self.now_ms.max(now_ms);
-        #[expect(clippy::cast_precision_loss, reason = "a source of load, not a decision")]
-        let came = self.per_second() * passed_ms as f64 / 1_000.0;
-        self.gathered += came;
-        while self.gathered >= 1.0 {
-            self.gathered -= 1.0;
+        let end_us = self.now_us.max(now_ms * 1_000);
+        loop {
+            let per_hour = self.per_hour();
+            let next_us = self.now_us + (WHOLE - self.gathered + per_hour - 1) / per_hour;
+            let at_us = next_us.min(end_us);
+            self.gathered += per_hour * (at_us - self.now_us);
+            self.now_us = at_us;
+            while self.due.peek().is_some_and(|Reverse(due)| due.at_ms <= self.now_ms())
+                && let Some(Reverse(due)) = self.due.pop()
+            {
+                commands.extend(self.step(due));
+            }
+            if next_us > end_us {
+                return commands;
+            }
+            self.gathered -= WHOLE;
             commands.push(self.place());
         }
-        while self.due.peek().is_some_and(|Reverse(due)| due.at_ms <= self.now_ms)
-            && let Some(Reverse(due)) = self.due.pop()
-        {
-            commands.extend(self.step(due));
-        }
-        commands
     }
 
     fn place(&mut self) -> Command<'static> {
@@ -169,7 +179,7 @@ impl Shop {
         self.lamps -= i64::from(lamp);
         // What is refused is not paid.
         if !lamp || self.lamps >= 0 {
-            let at_ms = self.now_ms + self.rng.i64(2..=15) * SECOND_MS;
+            let at_ms = self.now_ms() + self.rng.i64(2..=15) * SECOND_MS;
             self.due.push(Reverse(Due { at_ms, number: self.number, carrier, step: Step::Pay }));
         }
         Command::Place(place)
@@ -189,7 +199,7 @@ impl Shop {
         let place = Place {
             order_id: order_name(self.number),
             lines: lines.into_iter().map(|(sku, quantity)| Line { sku, quantity }.into()).collect(),
-            promised_by: Some(Timestamp::from_millis(self.now_ms + PROMISE_MS)),
+            promised_by: Some(Timestamp::from_millis(self.now_ms() + PROMISE_MS)),
             carrier: Some(CARRIERS[carrier].0.into()),
             value: Some(Money { minor: 1_990 * units, currency: "EUR".into() }),
             ..Place::default()
@@ -259,7 +269,7 @@ mod tests {
     #[test]
     fn weeks_pass_the_same_way_each_time_and_the_storys_hour_has_its_usual_orders() {
         let from = NOW - 15 * DAY_MS;
-        let (mut shop, mut again) = (Shop::new(1, 1.0, from, NOW), Shop::new(1, 1.0, from, NOW));
+        let (mut shop, mut again) = (Shop::new(1, 3_600, from, NOW), Shop::new(1, 3_600, from, NOW));
         let past = days(&mut shop, from, 15);
         assert_eq!(past, days(&mut again, from, 15));
         let placed = count(&past, |command| matches!(command, Command::Place(_)));
@@ -273,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_strike_delivers_nothing_and_a_sale_sells_lamps() {
-        let mut shop = Shop::new(1, 1.0, NOW, NOW + 30 * DAY_MS);
+        let mut shop = Shop::new(1, 3_600, NOW, NOW + 30 * DAY_MS);
         shop.mood.strike_from_ms = Some(0);
         let past = days(&mut shop, NOW, 10);
         let carried = |carrier: &str| {
@@ -282,7 +292,7 @@ mod tests {
         let delivered = count(&past, |command| matches!(command, Command::Deliver(_)));
         assert!(carried("swift") > 500);
         assert!(delivered > 100 && delivered <= carried("steady") + carried("thrifty"));
-        shop.mood = Mood { per_second: Some(10.0), lamps_permille: 700, ..Mood::default() };
+        shop.mood = Mood { per_hour: Some(36_000), lamps_permille: 700, ..Mood::default() };
         let sale = shop.until(NOW + 10 * DAY_MS + 60 * SECOND_MS);
         let lamps = count(
             &sale,

@@ -43,8 +43,8 @@ struct Beat {
 
 /// A story on streams in memory.
 struct Scene {
-    /// Orders a second, at this hour of any week.
-    usual: f64,
+    /// Orders an hour, at this time of any week.
+    usual: i64,
     /// What is out of the ordinary from the beginning on, where that is so many milliseconds since 1970.
     before: fn(i64) -> Mood,
     beats: &'static [Beat],
@@ -59,10 +59,10 @@ const SEND_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a story goes on after its last beat, unless it is said.
 const AFTERWARDS: Duration = Duration::from_secs(45);
 /// How long swift has delivered nothing.
-const STRIKE_MS: i64 = 4 * DAY_MS + 12 * HOUR_MS;
+const STRIKE_MS: i64 = 5 * DAY_MS;
 
 const SALE: Scene = Scene {
-    usual: 1.0,
+    usual: 3_600,
     before: |_| ORDINARY,
     beats: &[
         Beat { at: Duration::ZERO, says: "An ordinary evening: an order a second.", does: |_| {} },
@@ -71,24 +71,24 @@ const SALE: Scene = Scene {
             says: "The sale begins: 500 lamps, and forty orders a second.",
             does: |shop| {
                 shop.receive_lamps(500);
-                shop.mood = Mood { per_second: Some(40.0), lamps_permille: 700, ..ORDINARY };
+                shop.mood = Mood { per_hour: Some(144_000), lamps_permille: 700, ..ORDINARY };
             },
         },
     ],
 };
 
 const DELAY: Scene = Scene {
-    usual: 0.5,
+    usual: 360,
     before: |begins_ms| Mood { strike_from_ms: Some(begins_ms - STRIKE_MS), ..ORDINARY },
     beats: &[Beat {
         at: Duration::ZERO,
-        says: "swift, which carries six of ten parcels, has delivered nothing for four days and a half.",
+        says: "swift, which carries six of ten parcels, has delivered nothing for five days.",
         does: |_| {},
     }],
 };
 
 const SURGE: Scene = Scene {
-    usual: 2.0,
+    usual: 7_200,
     before: |_| ORDINARY,
     beats: &[
         Beat { at: Duration::ZERO, says: "An ordinary day: two orders a second.", does: |_| {} },
@@ -101,7 +101,7 @@ const SURGE: Scene = Scene {
 };
 
 const NIGHT: Scene = Scene {
-    usual: 0.05,
+    usual: 180,
     before: |_| ORDINARY,
     beats: &[
         Beat { at: Duration::ZERO, says: "Three orders a minute, as in any such night.", does: |_| {} },
@@ -114,7 +114,7 @@ const NIGHT: Scene = Scene {
 };
 
 const ORDINARY: Mood =
-    Mood { per_second: None, lamps_permille: 0, too_late_permille: 0, strike_from_ms: None };
+    Mood { per_hour: None, lamps_permille: 0, too_late_permille: 0, strike_from_ms: None };
 
 pub(super) async fn tell(story: Story, args: &Args, signals: Signals) -> anyhow::Result<Ended> {
     let scene = match story {

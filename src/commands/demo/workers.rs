@@ -41,10 +41,10 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Lines of a worker that are kept, for when it ends too soon.
 const LINES_KEPT: usize = 20;
-/// Orders a second, on an ordinary day.
-const USUAL: f64 = 5.0;
-/// Orders a second of an import that fills the log.
-const IMPORT: f64 = 4_000.0;
+/// Orders an hour, on an ordinary day.
+const USUAL: i64 = 5 * 3_600;
+/// Orders an hour of an import that fills the log.
+const IMPORT: i64 = 4_000 * 3_600;
 /// How large the log of a story may grow that is about its being full, in bytes; and the snapshots, of which none has room.
 const LOG_BYTES_MAX: u64 = 12 << 20;
 const SNAPSHOTS_BYTES_MAX: u64 = 1 << 20;
@@ -120,7 +120,7 @@ async fn play(story: Story, args: &Args, config: &Config, deployment: &Deploymen
                 }
                 if story == Story::FullLog && !imports && elapsed >= IMPORTS {
                     imports = true;
-                    shop.mood.per_second = Some(IMPORT);
+                    shop.mood.per_hour = Some(IMPORT);
                     teller.tell(elapsed, "An import begins; snapshots have no room, so that the log cannot be trimmed.");
                 }
                 let was_full = log.refused > 0;
@@ -128,7 +128,7 @@ async fn play(story: Story, args: &Args, config: &Config, deployment: &Deploymen
                 if log.refused > 0 && !was_full {
                     // What was refused is not paid either.
                     shop.lose_what_is_on_its_way();
-                    shop.mood.per_second = None;
+                    shop.mood.per_hour = None;
                     teller.tell(elapsed, "The log is full: NATS refuses orders, and the import gives up.");
                 }
             }
