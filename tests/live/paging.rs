@@ -41,7 +41,12 @@ const INCIDENTS: [Incident; 9] = [
     ),
     (
         "a leader is stuck",
-        &[("WeirShardStandsStill", ""), ("WeirLag", ""), ("WeirErrorBudgetBurn", "1h"), ("WeirDoorRefuses", "")],
+        &[
+            ("WeirShardStandsStill", ""),
+            ("WeirLag", ""),
+            ("WeirErrorBudgetBurn", "1h"),
+            ("WeirDoorRefuses", ""),
+        ],
         &["WeirShardStandsStill"],
     ),
     (

@@ -206,8 +206,9 @@ impl Ears {
                 let told: Value = serde_json::from_str(&body).unwrap();
                 let text = |value: &Value| value.as_str().unwrap().to_owned();
                 let alerts = told["alerts"].as_array().unwrap().iter();
-                let alerts = alerts
-                    .map(|alert| (text(&alert["labels"]["alertname"]), text(&alert["annotations"]["summary"])));
+                let alerts = alerts.map(|alert| {
+                    (text(&alert["labels"]["alertname"]), text(&alert["annotations"]["summary"]))
+                });
                 let heard = Heard {
                     at: clock.monotonic().saturating_sub(began),
                     receiver: text(&told["receiver"]),
@@ -380,7 +381,13 @@ impl Photographer {
     }
 
     /// Takes pictures of the console, of the shop's list alone, or of what `panels` show since `began`, in nanoseconds since 1970.
-    fn shoot(&mut self, names: impl Iterator<Item = &'static str>, told: &Told, watch: &Watch, since_ns: [i64; 2]) {
+    fn shoot(
+        &mut self,
+        names: impl Iterator<Item = &'static str>,
+        told: &Told,
+        watch: &Watch,
+        since_ns: [i64; 2],
+    ) {
         let boards = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/grafana");
         let [from, to] = since_ns.map(|at_ns| at_ns / 1_000_000_000);
         for name in names {
@@ -494,6 +501,7 @@ async fn tell(told: &'static Told) {
     let mut pictures = told.pictures.iter().peekable();
     let mut all_told: Option<Duration> = None;
     let ended = within(PATIENCE, "everybody to hear what is for them", async || {
+        tokio::time::sleep(LOOK).await;
         let at = clock.monotonic().saturating_sub(began);
         let mut note = |at, kind, text: String| course.push(Event { at, kind, text });
         let printed = demo.printed();
@@ -569,7 +577,8 @@ async fn tell(told: &'static Told) {
     assert!(odd.is_empty(), "{}: {odd:?} fired, which is no part of it", told.story);
     if told.story == "quiet-night" {
         // It is quiet since it is as ever, not since nothing is compared.
-        let ratio = "job:weir_orders_placed:increase1h / on (job) job:weir_orders_placed:increase1h offset 1w";
+        let ratio =
+            "job:weir_orders_placed:increase1h / on (job) job:weir_orders_placed:increase1h offset 1w";
         let found = watch.prometheus.ask(ratio).unwrap();
         let ratio: f64 = found[0]["value"][1].as_str().unwrap().parse().unwrap();
         assert!((0.7..1.4).contains(&ratio), "{ratio}");

@@ -92,8 +92,9 @@ impl Alertmanager {
     pub(crate) async fn start(home: &Path, configuration: &Path) -> Self {
         let program = ["prometheus-alertmanager", "alertmanager"];
         let found = program.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok());
-        let program = found
-            .expect("\n\nTHERE IS NO alertmanager ON PATH: Debian's package prometheus-alertmanager has it.\n");
+        let program = found.expect(
+            "\n\nTHERE IS NO alertmanager ON PATH: Debian's package prometheus-alertmanager has it.\n",
+        );
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut command = Command::new(program);
         command.arg(format!("--config.file={}", configuration.display()));

@@ -287,17 +287,18 @@ mod tests {
         shop.mood.strike_from_ms = Some(0);
         let past = days(&mut shop, NOW, 10);
         let carried = |carrier: &str| {
-            count(&past, |command| matches!(command, Command::Ship(ship) if ship.carrier.as_deref() == Some(carrier)))
+            count(
+                &past,
+                |command| matches!(command, Command::Ship(ship) if ship.carrier.as_deref() == Some(carrier)),
+            )
         };
         let delivered = count(&past, |command| matches!(command, Command::Deliver(_)));
         assert!(carried("swift") > 500);
         assert!(delivered > 100 && delivered <= carried("steady") + carried("thrifty"));
         shop.mood = Mood { per_hour: Some(36_000), lamps_permille: 700, ..Mood::default() };
         let sale = shop.until(NOW + 10 * DAY_MS + 60 * SECOND_MS);
-        let lamps = count(
-            &sale,
-            |command| matches!(command, Command::Place(place) if place.lines[0].sku == LAMP),
-        );
+        let lamps =
+            count(&sale, |command| matches!(command, Command::Place(place) if place.lines[0].sku == LAMP));
         assert!((350..500).contains(&lamps), "{lamps}");
     }
 }

@@ -113,8 +113,7 @@ const NIGHT: Scene = Scene {
     ],
 };
 
-const ORDINARY: Mood =
-    Mood { per_hour: None, lamps_permille: 0, too_late_permille: 0, strike_from_ms: None };
+const ORDINARY: Mood = Mood { per_hour: None, lamps_permille: 0, too_late_permille: 0, strike_from_ms: None };
 
 pub(super) async fn tell(story: Story, args: &Args, signals: Signals) -> anyhow::Result<Ended> {
     let scene = match story {

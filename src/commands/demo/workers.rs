@@ -23,7 +23,7 @@ use crate::commands::probe::ask;
 use crate::commands::run::Signals;
 use crate::commands::settings::Common;
 use crate::commands::setup::make_all;
-use crate::edges::clock::{Clock as _, SystemClock};
+use crate::edges::clock::SystemClock;
 use crate::edges::jetstream::{JetStreams, remove};
 use crate::edges::streams::AppendError;
 use crate::words::command;
@@ -60,8 +60,7 @@ pub(super) async fn tell(story: Story, args: &Args, mut signals: Signals) -> any
     let url = args.nats.as_ref().context(
         "this story plays with real workers: name a NATS server with JetStream to try things out on, with --nats URL",
     )?;
-    let common =
-        Common { nats: vec![url.clone()], prefix: Some(PREFIX.to_owned()), ..Common::default() };
+    let common = Common { nats: vec![url.clone()], prefix: Some(PREFIX.to_owned()), ..Common::default() };
     let config = common.load(|config| config.streams = streams(story))?;
     let deployment = Deployment::connect(&config, "story", false).await?;
     remove(&deployment.connections.publishing.context(), &deployment.names, &shard_names(&config)).await?;
@@ -105,7 +104,10 @@ async fn play(story: Story, args: &Args, config: &Config, deployment: &Deploymen
     let mut ticker = tokio::time::interval(SEND_INTERVAL);
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     let started = clock.monotonic();
-    teller.tell(Duration::ZERO, "Two workers: a leads, b stands by. Five orders a second are published to the log.");
+    teller.tell(
+        Duration::ZERO,
+        "Two workers: a leads, b stands by. Five orders a second are published to the log.",
+    );
     let mut deaths = DIES.iter().zip(["a, the leader, is killed.", "b, the last one, is killed."]).peekable();
     let mut imports = false;
     loop {
@@ -147,7 +149,9 @@ async fn play(story: Story, args: &Args, config: &Config, deployment: &Deploymen
     let Log { sent, refused, .. } = log;
     let stored = sent.places.load(Relaxed);
     if args.json {
-        print(&json!({ "seconds": clock.monotonic().saturating_sub(started).as_secs_f64(), "stored": stored, "refused": refused }));
+        print(
+            &json!({ "seconds": clock.monotonic().saturating_sub(started).as_secs_f64(), "stored": stored, "refused": refused }),
+        );
     } else {
         say!("\n{stored} orders were stored. NATS refused {refused} messages, whose senders know it.");
     }

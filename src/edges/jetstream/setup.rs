@@ -183,11 +183,7 @@ pub async fn setup(
 }
 
 /// Removes all streams of a deployment, and what they hold, as far as they are there. Nothing of it can be brought back.
-pub async fn remove(
-    context: &Context,
-    names: &Names,
-    shards: &[impl AsRef<str>],
-) -> Result<(), SetupError> {
+pub async fn remove(context: &Context, names: &Names, shards: &[impl AsRef<str>]) -> Result<(), SetupError> {
     for wanted in wanted(names, shards)? {
         let Err(error) = context.delete_stream(&wanted.stream).await else { continue };
         match error.kind() {
