@@ -83,7 +83,7 @@ const FLASH_SALE: Told = Told {
     page: None,
     tickets: &["WeirStockouts"],
     beside: &[("WeirStockRunsOut", "the lamp is gone within the day, where its demand is known by then")],
-    pictures: &[("before", 9), ("sold-out", 45)],
+    pictures: &[("before", 14), ("sold-out", 55)],
     panels: &[
         ("weir-overview", "What became of them"),
         ("weir-overview", "Why orders are refused"),
@@ -113,7 +113,7 @@ const CANCELLATION_SURGE: Told = Told {
     page: None,
     tickets: &["WeirCancellationSurge"],
     beside: &[],
-    pictures: &[("before", 9)],
+    pictures: &[("before", 14)],
     panels: &[
         ("weir-delay", "How many times as many cancellations"),
         ("weir-delay", "Orders cancelled, by reason"),
@@ -128,7 +128,7 @@ const DEAD_WORKER: Told = Told {
     page: Some("WeirAbsent"),
     tickets: &[],
     beside: &[("WeirWorkerUnreachable", "of each worker; that none is there keeps it quiet")],
-    pictures: &[("before", 9), ("taken-over", 28)],
+    pictures: &[("before", 14), ("taken-over", 38)],
     panels: &[
         ("weir-internals", "Roles"),
         ("weir-overview", "Workers that are scraped"),
@@ -147,7 +147,7 @@ const FULL_LOG: Told = Told {
         ("WeirErrorBudgetBurn", "a slow machine decides the import late; the full log keeps it quiet"),
         ("WeirLag", "as before"),
     ],
-    pictures: &[("before", 8)],
+    pictures: &[("before", 14)],
     panels: &[
         ("weir-internals", "How full the log is"),
         ("weir-internals", "Streams and their limits"),
@@ -490,11 +490,11 @@ async fn tell(told: &'static Told) {
         .collect();
     let clock = SystemClock::shared();
     let (began, began_ns) = (clock.monotonic(), clock.wall_ns());
+    let mut photographer = Photographer::hire(consoles.last().unwrap());
     if told.story == "quiet-night" {
         fill_in_the_past(home.path(), admins[0], &clock).await;
     }
     let watch = Watch::begin(home.path(), &admins, clock.clone(), began).await;
-    let mut photographer = Photographer::hire(consoles.last().unwrap());
 
     let mut course: Vec<Event> = Vec::new();
     let (mut lines, mut fired, mut heard) = (0, BTreeSet::new(), 0);

@@ -157,7 +157,7 @@ export async function draw(boards, prometheus, from, to, wanted) {
 body { margin: 8px; font: 12px system-ui, sans-serif; color: #24292e; background: #f4f5f5; display: grid; grid-template-columns: repeat(2, ${WIDTH + 16}px); gap: 8px; width: max-content; }
 section { background: #fff; border: 1px solid #d8d9da; border-radius: 3px; padding: 8px; }
 h2 { font-size: 13px; margin: 0 0 6px; font-weight: 600; } small { color: #6e7681; font-weight: 400; }
-svg text { font-size: 10px; fill: #52545c; } svg .over { fill: #fff; font-weight: 600; } .grid { stroke: #ececec; }
+svg text { font-size: 10px; fill: #52545c; } svg .over { font-weight: 600; fill: #24292e; paint-order: stroke; stroke: #fff; stroke-width: 3px; } .grid { stroke: #ececec; }
 table { border-collapse: collapse; width: 100%; font-size: 11px; } th { font-weight: 400; color: #6e7681; } td, th { padding: 0 4px; text-align: right; } td:first-child { text-align: left; }
 i { display: inline-block; width: 10px; height: 10px; margin: 0 5px 0 8px; } .none { height: ${HEIGHT}px; display: grid; place-items: center; color: #6e7681; margin: 0; } .note { margin: 4px 0 0; }
 </style>${drawn.join("")}`;

@@ -12,6 +12,7 @@ import { draw } from "./panels.mjs";
 const [browserPath, url] = process.argv.slice(2);
 const browser = await chromium.launch({ executablePath: browserPath, args: ["--no-sandbox", "--disable-gpu"] });
 const page = await browser.newPage({ viewport: { width: 1200, height: 900 }, colorScheme: "light" });
+page.setDefaultTimeout(120_000); // a machine that does much else is slow
 await page.goto(url);
 await page.waitForSelector("#badge[data-state=live]");
 for await (const line of createInterface({ input: process.stdin })) {

@@ -18,7 +18,7 @@ is gone within half a minute, and who asks for it then is refused. That is busin
   },
   "carrier-delay": {
     title: "A carrier's delay",
-    opening: "swift has delivered nothing for five days, and promises are missed. No order is decided late, so nobody is woken. The model of delays \
+    opening: "swift has delivered nothing for three days, and promises are missed. No order is decided late, so nobody is woken. The model of delays \
 knows from two weeks how long swift usually takes; the shop is told which of its open orders will be late, before most customers ask.",
   },
   "cancellation-surge": {
@@ -115,8 +115,8 @@ for (const story of Object.keys(SAID)) {
 if (rows.length === Object.keys(SAID).length) {
   const text = `# Stories
 
-What somebody sees who runs a shop, or Weir. \`weir demo --story …\` plays each against the real engine: those of orders on streams in memory, after two weeks
-of a past; those of workers with real ones on a NATS server. A test plays them before a real Prometheus and Alertmanager and asserts who hears what
+What somebody sees who runs a shop, or Weir. \`weir demo --story …\` plays each against the real engine: those of orders on streams in memory, after hours
+or weeks of a past; those of workers with real ones on a NATS server. A test plays them before a real Prometheus and Alertmanager and asserts who hears what
 (\`tests/live/stories.rs\`); \`tests/stories/gallery\` made these pages and pictures.
 
 | story | \`--story\` | is somebody woken? | alerts that are heard | heard after |

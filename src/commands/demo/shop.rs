@@ -18,8 +18,6 @@ pub(super) const HOUR_MS: i64 = 3_600 * SECOND_MS;
 pub(super) const DAY_MS: i64 = 24 * HOUR_MS;
 const WEEK_MS: i64 = 7 * DAY_MS;
 
-/// Orders an hour outside of the hour that the story plays in: few, so that weeks are played in seconds.
-const PAST_PER_HOUR: i64 = 6;
 /// A whole order, in orders an hour times microseconds.
 const WHOLE: i64 = HOUR_MS * 1_000;
 /// From placing to the promised arrival.
@@ -29,8 +27,6 @@ const SKUS: u32 = 40;
 const UNITS: i64 = 50_000;
 /// The one thing that a sale is about.
 const LAMP: &str = "lamp-oslo";
-/// Cancelled of a thousand orders, on an ordinary day.
-const CANCELLED_PERMILLE: u32 = 30;
 
 /// Who carries: name, of a thousand orders, and how many hours it takes, least and most.
 const CARRIERS: [(&str, u32, (i64, i64)); 3] =
@@ -43,6 +39,8 @@ pub(super) struct Mood {
     pub(super) per_hour: Option<i64>,
     /// Of a thousand orders, those for the lamp alone.
     pub(super) lamps_permille: u32,
+    /// Of a thousand orders, those that are cancelled as their customers have changed their minds.
+    pub(super) changed_mind_permille: u32,
     /// Of a thousand orders of the first carrier, those that are cancelled as they come too late.
     pub(super) too_late_permille: u32,
     /// From when on the first carrier delivers nothing, in milliseconds since 1970.
@@ -66,12 +64,20 @@ struct Due {
     step: Step,
 }
 
+/// Orders an hour.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rates {
+    /// At the time that the story plays at, an hour before and after, and at the same time of other weeks.
+    pub(super) usual: i64,
+    /// At any other time: few, where weeks are to be played in seconds.
+    pub(super) elsewhere: i64,
+}
+
 /// The shop. Its memory grows with the orders on their way: some 50 bytes each.
 #[derive(Debug)]
 pub(super) struct Shop {
     rng: Rng,
-    /// Orders an hour at the time that the story plays at, and at the same time of the weeks before.
-    usual: i64,
+    rates: Rates,
     /// When the story begins, in milliseconds since 1970.
     begins_ms: i64,
     /// How far it is played, in microseconds since 1970.
@@ -90,10 +96,10 @@ pub(super) struct Shop {
 
 impl Shop {
     /// A shop whose shelves are filled at `from_ms`, for a story that begins at `begins_ms`.
-    pub(super) fn new(seed: u64, usual: i64, from_ms: i64, begins_ms: i64) -> Self {
+    pub(super) fn new(seed: u64, rates: Rates, from_ms: i64, begins_ms: i64) -> Self {
         let mut shop = Self {
             rng: Rng::with_seed(seed),
-            usual,
+            rates,
             begins_ms,
             now_us: from_ms * 1_000,
             gathered: 0,
@@ -137,11 +143,12 @@ impl Shop {
         self.now_us / 1_000
     }
 
-    /// How many orders an hour come at this moment: the usual an hour before and after the story's time of the week.
+    /// How many orders an hour come at this moment.
     fn per_hour(&self) -> i64 {
         let into_it = (self.now_ms() - self.begins_ms + HOUR_MS).rem_euclid(WEEK_MS);
-        let usual = if into_it < 2 * HOUR_MS { self.usual } else { PAST_PER_HOUR };
-        self.mood.per_hour.unwrap_or(usual).max(1)
+        let Rates { usual, elsewhere } = self.rates;
+        let now = if into_it < 2 * HOUR_MS { usual } else { elsewhere };
+        self.mood.per_hour.unwrap_or(now).max(1)
     }
 
     /// All that happens until `now_ms`, in the order in which it does.
@@ -216,7 +223,7 @@ impl Shop {
             Step::Pay => {
                 let drawn = self.rng.u32(0..1_000);
                 let too_late = due.carrier == 0 && drawn < self.mood.too_late_permille;
-                if too_late || drawn >= 1_000 - CANCELLED_PERMILLE {
+                if too_late || drawn >= 1_000 - self.mood.changed_mind_permille {
                     next(due.at_ms + self.rng.i64(2..=12) * SECOND_MS, Step::Cancel { too_late });
                 } else {
                     next(due.at_ms + self.rng.i64(4 * HOUR_MS..30 * HOUR_MS), Step::Ship);
@@ -257,6 +264,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_700_000_000_000;
+    const RATES: Rates = Rates { usual: 3_600, elsewhere: 6 };
 
     fn count(commands: &[Command<'_>], is: impl Fn(&Command<'_>) -> bool) -> usize {
         commands.iter().filter(|command| is(command)).count()
@@ -269,7 +277,10 @@ mod tests {
     #[test]
     fn weeks_pass_the_same_way_each_time_and_the_storys_hour_has_its_usual_orders() {
         let from = NOW - 15 * DAY_MS;
-        let (mut shop, mut again) = (Shop::new(1, 3_600, from, NOW), Shop::new(1, 3_600, from, NOW));
+        let (mut shop, mut again) = (Shop::new(1, RATES, from, NOW), Shop::new(1, RATES, from, NOW));
+        for shop in [&mut shop, &mut again] {
+            shop.mood.changed_mind_permille = 30;
+        }
         let past = days(&mut shop, from, 15);
         assert_eq!(past, days(&mut again, from, 15));
         let placed = count(&past, |command| matches!(command, Command::Place(_)));
@@ -283,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_strike_delivers_nothing_and_a_sale_sells_lamps() {
-        let mut shop = Shop::new(1, 3_600, NOW, NOW + 30 * DAY_MS);
+        let mut shop = Shop::new(1, RATES, NOW, NOW + 30 * DAY_MS);
         shop.mood.strike_from_ms = Some(0);
         let past = days(&mut shop, NOW, 10);
         let carried = |carrier: &str| {

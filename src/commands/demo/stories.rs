@@ -1,13 +1,13 @@
 //! Stories: what somebody sees who runs a shop, or Weir, on a day that goes wrong, or does not.
 //!
-//! Each plays against the real engine. Those about orders play on streams in memory, and have a past: two weeks are played first, in
-//! seconds, stamped as of when they were, so that what is usual is known. Those about [workers](super::workers) play with real ones.
+//! Each plays against the real engine. Those about orders play on streams in memory, and have a past: hours or weeks are played first,
+//! in seconds, stamped as of when they were, so that what is usual is known. Those about [workers](super::workers) play with real ones.
 
 use std::time::Duration;
 
 use anyhow::ensure;
 
-use super::shop::{DAY_MS, HOUR_MS, Mood, Shop};
+use super::shop::{DAY_MS, HOUR_MS, Mood, Rates, Shop};
 use super::stage::{Stage, StageClock};
 use super::tally::{Sent, Tally, append, print_json, print_summary, problems};
 use super::{Args, workers};
@@ -43,31 +43,33 @@ struct Beat {
 
 /// A story on streams in memory.
 struct Scene {
-    /// Orders an hour, at this time of any week.
-    usual: i64,
+    /// How much of the past is played.
+    past_ms: i64,
+    rates: Rates,
     /// What is out of the ordinary from the beginning on, where that is so many milliseconds since 1970.
     before: fn(i64) -> Mood,
     beats: &'static [Beat],
 }
 
-/// How much of the past is played: each hour of the week is seen twice, and this one a third time.
-const PAST_MS: i64 = 14 * DAY_MS + 2 * HOUR_MS;
-/// In steps of so much.
+/// A past in which each hour of the week is seen twice, and this one a third time.
+const TWO_WEEKS_MS: i64 = 14 * DAY_MS + 2 * HOUR_MS;
+/// The past is played in steps of so much.
 const PAST_STEP_MS: i64 = HOUR_MS / 3;
 /// How often commands are sent.
 const SEND_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a story goes on after its last beat, unless it is said.
 const AFTERWARDS: Duration = Duration::from_secs(45);
 /// How long swift has delivered nothing.
-const STRIKE_MS: i64 = 5 * DAY_MS;
+const STRIKE_MS: i64 = 3 * DAY_MS;
 
 const SALE: Scene = Scene {
-    usual: 3_600,
+    past_ms: TWO_WEEKS_MS,
+    rates: Rates { usual: 3_600, elsewhere: 6 },
     before: |_| ORDINARY,
     beats: &[
         Beat { at: Duration::ZERO, says: "An ordinary evening: an order a second.", does: |_| {} },
         Beat {
-            at: Duration::from_secs(12),
+            at: Duration::from_secs(20),
             says: "The sale begins: 500 lamps, and forty orders a second.",
             does: |shop| {
                 shop.receive_lamps(500);
@@ -78,22 +80,25 @@ const SALE: Scene = Scene {
 };
 
 const DELAY: Scene = Scene {
-    usual: 360,
+    past_ms: TWO_WEEKS_MS,
+    rates: Rates { usual: 360, elsewhere: 6 },
     before: |begins_ms| Mood { strike_from_ms: Some(begins_ms - STRIKE_MS), ..ORDINARY },
     beats: &[Beat {
         at: Duration::ZERO,
-        says: "swift, which carries six of ten parcels, has delivered nothing for five days.",
+        says: "swift, which carries six of ten parcels, has delivered nothing for three days.",
         does: |_| {},
     }],
 };
 
 const SURGE: Scene = Scene {
-    usual: 7_200,
-    before: |_| ORDINARY,
+    // As many as in the story, all the time: what is found is found against how many came before.
+    past_ms: 4 * HOUR_MS,
+    rates: Rates { usual: 7_200, elsewhere: 7_200 },
+    before: |_| Mood { changed_mind_permille: 30, ..ORDINARY },
     beats: &[
         Beat { at: Duration::ZERO, says: "An ordinary day: two orders a second.", does: |_| {} },
         Beat {
-            at: Duration::from_secs(12),
+            at: Duration::from_secs(20),
             says: "swift writes to its customers that parcels will be a week late: half of the new ones cancel.",
             does: |shop| shop.mood.too_late_permille = 500,
         },
@@ -101,7 +106,8 @@ const SURGE: Scene = Scene {
 };
 
 const NIGHT: Scene = Scene {
-    usual: 180,
+    past_ms: TWO_WEEKS_MS,
+    rates: Rates { usual: 180, elsewhere: 6 },
     before: |_| ORDINARY,
     beats: &[
         Beat { at: Duration::ZERO, says: "Three orders a minute, as in any such night.", does: |_| {} },
@@ -113,7 +119,13 @@ const NIGHT: Scene = Scene {
     ],
 };
 
-const ORDINARY: Mood = Mood { per_hour: None, lamps_permille: 0, too_late_permille: 0, strike_from_ms: None };
+const ORDINARY: Mood = Mood {
+    per_hour: None,
+    lamps_permille: 0,
+    changed_mind_permille: 0,
+    too_late_permille: 0,
+    strike_from_ms: None,
+};
 
 pub(super) async fn tell(story: Story, args: &Args, signals: Signals) -> anyhow::Result<Ended> {
     let scene = match story {
@@ -131,13 +143,13 @@ async fn in_memory(scene: &Scene, args: &Args, mut signals: Signals) -> anyhow::
     let mut teller = Teller::new(args.json);
     let clock = StageClock::new();
     let begins_ms = clock.wall_ns() / 1_000_000;
-    clock.turn_to(begins_ms - PAST_MS);
-    let mut shop = Shop::new(args.seed, scene.usual, begins_ms - PAST_MS, begins_ms);
+    clock.turn_to(begins_ms - scene.past_ms);
+    let mut shop = Shop::new(args.seed, scene.rates, begins_ms - scene.past_ms, begins_ms);
     shop.mood = (scene.before)(begins_ms);
     let mut stage = Stage::new(clock.clone()).await?;
     let (sent, mut tally) = (Sent::default(), Tally::default());
-    teller.aside("Two weeks are played first, in some seconds.");
-    for at_ms in (begins_ms - PAST_MS..begins_ms).step_by(usize::try_from(PAST_STEP_MS)?) {
+    teller.aside("What came before is played first, in some seconds.");
+    for at_ms in (begins_ms - scene.past_ms..begins_ms).step_by(usize::try_from(PAST_STEP_MS)?) {
         tokio::select! {
             played = play_step(&mut stage, &clock, shop.until(at_ms), at_ms, (&sent, &mut tally)) => played?,
             () = signals.next() => return Ok(Ended::Done),
@@ -183,7 +195,7 @@ async fn in_memory(scene: &Scene, args: &Args, mut signals: Signals) -> anyhow::
     if args.json {
         print_json(&tally, &sent, &telemetry, elapsed, &problems);
     } else {
-        print_summary("two weeks and this story", &tally, &sent, &telemetry, &inspection, &problems);
+        print_summary("this story and what came before", &tally, &sent, &telemetry, &inspection, &problems);
     }
     Ok(if problems.is_empty() { Ended::Done } else { Ended::Failed })
 }

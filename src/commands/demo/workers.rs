@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Args;
-use super::shop::Shop;
+use super::shop::{Rates, Shop};
 use super::stories::{Story, Teller};
 use super::tally::{Sent, append};
 use crate::commands::Ended;
@@ -42,7 +42,7 @@ const READY_WITHIN: Duration = Duration::from_mins(1);
 /// Lines of a worker that are kept, for when it ends too soon.
 const LINES_KEPT: usize = 20;
 /// Orders an hour, on an ordinary day.
-const USUAL: i64 = 5 * 3_600;
+const RATES: Rates = Rates { usual: 5 * 3_600, elsewhere: 5 * 3_600 };
 /// Orders an hour of an import that fills the log.
 const IMPORT: i64 = 4_000 * 3_600;
 /// How large the log of a story may grow that is about its being full, in bytes; and the snapshots, of which none has room.
@@ -50,11 +50,11 @@ const LOG_BYTES_MAX: u64 = 12 << 20;
 const SNAPSHOTS_BYTES_MAX: u64 = 1 << 20;
 
 /// When the leader dies, and the worker that has taken over.
-const DIES: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(35)];
+const DIES: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(45)];
 /// When the import begins.
-const IMPORTS: Duration = Duration::from_secs(10);
+const IMPORTS: Duration = Duration::from_secs(20);
 /// How long a story goes on, unless it is said.
-const LASTS: Duration = Duration::from_mins(2);
+const LASTS: Duration = Duration::from_secs(150);
 
 pub(super) async fn tell(story: Story, args: &Args, mut signals: Signals) -> anyhow::Result<Ended> {
     let url = args.nats.as_ref().context(
@@ -97,7 +97,7 @@ async fn play(story: Story, args: &Args, config: &Config, deployment: &Deploymen
 
     let clock = SystemClock::shared();
     let now_ms = || clock.wall_ns() / 1_000_000;
-    let mut shop = Shop::new(args.seed, USUAL, now_ms(), now_ms());
+    let mut shop = Shop::new(args.seed, RATES, now_ms(), now_ms());
     let mut log = Log::new(deployment.streams("main")?);
     let end = tokio::time::sleep(args.duration.unwrap_or(LASTS));
     tokio::pin!(end);
