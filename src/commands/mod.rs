@@ -242,10 +242,10 @@ mod tests {
             let name = command.get_name();
             let has =
                 |option: &str| command.get_arguments().any(|argument| argument.get_long() == Some(option));
-            // A worker logs; pages are files; the demo has streams of its own, and an evaluation has none.
+            // A worker logs; pages are files; an evaluation has no streams.
             let pages = ["schema", "dashboards", "completions", "man"].contains(&name);
             assert_eq!(has("json"), !pages && name != "run", "{name} and --json");
-            assert_eq!(has("nats"), !pages && !["demo", "eval"].contains(&name), "{name} and --nats");
+            assert_eq!(has("nats"), !pages && name != "eval", "{name} and --nats");
         }
     }
 }

@@ -60,7 +60,7 @@ pub(super) async fn probe(args: Args) -> anyhow::Result<Ended> {
 }
 
 /// Whether it answers 200, and what it says.
-async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<(bool, String)> {
+pub(super) async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<(bool, String)> {
     let mut connection =
         TcpStream::connect(address).await.with_context(|| format!("no worker answers on {address}"))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

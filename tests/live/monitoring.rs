@@ -1,9 +1,7 @@
 //! Dashboards, rules and runbooks against what runs: a worker that is scraped, and a real Prometheus that scrapes a demo.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -15,6 +13,7 @@ use weir_kit::{folder, scratch, until, within};
 
 use crate::nats::Server;
 use crate::promql::{grouped, selectors};
+use crate::watchers::{Prometheus, ask, free_port};
 use crate::weir::{OWN, Weir, place, plain, publish, receive};
 
 /// Labels that Prometheus gives itself.
@@ -22,12 +21,13 @@ const OF_PROMETHEUS: [&str; 6] = ["job", "instance", "le", "alertname", "alertst
 
 /// Expressions that are rightly empty in a demo of one worker whose streams are in memory, by a piece of each, and why. `true`: it is
 /// always so, and asserted.
-const EMPTY: [(&str, bool, &str); 8] = [
+const EMPTY: [(&str, bool, &str); 9] = [
     ("offset 1w", true, "there was no last week"),
     ("ALERTS{", false, "a quiet demo wakes nobody, which is asserted apart; the shop may have a ticket"),
     ("weir_audit_last_success", true, "only standbys audit"),
     ("deriv(job_shard:weir_log_bytes", false, "the log is trimmed as fast as it grows"),
     ("changes(process_start_time", true, "nothing was started again"),
+    ("weir_door_", true, "streams in memory have no door"),
     ("weir_payment_failures_total", false, "payments may not fail within a minute"),
     ("weir_build_info{job=~\".+\",instance=~\".+\"} unless", false, "no version has changed"),
     ("weir_cancelled_orders_total", false, "reasons that did not come in the window are left out"),
@@ -155,70 +155,18 @@ async fn every_expression_names_what_weir_exports() {
     worker.stop().await;
 }
 
-/// A Prometheus of the test's own.
-struct Prometheus {
-    _process: Process,
-    address: SocketAddr,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
-
-impl Prometheus {
-    /// Scrapes a worker every second, with the rules that are checked in.
-    async fn start(home: &Path, scraped: SocketAddr) -> Self {
-        for (name, text) in files(&Links::default()) {
-            if let Some(name) = name.strip_prefix("prometheus/") {
-                std::fs::write(home.join(name), text).unwrap();
-            }
+/// A Prometheus that scrapes a worker every second, with the rules that are checked in.
+async fn prometheus(home: &Path, scraped: SocketAddr) -> Prometheus {
+    for (name, text) in files(&Links::default()) {
+        if let Some(name) = name.strip_prefix("prometheus/") {
+            std::fs::write(home.join(name), text).unwrap();
         }
-        let configuration = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [recording.yml, alerts.yml]\n\
-             scrape_configs:\n  - job_name: weir\n    static_configs: [{{targets: [\"{scraped}\"]}}]\n"
-        );
-        std::fs::write(home.join("own.yml"), configuration).unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-        let mut command = Command::new("prometheus");
-        command.arg(format!("--config.file={}", home.join("own.yml").display()));
-        command.arg(format!("--storage.tsdb.path={}", home.join("data").display()));
-        command.arg(format!("--web.listen-address={address}"));
-        let process = Process::start("prometheus", command, Input::None, Ending::Killed)
-            .expect("\n\nTHERE IS NO prometheus ON PATH: run `tests/run --install`.\n");
-        let prometheus = Self { _process: process, address };
-        // It listens before it answers.
-        until("Prometheus to answer", async || prometheus.ask("vector(1)").ok()).await;
-        prometheus
     }
-
-    /// Asks for an expression's value now.
-    fn ask(&self, expr: &str) -> Result<Vec<Value>, String> {
-        let mut escaped = String::new();
-        for byte in expr.bytes() {
-            // Writing to a string does not fail.
-            let _ = write!(escaped, "%{byte:02x}");
-        }
-        let text = get(self.address, &format!("/api/v1/query?query={escaped}"))?;
-        let answer: Value = serde_json::from_str(&text).map_err(|error| format!("{error}: {text}"))?;
-        if answer["status"] != "success" {
-            return Err(answer["error"].to_string());
-        }
-        Ok(answer["data"]["result"].as_array().cloned().unwrap_or_default())
-    }
-}
-
-/// The body of an answer; HTTP/1.0, so that it comes in one piece.
-fn get(address: SocketAddr, path: &str) -> Result<String, String> {
-    let answer = (|| {
-        let mut connection = TcpStream::connect(address)?;
-        connection.set_read_timeout(Some(weir_kit::PATIENCE))?;
-        connection.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes())?;
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer)?;
-        std::io::Result::Ok(answer)
-    })();
-    let answer = answer.map_err(|error| error.to_string())?;
-    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).ok_or(answer)
+    let configuration = format!(
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [recording.yml, alerts.yml]\n\
+         scrape_configs:\n  - job_name: weir\n    static_configs: [{{targets: [\"{scraped}\"]}}]\n"
+    );
+    Prometheus::start(home, &configuration).await
 }
 
 /// Why an expression may be empty in a demo.
@@ -240,10 +188,10 @@ async fn every_expression_returns_data_from_a_demo() {
     command.args(["demo", "--for", "10m", "--rate", "500", "--json", "--admin", &admin.to_string()]);
     let demo = Process::start("demo", command, Input::None, Ending::Killed).unwrap();
     until("the demo to listen", async || TcpStream::connect(admin).ok()).await;
-    let prometheus = Prometheus::start(home.path(), admin).await;
+    let prometheus = prometheus(home.path(), admin).await;
     let expressions = expressions();
     let mut missing: Vec<&Expression> = Vec::new();
-    let scraped = || exported(&get(admin, "/metrics").unwrap_or_default());
+    let scraped = || exported(&ask(admin, "GET", "/metrics", "").unwrap_or_default());
     let waited = async {
         within(2 * weir_kit::PATIENCE, "data", async || {
             let scraped = scraped();

@@ -2,20 +2,17 @@
 //! it keeps quiet.
 
 use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use weir::process::monitoring::{Severity, alerts};
-use weir_kit::process::{Ending, Input, Process};
 use weir_kit::{folder, scratch, until};
+
+use crate::watchers::{Alertmanager, ask, routing};
 
 /// An incident: what fires, by name and, for tiers, `long`; and what of it somebody hears.
 type Incident = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
 
-const INCIDENTS: [Incident; 8] = [
+const INCIDENTS: [Incident; 9] = [
     (
         "the only worker died",
         &[("WeirAbsent", ""), ("WeirWorkerUnreachable", ""), ("WeirFewOrders", "")],
@@ -44,7 +41,12 @@ const INCIDENTS: [Incident; 8] = [
     ),
     (
         "a leader is stuck",
-        &[("WeirShardStandsStill", ""), ("WeirLag", ""), ("WeirErrorBudgetBurn", "1h")],
+        &[
+            ("WeirShardStandsStill", ""),
+            ("WeirLag", ""),
+            ("WeirErrorBudgetBurn", "1h"),
+            ("WeirDoorRefuses", ""),
+        ],
         &["WeirShardStandsStill"],
     ),
     (
@@ -70,25 +72,13 @@ const INCIDENTS: [Incident; 8] = [
             ("WeirErrorBudgetBurn", "6h"),
             ("WeirErrorBudgetBurn", "1d"),
             ("WeirErrorBudgetBurn", "3d"),
+            ("WeirDoorRefuses", ""),
         ],
         &["WeirErrorBudgetBurn"],
     ),
+    ("a door without room", &[("WeirDoorRefuses", "")], &["WeirDoorRefuses"]),
     ("a surge of cancellations", &[("WeirCancellationSurge", "")], &["WeirCancellationSurge"]),
 ];
-
-fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<String> {
-    let mut connection = TcpStream::connect(address).ok()?;
-    connection.set_read_timeout(Some(weir_kit::PATIENCE)).ok()?;
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    );
-    connection.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice()).ok()?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    head.contains(" 200 ").then(|| body.to_owned())
-}
 
 /// An alert as Prometheus would send it.
 fn firing(incident: &str, name: &str, long: &str) -> Value {
@@ -111,32 +101,20 @@ fn firing(incident: &str, name: &str, long: &str) -> Value {
 
 #[tokio::test]
 async fn an_incident_gives_one_page() {
-    let program = ["prometheus-alertmanager", "alertmanager"];
-    let found = program.into_iter().find(|name| Command::new(name).arg("--version").output().is_ok());
-    let program = found
-        .expect("\n\nTHERE IS NO alertmanager ON PATH: Debian's package prometheus-alertmanager has it.\n");
-    let configuration =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards/alertmanager/alertmanager.yml");
     for (incident, fires, heard) in INCIDENTS {
         // WeirAbsent has no job: it keeps all quiet. So each incident has an Alertmanager of its own.
         let home = folder(&scratch(), "paging").unwrap();
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut command = Command::new(program);
-        command.arg(format!("--config.file={}", configuration.display()));
-        command.arg(format!("--storage.path={}", home.path().display()));
-        command.arg(format!("--web.listen-address={address}")).arg("--cluster.listen-address=");
-        let _process = Process::start("alertmanager", command, Input::None, Ending::Killed).unwrap();
-        until("Alertmanager to be ready", async || ask(address, "GET", "/-/ready", "")).await;
+        let alertmanager = Alertmanager::start(home.path(), &routing()).await;
+        let address = alertmanager.address;
         let all: Vec<Value> = fires.iter().map(|(name, long)| firing(incident, name, long)).collect();
         until("Alertmanager to take alerts", async || {
-            ask(address, "POST", "/api/v2/alerts", &json!(all).to_string())
+            ask(address, "POST", "/api/v2/alerts", &json!(all).to_string()).ok()
         })
         .await;
         let heard: BTreeSet<&str> = heard.iter().copied().collect();
         let mut last = BTreeSet::new();
         until(incident, async || {
-            let text = ask(address, "GET", "/api/v2/alerts", "")?;
+            let text = ask(address, "GET", "/api/v2/alerts", "").ok()?;
             let told: Vec<Value> = serde_json::from_str(&text).ok()?;
             if told.len() < all.len() {
                 return None;

@@ -56,7 +56,7 @@ pub use self::objects::{JetObjectReader, JetObjects};
 pub use self::reader::JetReader;
 pub use self::requests::{JetReplies, JetRequests};
 pub use self::security::{Security, SecurityError};
-pub use self::setup::{Done, SetupError, setup, streams, verify};
+pub use self::setup::{Done, SetupError, remove, setup, streams, verify};
 pub use self::signals::JetSignals;
 
 /// How many messages at the end of an outcome stream are passed over that are no appends.

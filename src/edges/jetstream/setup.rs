@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::CreateStreamErrorKind;
+use async_nats::jetstream::context::{CreateStreamErrorKind, DeleteStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, iter};
 
@@ -180,6 +180,19 @@ pub async fn setup(
         done.push(make(snapshots).await?);
     }
     Ok(done)
+}
+
+/// Removes all streams of a deployment, and what they hold, as far as they are there. Nothing of it can be brought back.
+pub async fn remove(context: &Context, names: &Names, shards: &[impl AsRef<str>]) -> Result<(), SetupError> {
+    for wanted in wanted(names, shards)? {
+        let Err(error) = context.delete_stream(&wanted.stream).await else { continue };
+        match error.kind() {
+            DeleteStreamErrorKind::JetStream(answer)
+                if answer.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
+            _ => return Err(SetupError::Unavailable(format!("stream {}: {error}", wanted.stream))),
+        }
+    }
+    Ok(())
 }
 
 /// Compares all that must exist with what would lose data, and changes nothing.

@@ -118,3 +118,21 @@ pub(super) const POLICY: Look = Look {
     prints: "rules",
     look_for: "what the fold is told: holds, caps, safety stock.",
 };
+
+pub(super) const REPLIES: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_door_replies",
+    prints: "kind=\"busy\"",
+    look_for: "what this worker's door has answered: all but `decided` and `refused` are bad answers.",
+};
+
+pub(super) const WAITING: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep -E '^weir_door_(pending|memory|reply_seconds_count)'",
+    prints: "weir_door_pending_requests",
+    look_for: "what waits at this worker's door, and whether the count of answers grows.",
+};
+
+pub(super) const SETTINGS: Look = Look {
+    command: "curl -s 127.0.0.1:9464/status | grep -oE '\"unsafe_settings\":[^]]*]'",
+    prints: "[]",
+    look_for: "the settings that are unsafe, spelled out; `[]` where none is.",
+};

@@ -1,6 +1,7 @@
 //! The alerts: the table from which rules, tests, panels and runbooks are made.
 
 mod budget;
+mod door;
 mod flow;
 mod looks;
 mod shards;
@@ -11,7 +12,13 @@ use super::definition::Alert;
 
 /// All alerts: what stops everything first, then what will, then what is the shop's.
 pub fn alerts() -> impl Iterator<Item = &'static Alert> {
-    flow::ALL.iter().chain(&budget::ALL).chain(&shards::ALL).chain(&storage::ALL).chain(&shop::ALL)
+    flow::ALL
+        .iter()
+        .chain(&door::ALL)
+        .chain(&budget::ALL)
+        .chain(&shards::ALL)
+        .chain(&storage::ALL)
+        .chain(&shop::ALL)
 }
 
 /// The alert of that name; of several tiers, the first.

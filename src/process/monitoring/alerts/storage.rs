@@ -3,7 +3,7 @@
 use super::looks;
 use crate::process::monitoring::definition::{Alert, Case, Severity, Team, Threshold, Unit};
 
-pub(super) const ALL: [Alert; 7] = [
+pub(super) const ALL: [Alert; 8] = [
     Alert {
         name: "WeirLogFull",
         labels: &[],
@@ -114,6 +114,55 @@ pub(super) const ALL: [Alert; 7] = [
                 ),
             ],
             at: "50m",
+            labels: &[],
+            summary: "",
+        },
+    },
+    Alert {
+        name: "WeirUnsafeSettings",
+        labels: &[],
+        team: Team::Platform,
+        severity: Severity::Page,
+        title: "Settings of streams that would lose data",
+        quantity: "max by (job, shard) (weir_stream_unsafe_settings{$})",
+        legend: "{{shard}}",
+        unit: Unit::Count,
+        threshold: Threshold::Above(0.0),
+        guard: "",
+        hold: "1m",
+        keep: "",
+        summary: "{{ printf \"%.0f\" $value }} settings of the streams of shard {{ $labels.shard }} would lose data.",
+        meaning: "Somebody changed the log or the outcome stream after the workers had looked at them: a limit of age or number, what is dropped when it is \
+                  full, its subjects. Weir goes on, as what is stored is still whole.",
+        impact: "None yet. Under such a setting NATS drops orders that nobody has decided or outcomes that nobody has read, and says nothing. What is gone then \
+                 is a fault (`gap`, `log_behind`) that needs a backup.",
+        looks: [looks::SETTINGS, looks::STREAMS, looks::STATUS],
+        diagnosis: &[
+            "`/status` of any worker names each setting: what it is, and what it must be. So does the worker's log, once for each.",
+            "Who changed it? `nats stream info` has the whole configuration; look through what manages your streams.",
+        ],
+        mitigation: &[
+            "Set it back at once, with `nats stream edit` (`--discard=new`, `--max-age=0`, …), as `/status` says. Workers see it within ten seconds.",
+            "Then `weir audit`: it says whether anything was lost meanwhile.",
+        ],
+        weekly: false,
+        fires: Case {
+            series: &[
+                ("weir_stream_unsafe_settings{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x4 2x20"),
+                // Another worker has not looked yet.
+                ("weir_stream_unsafe_settings{job=\"weir\",instance=\"b\",shard=\"main\"}", "0x24"),
+            ],
+            at: "3m",
+            labels: &[("job", "weir"), ("shard", "main")],
+            summary: "2 settings of the streams of shard main would lose data.",
+        },
+        // Set back before anybody could have been told.
+        silent: Case {
+            series: &[(
+                "weir_stream_unsafe_settings{job=\"weir\",instance=\"a\",shard=\"main\"}",
+                "0x4 1x2 0x20",
+            )],
+            at: "3m",
             labels: &[],
             summary: "",
         },

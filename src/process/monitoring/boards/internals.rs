@@ -65,11 +65,12 @@ pub(super) const BOARD: Board = Board {
             ],
         },
         Row {
-            question: "Do the streams have room?",
+            question: "Do the streams have room, and keep what they hold?",
             open: false,
             items: &[
                 Item::Alert("WeirLogFull"),
                 Item::Alert("WeirLogFullSoon"),
+                Item::Alert("WeirUnsafeSettings"),
                 panel(
                     "Streams and their limits",
                     "Bytes held, and allowed. The outcome stream drops its oldest at its limit; a log refuses.",

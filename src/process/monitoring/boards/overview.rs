@@ -105,6 +105,62 @@ pub(super) const BOARD: Board = Board {
             ],
         },
         Row {
+            question: "Does the door answer?",
+            open: false,
+            items: &[
+                Item::Alert("WeirDoorRefuses"),
+                panel(
+                    "Requests by answer",
+                    "Commands a second that doors answered. `decided` is the outcome, `refused` a client's defect; the others are no decision: busy and unavailable \
+                     (not stored), unknown (perhaps stored), accepted (stored, decided later). Empty where nobody asks at a door.",
+                    Kind::Stack,
+                    Unit::PerSecond,
+                    &[target(
+                        "sum by (kind) (rate(weir_door_replies_total{$}[$__rate_interval])) > 0",
+                        "{{kind}}",
+                    )],
+                ),
+                panel(
+                    "Time to answer",
+                    "From a request's being read to its reply: half of them, 99% and 99.9% stay within these, read from buckets.",
+                    Kind::Lines,
+                    Unit::Seconds,
+                    &[
+                        target(
+                            "histogram_quantile(0.5, sum by (le) (rate(weir_door_reply_seconds_bucket{$}[$__rate_interval])))",
+                            "p50",
+                        ),
+                        target(
+                            "histogram_quantile(0.99, sum by (le) (rate(weir_door_reply_seconds_bucket{$}[$__rate_interval])))",
+                            "p99",
+                        ),
+                        target(
+                            "histogram_quantile(0.999, sum by (le) (rate(weir_door_reply_seconds_bucket{$}[$__rate_interval])))",
+                            "p99.9",
+                        ),
+                    ],
+                ),
+                panel(
+                    "Requests that wait for their answer",
+                    "At each door. They grow with the flow; at `door.pending_max` commands of a shard further ones are answered busy.",
+                    Kind::Lines,
+                    Unit::Count,
+                    &[target("max by (instance) (weir_door_pending_requests{$})", "{{instance}}")],
+                ),
+                Item::Alert("WeirDoorSilent"),
+                panel(
+                    "Appends of doors that were not acknowledged",
+                    "A second, by why. Each is looked for in the log before it is sent again.",
+                    Kind::Lines,
+                    Unit::PerSecond,
+                    &[target(
+                        "sum by (why) (rate(weir_door_append_failures_total{$}[$__rate_interval])) > 0",
+                        "{{why}}",
+                    )],
+                ),
+            ],
+        },
+        Row {
             question: "Is the objective kept?",
             open: false,
             items: &[
