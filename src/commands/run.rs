@@ -152,14 +152,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
             return Ok(Ended::Done);
         }
     }
-    let SnapshotSettings { every_records, keep, .. } = config.snapshots;
-    let keep_log_for = Duration::from_hours(config.log.keep_for_hours);
-    let options = ShardOptions {
-        snapshots: SnapshotOptions { every_records, keep, keep_log_for },
-        audits: AuditOptions::every(Duration::from_mins(config.worker.audit_every_minutes)),
-        analytics: config.analytics.enabled.then(|| analytics(&config.analytics)),
-        ..ShardOptions::new(&writer(&config), config.worker.outcomes)
-    };
+    let options = shard_options(&config);
     let deadline = Duration::from_millis(config.worker.drain_deadline_ms);
     let sharing = SharingOptions {
         keys: deployment.leases(),
@@ -231,6 +224,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         Drained::Late => tracing::warn!("not drained in time: the next worker announces the rest"),
     }
     Ok(Ended::Done)
+}
+
+fn shard_options(config: &Config) -> ShardOptions {
+    let SnapshotSettings { every_records, keep, .. } = config.snapshots;
+    let keep_log_for = Duration::from_hours(config.log.keep_for_hours);
+    ShardOptions {
+        snapshots: SnapshotOptions { every_records, keep, keep_log_for },
+        audits: AuditOptions::every(Duration::from_mins(config.worker.audit_every_minutes)),
+        analytics: config.analytics.enabled.then(|| analytics(&config.analytics)),
+        ..ShardOptions::new(&writer(config), config.worker.outcomes)
+    }
 }
 
 fn say_where_they_stopped(statuses: &[Arc<Status>]) {

@@ -31,8 +31,8 @@ pub(crate) async fn pass(
     (shop, pace, bounds): (&Shop, Pace, Bounds),
     under_way: u64,
 ) -> Result<Measured> {
-    let (place, workers) = stage.open(plan).await?;
-    let subject = place.names.submit_subject("orders");
+    let (streams, workers) = stage.open(plan).await?;
+    let subject = streams.names.submit_subject("orders");
     let url = stage.servers.urls[0].clone();
     let mut connections = Vec::new();
     for name in 0..CONNECTIONS {
@@ -48,7 +48,7 @@ pub(crate) async fn pass(
     }
     let server = stage.servers.alone().context("a server of the bench's own")?;
     let mut measured = load.measure(senders, &mut JoinSet::new(), server, workers.first()).await?;
-    measured.findings = stage.close(plan, (place, workers), load.sent()).await?;
+    measured.findings = stage.close(plan, (streams, workers), load.sent()).await?;
     Ok(measured)
 }
 

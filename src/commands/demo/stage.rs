@@ -16,7 +16,7 @@ use crate::commands::output::say;
 use crate::edges::ShardEdges;
 use crate::edges::clock::{Clock, SharedClock, SystemClock};
 use crate::edges::jetstream::Names;
-use crate::edges::memory::{MemoryLimits, MemoryReader, MemoryStreams};
+use crate::edges::memory::{MemoryLimits, MemoryOutcomes, MemoryStreams};
 use crate::edges::streams::{Reader as _, Streams as _};
 use crate::edges::telemetry::analytics::Watched;
 use crate::edges::telemetry::{ShardTelemetry, Telemetry};
@@ -27,7 +27,6 @@ use crate::process::admin::{Shown, bind, serve};
 use crate::process::engine::Engine;
 use crate::process::flow::Flow;
 use crate::process::queries::Queries;
-use crate::words::append::StoredAppend;
 use crate::words::codec::{Format, outcomes};
 use crate::words::config::{ConsoleSettings, Shards};
 use crate::words::identity::Identity;
@@ -52,7 +51,7 @@ pub(super) struct Stage {
     pub(super) streams: MemoryStreams,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) status: Arc<Status>,
-    outcomes: MemoryReader<StoredAppend>,
+    outcomes: MemoryOutcomes,
     through: Identity,
     engine: Engine,
 }
