@@ -38,8 +38,6 @@ use crate::servers::{Servers, become_before};
 use crate::statistics::{Spread, grouped, histogram, millis, to_f64, whole};
 use crate::{Ended, interrupted};
 
-/// How many requests are under way at saturation.
-const UNDER_WAY: usize = 1_024;
 /// A request that has no answer for so long has none.
 const SILENCE: Duration = Duration::from_secs(10);
 /// The most requests under way in a flood: the generator's memory is bounded, too.
@@ -64,6 +62,9 @@ pub(crate) struct Args {
     /// How long each measurement takes, in seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// How many requests are under way at saturation: enough that more of them gain nothing
+    #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    under_way: u32,
     /// How long the flood takes, in seconds; 0 for none
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=600))]
     flood: u64,
@@ -181,7 +182,7 @@ async fn run(args: &Args) -> Result<Ended> {
         for (place, target) in [Target::Echo, Target::Door].into_iter().enumerate() {
             screen.label(format!("round {round}, {target:?}"));
             screen.stage("at saturation");
-            let measured = generator.run(target, Pace::UnderWay(UNDER_WAY), window).await?;
+            let measured = generator.run(target, Pace::UnderWay(args.under_way as usize), window).await?;
             check(target, &measured)?;
             rates[place].push(measured.per_second);
         }
@@ -197,7 +198,7 @@ async fn run(args: &Args) -> Result<Ended> {
     screen.clear();
     let median = |figures: &[f64]| Spread::of(figures.iter().copied()).map_or(0.0, |spread| spread.median);
     let (echo, own) = (median(&rates[0]), median(&rates[1]));
-    println!("at saturation, {UNDER_WAY} requests under way, medians of {} rounds:", args.rounds);
+    println!("at saturation, {} requests under way, medians of {} rounds:", args.under_way, args.rounds);
     println!("  echo {}/s, door {}/s", whole(echo), whole(own));
     aim("rate", own / echo, RATE_LEAST, true);
     let at = |measured: &[Measured], quantile: f64| {

@@ -91,6 +91,8 @@ pub(crate) struct Pass {
     pub(crate) generated: Generated,
     /// Of Weir's passes, and the naive consumer's.
     pub(crate) audit: Option<Findings>,
+    /// Messages of the log that analytics have skipped, because they were too slow for them; none where there are none.
+    pub(crate) skipped_messages: Option<u64>,
     /// Snapshots that were taken meanwhile, where any were to be.
     pub(crate) snapshots: Option<u64>,
 }
@@ -130,6 +132,7 @@ impl Pass {
             late_ms_max: to_f64(generated.late_us_max) / 1_000.0,
             generated,
             audit: None,
+            skipped_messages: None,
             snapshots: None,
         }
     }

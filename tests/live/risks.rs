@@ -137,7 +137,11 @@ async fn an_order_is_told_with_its_risk_and_those_at_risk_are_listed() {
     shop.worker.stop().await;
 }
 
-async fn ask(status: &weir::motion::status::Status, streams: &MemoryStreams, question: Question) -> Result<Answer, QueryError> {
+async fn ask(
+    status: &weir::motion::status::Status,
+    streams: &MemoryStreams,
+    question: Question,
+) -> Result<Answer, QueryError> {
     answer(status, streams, &question).await
 }
 

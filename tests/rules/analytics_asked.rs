@@ -53,7 +53,10 @@ fn the_dates_that_are_told_come_true_as_often_as_is_said() {
     for (count, said) in arrived.into_iter().zip([0.05, 0.25, 0.5, 0.75, 0.95]) {
         assert!((share(count) - said).abs() < 0.08, "{:?} of {asked}", arrived);
     }
-    assert!((share(late) - expected_late / f64::from(asked)).abs() < 0.05, "{late} {expected_late} of {asked}");
+    assert!(
+        (share(late) - expected_late / f64::from(asked)).abs() < 0.05,
+        "{late} {expected_late} of {asked}"
+    );
 }
 
 #[test]
@@ -128,9 +131,7 @@ fn what_is_not_known_is_not_told() {
     for number in 100_001..=100_003 {
         observed.send(at, &pay(number));
     }
-    let risk = |observed: &Observed, number: u64| {
-        observed.analytics.delay_risk_of(&format!("O-{number}"), 1)
-    };
+    let risk = |observed: &Observed, number: u64| observed.analytics.delay_risk_of(&format!("O-{number}"), 1);
     let paid = risk(&observed, 100_001).unwrap();
     assert!((0.0..1.0).contains(&paid.ships_late.unwrap()), "{paid:?}");
     assert!(paid.causes.iter().any(|cause| cause.name.contains("destination_region")), "{paid:?}");

@@ -92,7 +92,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 131_072, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     in_flight: u64,
     /// What is measured beside, once each, at saturation
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "json,standby,scarce")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "json,standby,scarce,unobserved")]
     also: Vec<Also>,
     /// The worker to measure [default: the weir beside this program]
     #[arg(long, value_name = "PATH")]
@@ -127,6 +127,8 @@ pub(crate) enum Also {
     Standby,
     /// Stock that runs out, so that orders are refused and overselling would show
     Scarce,
+    /// Without analytics: what they cost
+    Unobserved,
     /// None of them
     None,
 }
@@ -214,6 +216,8 @@ pub(crate) struct Options {
     pub(crate) ceiling: bool,
     /// Whether the worker counts and times its decisions.
     pub(crate) metrics: bool,
+    /// Whether the worker has analytics.
+    pub(crate) analytics: bool,
     /// Orders on their way at once at saturation.
     pub(crate) in_flight: u64,
     /// Workers, of which one leads.
@@ -269,6 +273,7 @@ impl Args {
             replicas: self.replicas.parse().unwrap_or(1),
             ceiling: !self.no_ceiling,
             metrics: !self.no_metrics,
+            analytics: true,
             in_flight: self.in_flight,
             workers: 1,
             snapshot_every: None,
@@ -285,6 +290,7 @@ impl Options {
             Also::Json => options.load.format = Format::Json,
             Also::Standby => (options.workers, options.snapshot_every) = (2, Some(SNAPSHOT_EVERY)),
             Also::Scarce => (options.load.skus, options.load.stock) = (SKUS_SCARCE, STOCK_SCARCE),
+            Also::Unobserved => options.analytics = false,
             Also::None => {}
         }
         options

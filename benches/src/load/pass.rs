@@ -112,8 +112,8 @@ impl Stage<'_> {
         }
         self.screen.stage("making streams");
         let made = self.prepare(plan, config).await?;
-        let mut workers = match worker {
-            Worker::Ceiling => vec![self.start_ceiling(plan, &made).await?],
+        let (mut workers, admins) = match worker {
+            Worker::Ceiling => (vec![self.start_ceiling(plan, &made).await?], Vec::new()),
             _ => self.start_weirs(plan, &made).await?,
         };
         let shards = made.shards();
@@ -124,6 +124,7 @@ impl Stage<'_> {
         let answers = if worker == Worker::Ceiling { Answers::Positions } else { Answers::Weir };
         let ways = ways.collect::<anyhow::Result<Vec<_>>>()?;
         let (generated, cpu) = self.measure(plan, pace, ways, answers, &mut workers).await?;
+        let skipped = if plan.options.analytics { skipped_messages(&admins).await } else { None };
         let rss = workers.iter().filter_map(|worker| peak_rss_bytes(worker.id())).max();
         for part in workers {
             match worker {
@@ -133,7 +134,7 @@ impl Stage<'_> {
             }
         }
         let mut pass = Pass::new(worker, pace, slack(plan.options), generated, cpu);
-        pass.worker_rss_bytes = rss;
+        (pass.worker_rss_bytes, pass.skipped_messages) = (rss, skipped);
         if worker == Worker::Weir {
             self.screen.stage("auditing");
             if plan.options.snapshot_every.is_none() {
@@ -172,7 +173,7 @@ impl Stage<'_> {
         let config = config(plan.options, &self.servers.urls, self.bytes_max, number);
         config.check()?;
         let place = self.prepare(plan, config).await?;
-        let workers = self.start_weirs(plan, &place).await?;
+        let (workers, _) = self.start_weirs(plan, &place).await?;
         Ok((place, workers))
     }
 
@@ -260,19 +261,23 @@ impl Stage<'_> {
         Self::start(&words, arguments[1], input)
     }
 
-    /// Starts the real workers and waits until each is ready; the first leads.
-    async fn start_weirs(&mut self, plan: &Plan<'_>, place: &Place) -> anyhow::Result<Vec<Process>> {
+    /// Starts the real workers and waits until each is ready; the first leads. Gives where their admin servers are, too.
+    async fn start_weirs(
+        &mut self,
+        plan: &Plan<'_>,
+        place: &Place,
+    ) -> anyhow::Result<(Vec<Process>, Vec<String>)> {
         self.screen.stage("starting the worker");
-        let mut workers = Vec::new();
+        let (mut workers, mut admins) = (Vec::new(), Vec::new());
         for number in 1..=plan.options.workers {
             let name = format!("bench-{number}");
             let words = ["run", "--name", &name, "--config"].map(OsStr::new);
             let [run, flag, name, config] = words;
             let mut worker = self.weir([run, flag, name, config, place.file.as_os_str()])?;
-            until_ready(&mut worker).await?;
+            admins.push(until_ready(&mut worker).await?);
             workers.push(worker);
         }
-        Ok(workers)
+        Ok((workers, admins))
     }
 
     async fn start_ceiling(&mut self, plan: &Plan<'_>, place: &Place) -> anyhow::Result<Process> {
@@ -375,8 +380,8 @@ async fn expect_ready(part: &mut Process) -> anyhow::Result<()> {
     }
 }
 
-/// Waits until a worker's admin server says that it is ready.
-async fn until_ready(worker: &mut Process) -> anyhow::Result<()> {
+/// Waits until a worker's admin server says that it is ready, and gives its address.
+async fn until_ready(worker: &mut Process) -> anyhow::Result<String> {
     let ready = async {
         let address = loop {
             if let Some(address) = worker.log().lines().find_map(admin_address) {
@@ -393,7 +398,7 @@ async fn until_ready(worker: &mut Process) -> anyhow::Result<()> {
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        Ok(())
+        Ok(address)
     };
     match tokio::time::timeout(PATIENCE, ready).await {
         Ok(ready) => ready,
@@ -410,6 +415,7 @@ pub(crate) fn config(options: &Options, urls: &[String], bytes_max: u64, number:
     "127.0.0.1:0".clone_into(&mut config.admin.address);
     config.worker.outcomes = load.format;
     config.worker.metrics = options.metrics;
+    config.analytics.enabled = options.analytics;
     config.worker.log = LogStyle::Json;
     config.worker.drain_deadline_ms = 20_000;
     config.streams.replicas = options.replicas;
@@ -452,14 +458,30 @@ fn admin_address(line: &str) -> Option<String> {
 
 /// Whether the worker's admin server says that it is ready.
 async fn is_ready(address: &str) -> bool {
-    let asking = async {
-        let mut connection = TcpStream::connect(address).await?;
-        connection.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-        let mut answer = Vec::new();
-        connection.read_to_end(&mut answer).await?;
-        std::io::Result::Ok(answer.starts_with(b"HTTP/1.1 200"))
-    };
-    asking.await.unwrap_or(false)
+    asked(address, "/readyz").await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// How many messages the analytics of all workers have skipped; none where they do not tell.
+async fn skipped_messages(admins: &[String]) -> Option<u64> {
+    const NAME: &str = "weir_analytics_skipped_messages_total";
+    let mut all = None;
+    for address in admins {
+        let told = asked(address, "/metrics").await.ok()?;
+        for line in told.lines().filter(|line| line.starts_with(NAME)) {
+            *all.get_or_insert(0) += line.rsplit(' ').next()?.parse::<u64>().ok()?;
+        }
+    }
+    all
+}
+
+/// What a worker's admin server answers.
+async fn asked(address: &str, path: &str) -> std::io::Result<String> {
+    let mut connection = TcpStream::connect(address).await?;
+    let asking = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    connection.write_all(asking.as_bytes()).await?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 /// Removes what a pass has made, as far as it is there.

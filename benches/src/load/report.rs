@@ -40,7 +40,7 @@ fn also(report: &Report) -> String {
     text.push_str("\nbeside, one pass each at saturation, all else as above\n");
     for AlsoFigures { what, pass } in &report.also {
         let p99 = pass.latency.p99.map_or_else(|| "-".to_owned(), millis);
-        let _ = write!(text, "  {what:<8} {:>10} orders/s, p99 {p99}", whole(pass.orders_per_second));
+        let _ = write!(text, "  {what:<10} {:>10} orders/s, p99 {p99}", whole(pass.orders_per_second));
         if let Some(audit) = &pass.audit {
             let _ = write!(
                 text,
@@ -224,6 +224,19 @@ fn costs(figures: &RateFigures) -> String {
     let figure = |figure: fn(&Pass) -> f64| figures.spread(Worker::Weir, figure).map_or(0.0, |it| it.median);
     let rss = figures.known(Worker::Weir, |pass| pass.worker_rss_bytes.map(to_f64));
     let late = figures.spread(Worker::Weir, |pass| pass.late_ms_max).map_or(0.0, |it| it.most);
+    let sum =
+        |figure: fn(&Pass) -> Option<u64>| figures.passes(Worker::Weir).map(figure).sum::<Option<u64>>();
+    if let (Some(skipped), Some(all)) =
+        (sum(|pass| pass.skipped_messages), sum(|pass| Some(pass.generated.messages)))
+    {
+        let share = 100.0 * to_f64(skipped) / to_f64(all.max(1));
+        let _ = writeln!(
+            text,
+            "  analytics skipped {} of {} messages ({share:.1}%)",
+            grouped(skipped),
+            grouped(all)
+        );
+    }
     let _ = writeln!(
         text,
         "  bytes an order: {:.1} in, {:.1} out; {:.0} orders an append; worker's memory at most {}; sent late by at most {}",

@@ -167,7 +167,7 @@ impl Contender {
         match (self.row, fsync, self.way) {
             // What is under way shares an append, and an fsync.
             (_, Fsync::Always, Way::Door) => 8_192,
-            (_, Fsync::Lazy, Way::Door) => 1_024,
+            (_, Fsync::Lazy, Way::Door) => 4_096,
             // With more, the server stores thousands of orders before it gives out the first.
             (Row::One, Fsync::Always, _) => 256,
             (Row::One, Fsync::Lazy, _) => 8_192,

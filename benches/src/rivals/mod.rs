@@ -225,6 +225,7 @@ impl Run<'_> {
             replicas: 1,
             ceiling: false,
             metrics: true,
+            analytics: true,
             in_flight: 0,
             workers: 1,
             snapshot_every: None,

@@ -138,19 +138,28 @@ impl<T: Clone> Granules<T> {
     #[expect(clippy::inline_always, reason = "measured: a call costs as much as it does")]
     #[inline(always)]
     pub(crate) fn push(&mut self, element: T) -> u32 {
+        let full = self.granules.len().saturating_sub(1);
+        match self.granules.last_mut() {
+            Some(Granule::Own(last)) if last.len() < Self::MOST => {
+                let place = (full << Self::BITS) + last.len();
+                last.push(element);
+                u32::try_from(place).expect("policy caps what there is")
+            }
+            _ => self.push_behind(element),
+        }
+    }
+
+    /// The same where the last granule is full, is not there, or is shared.
+    #[cold]
+    fn push_behind(&mut self, element: T) -> u32 {
         if self.granules.last().is_none_or(|last| last.get().len() == Self::MOST) {
-            self.add_granule();
+            self.granules.push(Granule::Own(Vec::with_capacity(Self::MOST)));
         }
         let full = self.granules.len() - 1;
         let last = self.granules[full].get_mut(Self::MOST);
         let place = (full << Self::BITS) + last.len();
         last.push(element);
         u32::try_from(place).expect("policy caps what there is")
-    }
-
-    #[cold]
-    fn add_granule(&mut self) {
-        self.granules.push(Granule::Own(Vec::with_capacity(Self::MOST)));
     }
 
     /// Takes the last element away.
