@@ -98,7 +98,8 @@ async fn what_is_sent_at_once_goes_together_by_size_and_by_linger() {
     let ids: Vec<_> = (0..8).map(|number| order(&format!("S-{number}"))).collect();
     let stored = futures_util::future::join_all(ids.iter().map(|order| by_size.store(order)));
     let stored = soon("all to be stored", stored).await;
-    let places: BTreeSet<_> = stored.into_iter().map(|it| it.unwrap()).map(|it| (it.sequence, it.index)).collect();
+    let places: BTreeSet<_> =
+        stored.into_iter().map(|it| it.unwrap()).map(|it| (it.sequence, it.index)).collect();
     let expected = (before + 1..=before + 2).flat_map(|sequence| (0..4).map(move |index| (sequence, index)));
     assert_eq!(places, expected.collect());
     // A batch that never fills leaves when the linger is over, with all that came until then.
@@ -117,7 +118,9 @@ async fn what_is_sent_at_once_goes_together_by_size_and_by_linger() {
     for (number, decided) in soon("all to be decided", decided).await.into_iter().enumerate() {
         let decided = decided.unwrap();
         // The SKU is not known: nothing was ever received.
-        let Decision::Refused { subject, .. } = decided.outcome().unwrap().decision else { panic!("{decided:?}") };
+        let Decision::Refused { subject, .. } = decided.outcome().unwrap().decision else {
+            panic!("{decided:?}")
+        };
         assert_eq!(subject.map(|subject| subject.id().to_owned()), Some(format!("D-{number}")));
     }
     let requests = worker.metric("weir_door_requests_total");

@@ -116,13 +116,12 @@ async fn a_flood_is_answered_bounded_and_over_when_it_is_over() {
 
     // Bytes are bounded, too: orders of 20 kB are too many before they are 500.
     let great = |id: &str| {
-        let lines: Vec<_> = (0..400).map(|sku| json!({"sku": format!("B-{sku:030}"), "quantity": 1})).collect();
+        let lines: Vec<_> =
+            (0..400).map(|sku| json!({"sku": format!("B-{sku:030}"), "quantity": 1})).collect();
         json!({"place": {"order_id": id, "lines": lines}})
     };
-    let mut second = Flood::start(&client, "second", |id| {
-        if id.ends_with('0') { great(id) } else { place(id) }
-    })
-    .await;
+    let mut second =
+        Flood::start(&client, "second", |id| if id.ends_with('0') { great(id) } else { place(id) }).await;
     is_bounded(&door);
     second.hear(REQUESTS).await;
     is_bounded(&door);
@@ -133,8 +132,8 @@ async fn a_flood_is_answered_bounded_and_over_when_it_is_over() {
     let told = ask(&client, "orders", place("good").to_string()).await;
     assert_eq!(told["outcome"], "confirmed", "{told}");
     until("nothing to be pending", async || {
-        let is_empty = door.metric("weir_door_pending_requests") < 0.5
-            && door.metric("weir_door_memory_bytes") < 0.5;
+        let is_empty =
+            door.metric("weir_door_pending_requests") < 0.5 && door.metric("weir_door_memory_bytes") < 0.5;
         is_empty.then_some(())
     })
     .await;

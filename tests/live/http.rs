@@ -488,7 +488,8 @@ async fn hostile_posts_cost_good_orders_nothing_at_a_real_door() {
     // Somebody sends a byte now and then all the while, and never comes to an end.
     let (mut drips, mut drip) = TcpStream::connect(address).await.unwrap().into_split();
     let dripping = tokio::spawn(async move {
-        let head = format!("POST /v1/orders HTTP/1.1\r\nHost: localhost\r\n{JSON}Content-Length: 100000\r\n\r\n");
+        let head =
+            format!("POST /v1/orders HTTP/1.1\r\nHost: localhost\r\n{JSON}Content-Length: 100000\r\n\r\n");
         drip.write_all(head.as_bytes()).await.unwrap();
         while drip.write_all(b" ").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -506,7 +507,8 @@ async fn hostile_posts_cost_good_orders_nothing_at_a_real_door() {
         good += 1;
     };
     let utf16: Vec<u8> = place("H").to_string().encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let gzip: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
+    let gzip: &[u8] =
+        &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
     for (round, (headers, hostile, expected)) in [
         (JSON.to_owned(), [b"\xef\xbb\xbf", &body("H")[..]].concat(), (400, "malformed_payload")),
         (JSON.to_owned(), utf16, (400, "malformed_payload")),
@@ -528,7 +530,11 @@ async fn hostile_posts_cost_good_orders_nothing_at_a_real_door() {
     // The same twice at once, the second one empty; and one id with two contents at once.
     let order = body("twice");
     let (full, empty) = tokio::join!(post(address, JSON, &order), post(address, JSON, b""));
-    assert_eq!((&full.body["outcome"], empty.code()), (&json!("confirmed"), (400, "empty_payload")), "{full:?}");
+    assert_eq!(
+        (&full.body["outcome"], empty.code()),
+        (&json!("confirmed"), (400, "empty_payload")),
+        "{full:?}"
+    );
     let mut other = place("two");
     other["place"]["lines"][0]["quantity"] = 2.into();
     let (order, other) = (body("two"), other.to_string().into_bytes());

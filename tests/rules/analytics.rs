@@ -54,7 +54,13 @@ pub(crate) fn time(at_ms: i64) -> Timestamp {
     Timestamp::from_millis(crate::support::START_MS + at_ms)
 }
 
-pub(crate) fn place(number: u64, at_ms: i64, promised_days: f64, region: &str, carrier: &str) -> Command<'static> {
+pub(crate) fn place(
+    number: u64,
+    at_ms: i64,
+    promised_days: f64,
+    region: &str,
+    carrier: &str,
+) -> Command<'static> {
     let promised_ms = ms(promised_days);
     Command::Place(Place {
         order_id: format!("O-{number}").into(),

@@ -58,9 +58,9 @@ impl Analytics {
             arrives_late: probability(self.arrives_late(order)),
             ships_late: probability(self.delay.ships_late(order, self.now_ms)),
             promised_by: order.promised_by_ms.map(Timestamp::from_millis),
-            arrives_by: arrives_by.map(|by| by.map(Timestamp::from_millis)).map(|[p5, p25, p50, p75, p95]| {
-                ArrivesBy { p5, p25, p50, p75, p95 }
-            }),
+            arrives_by: arrives_by
+                .map(|by| by.map(Timestamp::from_millis))
+                .map(|[p5, p25, p50, p75, p95]| ArrivesBy { p5, p25, p50, p75, p95 }),
             causes: causes.filter(|cause| cause.days != 0.0 && cause.days.is_finite()).collect(),
             measured,
         }

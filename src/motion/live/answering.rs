@@ -102,7 +102,8 @@ async fn order<S: Streams>(
     if answer.kept {
         let risk = async {
             let open = answer.state < State::Delivered;
-            let asked = if open { Some(status.risks().of(RISK_WITHIN, &answer.order_id).await) } else { None };
+            let asked =
+                if open { Some(status.risks().of(RISK_WITHIN, &answer.order_id).await) } else { None };
             asked.and_then(Result::ok).flatten()
         };
         (answer.placed, answer.delay_risk) = tokio::join!(history::placed(streams, &answer, index), risk);
@@ -175,11 +176,7 @@ async fn walk<T: Send + 'static>(
 }
 
 fn filter_of(question: &OrdersQuestion) -> OrderFilter {
-    OrderFilter {
-        kind: question.state,
-        site: question.site.clone(),
-        older_than_ms: question.older_than_ms,
-    }
+    OrderFilter { kind: question.state, site: question.site.clone(), older_than_ms: question.older_than_ms }
 }
 
 /// Orders at risk: whoever observes says which, in which order, and the state says what they are.
@@ -197,8 +194,7 @@ async fn at_risk(status: &Status, question: &OrdersQuestion) -> Result<OrdersAns
         })?;
         let (filter, shard) = (filter_of(question), status.shard.clone());
         let ids: Vec<_> = ranked.iter().map(|it| it.order_id.clone()).collect();
-        let looked =
-            look(status, move |state| (state.rows_of_orders(&filter, &ids), state.reflects(&shard)));
+        let looked = look(status, move |state| (state.rows_of_orders(&filter, &ids), state.reflects(&shard)));
         let (rows, reflects) = looked.await?;
         answer.reflects = reflects;
         let is_last = ranked.len() < wanted && rows.len() == ranked.len();

@@ -47,13 +47,7 @@ impl Launch {
         if !configuration.contains("jetstream") {
             configuration.push_str(ROOMY);
         }
-        Self {
-            binary: binary(),
-            before: Vec::new(),
-            own_group: false,
-            parent: scratch(),
-            configuration,
-        }
+        Self { binary: binary(), before: Vec::new(), own_group: false, parent: scratch(), configuration }
     }
 }
 
