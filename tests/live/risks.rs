@@ -155,6 +155,7 @@ async fn an_observer_that_is_held_up_holds_up_no_answer() {
     let status = engine.statuses()[0].clone();
     append(&streams, &[receive(), place(1, now_ms() - 9 * DAY_MS), pay(1)]).await;
     until_measured(&engine, &streams).await;
+    until("it to answer", async || status.can_answer().then_some(())).await;
     let order = || Question::Order(OrderQuestion { order_id: "O-1".to_owned(), ..OrderQuestion::default() });
     let list = || Question::Orders(OrdersQuestion { state: OrdersKind::AtRisk, ..OrdersQuestion::default() });
     let risk_of = |answered: Result<Answer, QueryError>| {
@@ -194,6 +195,7 @@ async fn an_observer_that_is_held_up_holds_up_no_answer() {
     let status = engine.statuses()[0].clone();
     let last = append(&streams, &[receive(), place(1, now_ms()), pay(1)]).await;
     until("a decision", async || (status.progress().through.sequence >= last).then_some(())).await;
+    until("it to answer", async || status.can_answer().then_some(())).await;
     assert_eq!(risk_of(ask(&status, &streams, order()).await), None);
     assert_eq!(ask(&status, &streams, list()).await.unwrap_err().code, QueryCode::Unavailable);
 }
