@@ -507,6 +507,27 @@ async fn the_demo_adds_up() {
     assert!(quantile("p50") <= quantile("p99") && quantile("p99") <= quantile("max"), "{latency}");
 }
 
+/// Weeks are played in seconds, and add up; the other stories are played in `stories`.
+#[tokio::test]
+async fn a_story_adds_up_and_says_what_it_needs() {
+    let quiet = ["demo", "--story", "quiet-night", "--for", "1s", "--json", "--admin", "127.0.0.1:0"];
+    let ended = Weir::command(&[&quiet[..], &["--console", "127.0.0.1:0"]].concat()).await;
+    let summary = lines(&ended).remove(0);
+    assert_eq!(summary["problems"], json!([]));
+    assert!(summary["orders"].as_u64().unwrap() > 2_000, "{summary}");
+    assert!(summary["others"]["delivered"].as_u64().unwrap() > 1_000, "{summary}");
+    for (arguments, code, says) in [
+        (&["demo", "--story", "full-log"][..], 1, "--nats URL"),
+        (&["demo", "--story", "quiet-night", "--nats", "nats://127.0.0.1:1"], 1, "without --nats"),
+        (&["demo", "--story", "quiet-night", "--rate", "5"], 2, "cannot be used with"),
+        (&["demo", "--nats", "nats://127.0.0.1:1"], 2, "--story"),
+    ] {
+        let ended = Weir::command(arguments).await;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.stderr.contains(says), "{ended:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_demo_can_be_interrupted() {
     let arguments = ["demo", "--for", "60s", "--rate", "500", "--admin", "127.0.0.1:0"];

@@ -127,7 +127,10 @@ const DEAD_WORKER: Told = Told {
     from: "b, the last one, is killed",
     page: Some("WeirAbsent"),
     tickets: &[],
-    beside: &[("WeirWorkerUnreachable", "of each worker; that none is there keeps it quiet")],
+    beside: &[
+        ("WeirWorkerUnreachable", "of each worker; that none is there keeps it quiet"),
+        ("WeirErrorBudgetBurn", "of what was not decided; the same keeps it quiet"),
+    ],
     pictures: &[("before", 14), ("taken-over", 38)],
     panels: &[
         ("weir-internals", "Roles"),

@@ -120,7 +120,7 @@ function lines(panel, { all, step }, from, to) {
   };
   const legend = shapes.map(({ name, last, max }, place) =>
     `<tr><td><i style="background:${COLOURS[place % COLOURS.length]}"></i>${escaped(name)}</td><td>${shown(last, unit)}</td><td>${shown(max, unit)}</td></tr>`);
-  return `${frame(from, to, inner, grid.join(""))}<table><tr><th></th><th>last</th><th>max</th></tr>${legend.slice(0, 6).join("")}</table>`;
+  return `${frame(from, to, inner, grid.join(""))}<table><tr><th></th><th>last</th><th>max</th></tr>${legend.slice(0, 12).join("")}</table>`;
 }
 
 function states(panel, { all, step }, from, to) {

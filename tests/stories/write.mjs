@@ -18,7 +18,7 @@ is gone within half a minute, and who asks for it then is refused. That is busin
   },
   "carrier-delay": {
     title: "A carrier's delay",
-    opening: "swift has delivered nothing for three days, and promises are missed. No order is decided late, so nobody is woken. The model of delays \
+    opening: "swift has delivered nothing for five days, and promises are missed. No order is decided late, so nobody is woken. The model of delays \
 knows from two weeks how long swift usually takes; the shop is told which of its open orders will be late, before most customers ask.",
   },
   "cancellation-surge": {

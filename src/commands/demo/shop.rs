@@ -21,7 +21,7 @@ const WEEK_MS: i64 = 7 * DAY_MS;
 /// A whole order, in orders an hour times microseconds.
 const WHOLE: i64 = HOUR_MS * 1_000;
 /// From placing to the promised arrival.
-const PROMISE_MS: i64 = 4 * DAY_MS;
+const PROMISE_MS: i64 = 6 * DAY_MS;
 /// What is sold every day, and how much of each comes at the beginning.
 const SKUS: u32 = 40;
 const UNITS: i64 = 50_000;

@@ -45,8 +45,9 @@ const LINES_KEPT: usize = 20;
 const RATES: Rates = Rates { usual: 5 * 3_600, elsewhere: 5 * 3_600 };
 /// Orders an hour of an import that fills the log.
 const IMPORT: i64 = 4_000 * 3_600;
-/// How large the log of a story may grow that is about its being full, in bytes; and the snapshots, of which none has room.
-const LOG_BYTES_MAX: u64 = 12 << 20;
+/// How large the log of a story may grow that is about its being full, in bytes, so that snapshots are due before it is; and the
+/// snapshots, of which none has room.
+const LOG_BYTES_MAX: u64 = 24 << 20;
 const SNAPSHOTS_BYTES_MAX: u64 = 1 << 20;
 
 /// When the leader dies, and the worker that has taken over.
@@ -54,7 +55,7 @@ const DIES: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(45)];
 /// When the import begins.
 const IMPORTS: Duration = Duration::from_secs(20);
 /// How long a story goes on, unless it is said.
-const LASTS: Duration = Duration::from_secs(150);
+const LASTS: Duration = Duration::from_mins(4);
 
 pub(super) async fn tell(story: Story, args: &Args, mut signals: Signals) -> anyhow::Result<Ended> {
     let url = args.nats.as_ref().context(

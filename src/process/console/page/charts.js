@@ -31,7 +31,7 @@ export class Charts {
     const latency = {
       ...base,
       scales: { y: { distr: 3, range: (_, min, max) => [Math.min(min ?? 1, 1), Math.max(max ?? 1, OBJECTIVE_MS * 2)] } },
-      axes: [time, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(Math.log10(tick)) ? `${tick} ms` : "")) }],
+      axes: [time, { ...axis, size: 74, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(Math.log10(tick)) ? `${tick} ms` : "")) }],
       series: [{ label: "UTC", value: (_, at) => clock(at) || "–" }, line("median", "--p50"), line("99th of 100", "--p99"), line("longest", "--soft", 1)],
       hooks: {
         draw: [(plot) => {
