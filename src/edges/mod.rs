@@ -12,6 +12,7 @@ pub mod questions;
 pub mod requests;
 pub mod streams;
 pub mod telemetry;
+pub mod threads;
 
 use objects::Objects;
 

@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -34,6 +35,7 @@ use crate::motion::past::retold::{Retold, retell};
 use crate::motion::rules::kept::FoldOn;
 use crate::motion::rules::life::{Life, Stage, said};
 use crate::motion::rules::observing::{Observing, records};
+use crate::motion::rules::pacing::Pacing;
 use crate::motion::store::models::{Models, Saved};
 use crate::motion::store::snapshots::Snapshots;
 use crate::words::command::Command;
@@ -157,6 +159,7 @@ struct Observer<E: Edges> {
     calm: u32,
     /// Since how many looks nothing came.
     quiet: u32,
+    pacing: Pacing,
     /// The SKU that is looked at next.
     next_sku: usize,
 }
@@ -191,6 +194,7 @@ impl<E: Edges> Observer<E> {
             looks: 0,
             calm: 0,
             quiet: 0,
+            pacing: Pacing::default(),
             next_sku: 0,
         }
     }
@@ -222,10 +226,21 @@ impl<E: Edges> Observer<E> {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let over = self.over.clone();
+        // Where it cannot keep up it takes nothing in for a while, so that those that decide have more of the processors.
+        let mut rests = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut is_resting = false;
         loop {
             tokio::select! {
-                what = seen.next() => match what {
-                    Some(what) => self.see(what),
+                () = &mut rests, if is_resting => is_resting = false,
+                what = seen.next(), if !is_resting => match what {
+                    Some(what) => {
+                        let lost = if let Seen::Lost(batches) = &what { *batches } else { 0 };
+                        self.see(what);
+                        if let Some(rest) = self.pacing.saw(lost, self.shard.clock.monotonic()) {
+                            rests.set(tokio::time::sleep(rest));
+                            is_resting = true;
+                        }
+                    }
                     None => break,
                 },
                 question = self.asked.next() => self.asked.answer(question, &self.watched, self.looks),

@@ -6,12 +6,13 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::edges::keys::Keys as _;
 use crate::edges::objects::{ObjectReader as _, Objects as _};
 use crate::edges::streams::{AppendError, ReadError};
+use crate::edges::threads::give_way;
 use crate::edges::{Edges, ShardEdges};
 use crate::folds::inventory::{Digests, Frozen, Inventory, Restoring, SnapshotError};
 use crate::motion::rules::folding::Start;
@@ -277,14 +278,18 @@ impl<E: Edges> Snapshots<E> {
 async fn write(mut frozen: Frozen, chunks: mpsc::Sender<Bytes>, on: FoldOn) -> Option<Digests> {
     match on {
         FoldOn::Thread => {
+            let (written, digests) = oneshot::channel();
             let write = move || {
-                let digests = frozen.write_snapshot(|chunk| chunks.blocking_send(chunk)).ok();
-                (digests, frozen)
+                give_way();
+                // Who asked may have gone.
+                let _ = written.send(frozen.write_snapshot(|chunk| chunks.blocking_send(chunk)).ok());
+                drop(chunks);
+                // Nobody waits for this, and it holds nobody up.
+                frozen.drop_in_steps(|| std::thread::sleep(DROPS_PAUSE));
             };
-            let (digests, frozen) = tokio::task::spawn_blocking(write).await.ok()?;
-            // Nobody waits for this, and it holds nobody up.
-            tokio::task::spawn_blocking(|| frozen.drop_in_steps(|| std::thread::sleep(DROPS_PAUSE)));
-            digests
+            let thread = std::thread::Builder::new().name("snapshot".to_owned()).spawn(write);
+            drop(thread.expect("the operating system gives a thread"));
+            digests.await.ok()?
         }
         FoldOn::Task => {
             let mut all = Vec::new();
