@@ -149,6 +149,7 @@ const FULL_LOG: Told = Told {
         ("WeirLogFullSoon", "the full log keeps it quiet"),
         ("WeirErrorBudgetBurn", "a slow machine decides the import late; the full log keeps it quiet"),
         ("WeirLag", "as before"),
+        ("WeirAnalyticsSkip", "a slow machine measures a part of the import"),
     ],
     pictures: &[("before", 14)],
     panels: &[
