@@ -12,7 +12,7 @@ const HEIGHT = 170;
 const LEFT = 58;
 const BOTTOM = 20;
 const POINTS = 240;
-const COLOURS = ["#3274d9", "#e0752d", "#3f6833", "#8f3bb8", "#c15c17", "#0a437c", "#6d1f62", "#584477", "#b7950b", "#2f575e"];
+const COLOURS = ["#3274d9", "#e0752d", "#3f6833", "#8f3bb8", "#c15c17", "#0a437c", "#6d1f62", "#584477", "#b7950b", "#2f575e", "#c4162a", "#96d98d"];
 const NAMED = { red: "#c4162a", green: "#37872d", blue: "#3274d9", yellow: "#e0b400", purple: "#8f3bb8", text: "#6e7681" };
 
 const escaped = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");

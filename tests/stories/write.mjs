@@ -23,8 +23,8 @@ knows from two weeks how long swift usually takes; the shop is told which of its
   },
   "cancellation-surge": {
     title: "A surge of cancellations",
-    opening: "Three of a hundred orders are cancelled on an ordinary day. Now half of swift's are. The test for changes finds it within some twenty \
-cancellations, and names carrier and reason.",
+    opening: "Three of a hundred orders are cancelled on an ordinary day. Now half of swift's are. The test for changes finds it within a dozen \
+cancellations, and the shop's list names the carrier.",
   },
   "dead-worker": {
     title: "A dead worker",
@@ -123,11 +123,10 @@ or weeks of a past; those of workers with real ones on a NATS server. A test pla
 |---|---|---|---|---|
 ${rows.join("\n")}
 
-Times are of a Prometheus that looks every second: one that looks every 15 seconds is up to half a minute later. Half a minute of each is Alertmanager's
-\`group_wait\`. What is for the platform goes by the durations of the rules; what is for the shop waits a quarter of an hour and more before it is told, and
+Times are of a Prometheus that looks every five seconds. Half a minute of each is Alertmanager's \`group_wait\`. What is for the platform goes by the durations of the rules; what is for the shop waits a quarter of an hour and more before it is told, and
 went ${faster} times as fast here, so that a page of this gallery does not take an hour.
 
-The consoles are real; no Grafana has drawn anything here (see [the dashboards](../../dashboards/README.md)).
+The machine had two cores and did much else: where a worker says that it is slow, it was. The consoles are real; no Grafana has drawn anything here (see [the dashboards](../../dashboards/README.md)).
 `;
   writeFileSync(join(docs, "README.md"), text);
 }

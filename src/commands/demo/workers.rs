@@ -44,10 +44,10 @@ const LINES_KEPT: usize = 20;
 /// Orders an hour, on an ordinary day.
 const RATES: Rates = Rates { usual: 5 * 3_600, elsewhere: 5 * 3_600 };
 /// Orders an hour of an import that fills the log.
-const IMPORT: i64 = 4_000 * 3_600;
+const IMPORT: i64 = 6_000 * 3_600;
 /// How large the log of a story may grow that is about its being full, in bytes, so that snapshots are due before it is; and the
 /// snapshots, of which none has room.
-const LOG_BYTES_MAX: u64 = 24 << 20;
+const LOG_BYTES_MAX: u64 = 16 << 20;
 const SNAPSHOTS_BYTES_MAX: u64 = 1 << 20;
 
 /// When the leader dies, and the worker that has taken over.
