@@ -99,7 +99,7 @@ async fn what_is_sent_at_once_goes_together_by_size_and_by_linger() {
     let stored = futures_util::future::join_all(ids.iter().map(|order| by_size.store(order)));
     let stored = soon("all to be stored", stored).await;
     let places: BTreeSet<_> =
-        stored.into_iter().map(|it| it.unwrap()).map(|it| (it.sequence, it.index)).collect();
+        stored.into_iter().map(Result::unwrap).map(|it| (it.sequence, it.index)).collect();
     let expected = (before + 1..=before + 2).flat_map(|sequence| (0..4).map(move |index| (sequence, index)));
     assert_eq!(places, expected.collect());
     // A batch that never fills leaves when the linger is over, with all that came until then.
@@ -107,7 +107,7 @@ async fn what_is_sent_at_once_goes_together_by_size_and_by_linger() {
     let ids: Vec<_> = (0..3).map(|number| order(&format!("L-{number}"))).collect();
     let stored = futures_util::future::join_all(ids.iter().map(|order| by_linger.store(order)));
     let stored = soon("all to be stored", stored).await;
-    let places: Vec<_> = stored.into_iter().map(|it| it.unwrap()).map(|it| (it.sequence, it.index)).collect();
+    let places: Vec<_> = stored.into_iter().map(Result::unwrap).map(|it| (it.sequence, it.index)).collect();
     assert_eq!(places, [(before + 3, 0), (before + 3, 1), (before + 3, 2)]);
 
     // The same through the door: two requests, and each answer finds its own command.

@@ -449,7 +449,12 @@ async fn a_worker_serves_orders_and_stock_and_never_shows_its_token() {
     shop.send(receive("R-1", 3)).await;
     let placed = shop.send(place("O-1")).await;
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
-    let order = fetch(address, &format!("/v1/orders/O-1?at_least={placed}"), &bearer).await;
+    // A worker that is ready may still be about to lead.
+    let order = until("an answer", async || {
+        let order = fetch(address, &format!("/v1/orders/O-1?at_least={placed}"), &bearer).await;
+        (order.status != 503).then_some(order)
+    })
+    .await;
     assert_eq!((order.status, &order.body["state"]), (200, &json!("confirmed")), "{order:?}");
     let stock = fetch(address, "/v1/stock/main/A", &bearer).await;
     assert_eq!((stock.status, &stock.body["free"]), (200, &json!(2)), "{stock:?}");

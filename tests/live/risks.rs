@@ -137,14 +137,6 @@ async fn an_order_is_told_with_its_risk_and_those_at_risk_are_listed() {
     shop.worker.stop().await;
 }
 
-async fn ask(
-    status: &weir::motion::status::Status,
-    streams: &MemoryStreams,
-    question: Question,
-) -> Result<Answer, QueryError> {
-    answer(status, streams, &question).await
-}
-
 /// Whoever observes is held up for good: orders are told without their risk, the list says that it cannot be had, and the fold goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_observer_that_is_held_up_holds_up_no_answer() {
@@ -162,9 +154,9 @@ async fn an_observer_that_is_held_up_holds_up_no_answer() {
         let Ok(Answer::Order(answered)) = answered else { panic!("{answered:?}") };
         answered.delay_risk
     };
-    let risk = risk_of(ask(&status, &streams, order()).await).unwrap();
+    let risk = risk_of(answer(&status, &streams, &order()).await).unwrap();
     assert_eq!(risk.arrives_late, Some(1.0));
-    let Ok(Answer::Orders(listed)) = ask(&status, &streams, list()).await else { panic!("no list") };
+    let Ok(Answer::Orders(listed)) = answer(&status, &streams, &list()).await else { panic!("no list") };
     let row = &listed.orders[0];
     assert_eq!((listed.orders.len(), row.order_id.as_str(), listed.cursor), (1, "O-1", None));
     assert_eq!(row.delay_risk.as_ref().unwrap().arrives_late, Some(1.0));
@@ -179,14 +171,14 @@ async fn an_observer_that_is_held_up_holds_up_no_answer() {
         let _ = released.recv();
     });
     held.recv().unwrap();
-    assert_eq!(risk_of(ask(&status, &streams, order()).await), None);
-    let refused = ask(&status, &streams, list()).await.unwrap_err();
+    assert_eq!(risk_of(answer(&status, &streams, &order()).await), None);
+    let refused = answer(&status, &streams, &list()).await.unwrap_err();
     assert_eq!(refused.code, QueryCode::Busy);
     let last = append(&streams, &[place(2, now_ms())]).await;
     until("a decision", async || (status.progress().through.sequence >= last).then_some(())).await;
     drop(release);
     stall.join().unwrap();
-    until("risks to be told again", async || risk_of(ask(&status, &streams, order()).await)).await;
+    until("risks to be told again", async || risk_of(answer(&status, &streams, &order()).await)).await;
     // Where nobody observes, there is nobody to be asked.
     let mut deaf = options("one", 64);
     deaf.analytics = None;
@@ -196,6 +188,6 @@ async fn an_observer_that_is_held_up_holds_up_no_answer() {
     let last = append(&streams, &[receive(), place(1, now_ms()), pay(1)]).await;
     until("a decision", async || (status.progress().through.sequence >= last).then_some(())).await;
     until("it to answer", async || status.can_answer().then_some(())).await;
-    assert_eq!(risk_of(ask(&status, &streams, order()).await), None);
-    assert_eq!(ask(&status, &streams, list()).await.unwrap_err().code, QueryCode::Unavailable);
+    assert_eq!(risk_of(answer(&status, &streams, &order()).await), None);
+    assert_eq!(answer(&status, &streams, &list()).await.unwrap_err().code, QueryCode::Unavailable);
 }

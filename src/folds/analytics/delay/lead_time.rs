@@ -18,6 +18,7 @@ use super::experts::{Advice, Experts};
 use super::inputs::{Inputs, Keys, Profile};
 use super::parameters::{AllRates, Parameters};
 use super::scale::Scale;
+use super::score::{Label, QUANTILES, Score};
 
 /// Days in a millisecond.
 pub(super) const DAY_MS: f64 = 86_400_000.0;
@@ -126,27 +127,6 @@ struct Row {
     x: Covariates,
     keys: Keys,
     advice: Advice,
-}
-
-/// An order's score at the moment it was made.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Score {
-    /// The probability that it arrives late, given that it arrives; none where nothing was promised.
-    pub late: Option<f64>,
-    /// What the lead-time model alone says.
-    pub late_by_lead_time: Option<f64>,
-    /// Days from the moment until it has arrived with a probability of 5%, 25%, 50%, 75% and 95%.
-    pub days: [f64; 5],
-}
-
-/// The probabilities of [`Score::days`].
-pub const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
-
-/// A score whose truth is known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Label {
-    pub(super) published: f64,
-    pub(super) late: bool,
 }
 
 /// An order at the moment from which its lead time counts.

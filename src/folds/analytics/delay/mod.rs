@@ -20,13 +20,14 @@ mod inputs;
 mod lead_time;
 mod parameters;
 mod scale;
+mod score;
 
 use wincode::{SchemaRead, SchemaWrite};
 
 pub use honesty::{Calibration, Honesty, Warnings};
 pub(super) use inputs::Profile;
 pub use inputs::{ATTRIBUTES_MAX, KEYS_MAX, Kind, Said, VOCABULARY};
-pub use lead_time::{QUANTILES, Score};
+pub use score::{QUANTILES, Score};
 
 use super::orders::{NO_ROW, Order, Orders, Phase};
 use super::signals::SignalKind;
