@@ -181,7 +181,7 @@ mod tests {
         let (of_worker, mut worker) = process(&keys, "worker-1");
         let (of_door, mut door) = process(&keys, "door-1");
         // Nothing was counted: nothing is written.
-        of_worker.of("main");
+        assert_eq!(of_worker.of("main").unsaved(), None);
         worker.add_up().await;
         assert_eq!(keys.get("objective.main").await, Ok(None));
         of_worker.of("main").answered(now_ms, 90, 90);
