@@ -13,7 +13,7 @@ use std::time::Duration;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 use weir::edges::clock::SystemClock;
-use weir::edges::telemetry::Telemetry;
+use weir::edges::telemetry::{Telemetry, Weight};
 use weir::folds::inventory::{Counts, Output};
 use weir::motion::folding::{Folding, Start};
 use weir::words::codec::{Format, FrameWriter, JsonOutcomes, commands, encode_commands};
@@ -168,13 +168,13 @@ fn observe(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(ORDERS));
     group.bench_function("a message applied, and announced", |bencher| {
         bencher.iter(|| {
-            let message = || [(1_000_000, ORDERS)].into_iter();
+            let message = || [Weight { stored_at_ns: 1_000_000, outcomes: ORDERS, by_door: false }].into_iter();
             telemetry.applied(message(), black_box(5_000_000));
             let mut counts = Counts::default();
             counts.add(output.entries(0, output.len()));
             let commands = output.commands.map(u64::from);
             let took = Some(Duration::from_millis(1));
-            telemetry.announced(&counts, &commands, message(), took, black_box(5_000_000));
+            telemetry.announced((&counts, 0), &commands, message(), took, black_box(5_000_000));
         });
     });
     group.finish();

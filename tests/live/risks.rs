@@ -174,8 +174,8 @@ async fn an_observer_that_is_held_up_holds_up_no_answer() {
     assert_eq!(risk_of(answer(&status, &streams, &order()).await), None);
     let refused = answer(&status, &streams, &list()).await.unwrap_err();
     assert_eq!(refused.code, QueryCode::Busy);
-    let last = append(&streams, &[place(2, now_ms())]).await;
-    until("a decision", async || (status.progress().through.sequence >= last).then_some(())).await;
+    let stored = append(&streams, &[place(2, now_ms())]).await;
+    until("a decision", async || (status.progress().through.sequence >= stored).then_some(())).await;
     drop(release);
     stall.join().unwrap();
     until("risks to be told again", async || risk_of(answer(&status, &streams, &order()).await)).await;
@@ -185,8 +185,8 @@ async fn an_observer_that_is_held_up_holds_up_no_answer() {
     let streams = MemoryStreams::new(clock.clone(), MemoryLimits::default());
     let (engine, _) = alone(&ShardEdges::in_memory(streams.clone()), &clock, &deaf);
     let status = engine.statuses()[0].clone();
-    let last = append(&streams, &[receive(), place(1, now_ms()), pay(1)]).await;
-    until("a decision", async || (status.progress().through.sequence >= last).then_some(())).await;
+    let stored = append(&streams, &[receive(), place(1, now_ms()), pay(1)]).await;
+    until("a decision", async || (status.progress().through.sequence >= stored).then_some(())).await;
     until("it to answer", async || status.can_answer().then_some(())).await;
     assert_eq!(risk_of(answer(&status, &streams, &order()).await), None);
     assert_eq!(answer(&status, &streams, &list()).await.unwrap_err().code, QueryCode::Unavailable);

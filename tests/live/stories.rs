@@ -202,7 +202,7 @@ impl Ears {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let heard = Arc::<Mutex<Vec<Heard>>>::default();
-        let hears = heard.clone();
+        let writes = heard.clone();
         // It ends with the process.
         std::thread::spawn(move || {
             for connection in listener.incoming() {
@@ -218,7 +218,7 @@ impl Ears {
                     receiver: text(&told["receiver"]),
                     alerts: alerts.collect(),
                 };
-                hears.lock().unwrap().push(heard);
+                writes.lock().unwrap().push(heard);
             }
         });
         Self { address, heard }

@@ -300,7 +300,7 @@ mod tests {
         let carried = |carrier: &str| {
             count(
                 &past,
-                |command| matches!(command, Command::Ship(ship) if ship.carrier.as_deref() == Some(carrier)),
+                |command| matches!(command, Command::Ship(sent) if sent.carrier.as_deref() == Some(carrier)),
             )
         };
         let delivered = count(&past, |command| matches!(command, Command::Deliver(_)));
