@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// With one order: what became of it, step by step, as far back as outcomes are kept
     #[arg(long, requires = "order_id")]
     history: bool,
-    /// Those in this state: all, open, unpaid, at_risk, waiting, confirmed, paid, shipped, delivered, returned, cancelled or expired;
+    /// Those in this state: all, open, unpaid, `at_risk`, waiting, confirmed, paid, shipped, delivered, returned, cancelled or expired;
     /// those at risk are listed by how likely they arrive late
     #[expect(clippy::doc_markdown, reason = "as it is typed")]
     #[arg(long, default_value = "open", value_parser = kind)]
