@@ -33,11 +33,11 @@ fn learned(observed: &Observed) -> [(u64, u64); 2] {
 
 /// What was said last at payment.
 fn said(observed: &Observed) -> Score {
-    let scores = observed.findings.iter().filter_map(|finding| match finding {
+    let mut scores = observed.findings.iter().filter_map(|finding| match finding {
         Finding::Scored { moment: Moment::Paid, score, .. } => Some(*score),
         _ => None,
     });
-    scores.last().unwrap()
+    scores.next_back().unwrap()
 }
 
 fn promised(number: u64, at: i64, promised_ms: i64, carrier: &str) -> Command<'static> {
