@@ -168,7 +168,8 @@ fn observe(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(ORDERS));
     group.bench_function("a message applied, and announced", |bencher| {
         bencher.iter(|| {
-            let message = || [Weight { stored_at_ns: 1_000_000, outcomes: ORDERS, by_door: false }].into_iter();
+            let message =
+                || [Weight { stored_at_ns: 1_000_000, outcomes: ORDERS, by_door: false }].into_iter();
             telemetry.applied(message(), black_box(5_000_000));
             let mut counts = Counts::default();
             counts.add(output.entries(0, output.len()));

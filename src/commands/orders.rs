@@ -34,7 +34,6 @@ pub(super) struct Args {
     history: bool,
     /// Those in this state: all, open, unpaid, `at_risk`, waiting, confirmed, paid, shipped, delivered, returned, cancelled or expired;
     /// those at risk are listed by how likely they arrive late
-    #[expect(clippy::doc_markdown, reason = "as it is typed")]
     #[arg(long, default_value = "open", value_parser = kind)]
     state: OrdersKind,
     /// Those of which some line comes from this site; with one order, a site of its shard

@@ -51,7 +51,7 @@ fn the_dates_that_are_told_come_true_as_often_as_is_said() {
     assert!(asked > 2_000, "{asked}");
     let share = |count: u32| f64::from(count) / f64::from(asked);
     for (count, said) in arrived.into_iter().zip([0.05, 0.25, 0.5, 0.75, 0.95]) {
-        assert!((share(count) - said).abs() < 0.08, "{:?} of {asked}", arrived);
+        assert!((share(count) - said).abs() < 0.08, "{arrived:?} of {asked}");
     }
     assert!(
         (share(late) - expected_late / f64::from(asked)).abs() < 0.05,

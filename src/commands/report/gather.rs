@@ -443,10 +443,7 @@ mod tests {
 
     /// Of orders that are placed and shipped, delivered, said to have been, and promised then: delivered, with a promise that counts,
     /// late; by day accepted and delivered; and whether anything is told of their transit.
-    fn lives(
-        zone: TimeZone,
-        lives: &[(i64, i64, Option<Timestamp>, i64)],
-    ) -> ((u64, u64, u64), Days, bool) {
+    fn lives(zone: TimeZone, lives: &[(i64, i64, Option<Timestamp>, i64)]) -> ((u64, u64, u64), Days, bool) {
         let mut gathered = Gathered::new(0, zone);
         for (number, (placed_ms, delivered_ms, occurred_at, promised_ms)) in lives.iter().enumerate() {
             let id = format!("O-{number}");
