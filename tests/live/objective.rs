@@ -137,8 +137,8 @@ async fn its_days_outlast_who_counted_and_doors_count_what_no_leader_sees() {
     let of = |name: &str| row[name].as_u64().unwrap();
     assert_eq!((of("outcomes"), of("busy")), (outcomes, 0), "{row}");
     assert_eq!(of("good") + of("late"), outcomes, "{row}");
-    // What was stored while nobody led, and the first policy, which was there before the first worker.
-    assert!(of("late") >= 4 && of("good") > 0, "{row}");
+    // What was stored while nobody led.
+    assert!(of("late") >= 3 && of("good") > 0, "{row}");
     assert_eq!((row["objective"].clone(), row["asked_for"].clone()), (json!("250 ms"), json!(0.999)));
     last.stop().await;
 }

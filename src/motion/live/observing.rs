@@ -13,12 +13,12 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Shard;
@@ -227,18 +227,15 @@ impl<E: Edges> Observer<E> {
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let over = self.over.clone();
         // Where it cannot keep up it takes nothing in for a while, so that those that decide have more of the processors.
-        let mut rests = pin!(tokio::time::sleep(Duration::ZERO));
-        let mut is_resting = false;
+        let mut rests_until = Instant::now();
         loop {
             tokio::select! {
-                () = &mut rests, if is_resting => is_resting = false,
-                what = seen.next(), if !is_resting => match what {
+                what = async { sleep_until(rests_until).await; seen.next().await } => match what {
                     Some(what) => {
                         let lost = if let Seen::Lost(batches) = &what { *batches } else { 0 };
                         self.see(what);
                         if let Some(rest) = self.pacing.saw(lost, self.shard.clock.monotonic()) {
-                            rests.set(tokio::time::sleep(rest));
-                            is_resting = true;
+                            rests_until = Instant::now() + rest;
                         }
                     }
                     None => break,

@@ -116,13 +116,18 @@ impl<E: Edges> Shard<E> {
         }
     }
 
-    /// A snapshot is due after its many records; sooner where the log is half full, which only trimming helps. Where nothing came
+    /// A snapshot is due after its many records; sooner where the log is half full, which only trimming helps, and for any record
+    /// where it is nearly full. Where nothing came
     /// since the newest one (a full log takes nothing), a second one of the same state lets the log be trimmed behind both.
     fn is_due(&self, records: u64, newest: u64, log: StreamState) -> bool {
         let every = self.options.snapshots.every_records;
         let half_full = log.bytes_max > 0 && log.bytes > log.bytes_max / 2;
         let nothing_came = records == 0 && log.first_sequence <= newest;
-        records >= every || (half_full && (records >= (every / 16).max(1) || nothing_came))
+        // Messages may be so large that it fills up before that.
+        let nearly_full = log.bytes_max > 0 && log.bytes > log.bytes_max / 4 * 3;
+        records >= every
+            || half_full && (records >= (every / 16).max(1) || nothing_came)
+            || nearly_full && records > 0
     }
 
     /// Takes a snapshot, points to it, trims behind the one before; none where there was nothing to take.

@@ -78,6 +78,12 @@ impl Stock {
         (self.reserved - self.on_hand - i64::from(self.allowance)).clamp(0, self.reserved.max(0))
     }
 
+    /// Whether it has nothing, and nobody names it.
+    const fn is_idle(&self, books: &Books) -> bool {
+        let Self { on_hand, reserved, named, allowance, flags, .. } = *self;
+        on_hand == 0 && reserved == 0 && named == 0 && allowance == 0 && flags == 0 && books.waiting == 0
+    }
+
     const fn is_out(&self) -> bool {
         self.available() <= 0
     }
@@ -377,12 +383,7 @@ impl StockTable {
     fn set_idle(&mut self, index: StockIndex, now: Timestamp) {
         let item = self.items.get(index.0);
         let books = self.books.get_mut(index.0);
-        let is_idle = item.on_hand == 0
-            && item.reserved == 0
-            && item.named == 0
-            && item.allowance == 0
-            && item.flags == 0
-            && books.waiting == 0;
+        let is_idle = item.is_idle(books);
         match books.idle_since {
             None if is_idle => {
                 books.idle_since = Some(now);
@@ -635,15 +636,7 @@ impl StockTable {
     /// named one of them has ended that.
     pub(crate) fn idle_is_right(&self, said: usize) -> bool {
         self.idle.len() == said
-            && self.iter().all(|(item, books)| {
-                let is_idle = item.on_hand == 0
-                    && item.reserved == 0
-                    && item.named == 0
-                    && item.allowance == 0
-                    && item.flags == 0
-                    && books.waiting == 0;
-                is_idle == books.idle_since.is_some()
-            })
+            && self.iter().all(|(item, books)| item.is_idle(books) == books.idle_since.is_some())
     }
 
     /// Whether the sums are within all bounds.
