@@ -62,7 +62,7 @@ pub(crate) struct Args {
     /// How long each measurement takes, in seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// How many requests are under way at saturation: enough that more of them gain nothing
+    /// How many requests are under way at saturation, at the echo as at the door
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     under_way: u32,
     /// How long the flood takes, in seconds; 0 for none

@@ -1,7 +1,7 @@
 //! The scribe: takes snapshots, and trims the log behind them.
 //!
-//! A standby takes them where there is one, else the leader does. Either has its fold give the state of one moment, which takes no
-//! longer than a message does, and writes that beside it: decisions never wait for a snapshot.
+//! A standby takes them where there is one, else the leader does. Either has its fold give the state of one moment, which takes
+//! some time by how large it is but copies no table, and writes that beside it: decisions do not wait for a snapshot.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -117,8 +117,8 @@ impl<E: Edges> Shard<E> {
     }
 
     /// A snapshot is due after its many records; sooner where the log is half full, which only trimming helps, and for any record
-    /// where it is nearly full. Where nothing came
-    /// since the newest one (a full log takes nothing), a second one of the same state lets the log be trimmed behind both.
+    /// where it is nearly full. Where nothing came since the newest one (a full log takes nothing), a second one of the same state lets
+    /// the log be trimmed behind both.
     fn is_due(&self, records: u64, newest: u64, log: StreamState) -> bool {
         let every = self.options.snapshots.every_records;
         let half_full = log.bytes_max > 0 && log.bytes > log.bytes_max / 2;

@@ -50,7 +50,8 @@ impl Frozen {
 }
 
 impl Inventory {
-    /// The state as it is now, to be written while this goes on. Takes some 20 ns for each 64 KiB of it.
+    /// The state as it is now, to be written while this goes on. Takes time by its granules of 64 KiB, and
+    /// copies what little is kept otherwise: sites, SKUs that have moved or are uneasy, a search under way.
     pub fn freeze(&mut self) -> Frozen {
         let totals = self.totals();
         let state = Self {
