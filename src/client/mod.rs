@@ -196,7 +196,7 @@ impl Client {
         };
         let connections = Connections::open(&connection).await?;
         let streams = JetStreams::new(connections.clone(), shard);
-        let asker = Asker::new(JetQuestions::new(connections.publishing.clone(), names), &options);
+        let asker = Asker::new(JetQuestions::new(connections.publishing.clone(), names.clone()), &options);
         let room = Arc::new(Semaphore::new(options.commands_max));
         let mut tasks = JoinSet::new();
         let mut open = |way: Way| {
@@ -205,6 +205,7 @@ impl Client {
                 let sender = Sender {
                     way,
                     family,
+                    subject: names.submit_subject(family),
                     options: options.clone(),
                     link: connections.publishing.clone(),
                     streams: streams.clone(),

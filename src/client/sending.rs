@@ -75,6 +75,8 @@ enum Attempt {
 pub(super) struct Sender {
     pub(super) way: Way,
     pub(super) family: Family,
+    /// Where the door takes them.
+    pub(super) subject: String,
     pub(super) options: ClientOptions,
     pub(super) link: Link,
     pub(super) streams: JetStreams,
@@ -167,10 +169,9 @@ impl Sender {
         if let Some(shard) = &self.options.shard {
             headers.insert(SHARD_HEADER, shard.as_str());
         }
-        let subject = format!("{}.submit.{}", self.options.prefix, self.family.name());
         let request = Request::new().headers(headers).payload(payload).timeout(Some(self.options.attempt));
         let all = |attempt: &dyn Fn() -> Attempt| (0..commands).map(|_| attempt()).collect();
-        let reply = match self.link.client().send_request(subject, request).await {
+        let reply = match self.link.client().send_request(self.subject.clone(), request).await {
             Ok(reply) => reply,
             Err(error) => {
                 self.link.renew_if_dead().await;

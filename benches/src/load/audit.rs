@@ -16,10 +16,10 @@ use std::collections::VecDeque;
 
 use anyhow::Context as _;
 
-use super::onward::Onward;
 use crate::findings::{Findings, Numbers, Wrong};
 use crate::orders::{Drawn, Orders, number_of};
 use weir::edges::streams::Streams;
+use weir::motion::store::onward::Onward;
 use weir::words::append::StoredAppend;
 use weir::words::codec::{commands, outcomes};
 use weir::words::command::{Command, CommandKind, Place};
@@ -316,15 +316,14 @@ pub(crate) async fn audit<S: Streams>(shards: &[S], orders: &Orders, sent: u64) 
     for streams in shards {
         let log_last = streams.log_state().await?.last_sequence;
         let outcomes_last = streams.outcomes_state().await?.last_sequence;
-        let mut log = Onward::new(async |from| streams.read_log(from).await, |it: &LogMessage| it.sequence);
-        let mut appends =
-            Onward::new(async |from| streams.read_outcomes(from).await, |it: &StoredAppend| it.sequence);
+        let mut log = Onward::new(1, |from| streams.read_log(from));
+        let mut appends = Onward::new(1, |from| streams.read_outcomes(from));
         let mut seen = 0;
         while seen < outcomes_last {
-            for append in appends.next().await.context("the outcomes")? {
+            for append in appends.next(|it: &StoredAppend| it.sequence).await.context("the outcomes")? {
                 seen = append.sequence;
                 while audit.log_last < append.append.header.through.sequence.min(log_last) {
-                    for message in log.next().await.context("the log")? {
+                    for message in log.next(|it: &LogMessage| it.sequence).await.context("the log")? {
                         audit.message(message);
                     }
                 }
@@ -332,7 +331,7 @@ pub(crate) async fn audit<S: Streams>(shards: &[S], orders: &Orders, sent: u64) 
             }
         }
         while audit.log_last < log_last {
-            for message in log.next().await.context("the log")? {
+            for message in log.next(|it: &LogMessage| it.sequence).await.context("the log")? {
                 audit.message(message);
             }
         }

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 
 use super::job::{CountJob, Said, say, take};
-use super::onward::Onward;
 use weir::edges::jetstream::{Connection, Connections, JetStreams, Names};
 use weir::edges::streams::Streams as _;
+use weir::motion::store::onward::Onward;
 use weir::words::append::{Append, AppendHeader, Chain};
 use weir::words::identity::Identity;
 use weir::words::message::LogMessage;
@@ -76,7 +76,7 @@ impl Counting {
 
     async fn run(mut self) -> anyhow::Result<()> {
         let streams = self.streams.clone();
-        let mut log = Onward::new(async |from| streams.read_log(from).await, |it: &LogMessage| it.sequence);
+        let mut log = Onward::waiting(1, |from| streams.read_log(from));
         let mut under_way = None;
         loop {
             if under_way.is_none()
@@ -92,7 +92,7 @@ impl Counting {
                     under_way = None;
                     self.stream_last = stored.context("the ceiling's append")?;
                 }
-                messages = log.next(), if self.queue.len() < QUEUED_MAX => {
+                messages = log.next(|it: &LogMessage| it.sequence), if self.queue.len() < QUEUED_MAX => {
                     for message in messages.context("the log")? {
                         let bytes = message.payload.len() as u64 * self.job.bytes_out / self.job.bytes_in;
                         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, self.bytes_max);

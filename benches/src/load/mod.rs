@@ -18,7 +18,6 @@ mod feed;
 pub(crate) mod generate;
 pub(crate) mod job;
 mod ledger;
-mod onward;
 pub(crate) mod options;
 pub(crate) mod pass;
 mod reading;

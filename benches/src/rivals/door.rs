@@ -17,6 +17,7 @@ use crate::load::pass::{Plan, Stage};
 use crate::orders::Writer;
 use crate::shop::Load as Shop;
 use weir::edges::clock::SystemClock;
+use weir::words::codes::Family;
 use weir::words::timestamp::Timestamp;
 
 /// Connections, as many as Redis's pipelined clients have.
@@ -32,7 +33,7 @@ pub(crate) async fn pass(
     under_way: u64,
 ) -> Result<Measured> {
     let (streams, workers) = stage.open(plan).await?;
-    let subject = streams.names.submit_subject("orders");
+    let subject = streams.names.submit_subject(Family::Orders);
     let url = stage.servers.urls[0].clone();
     let mut connections = Vec::new();
     for name in 0..CONNECTIONS {

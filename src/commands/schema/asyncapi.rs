@@ -22,7 +22,7 @@ pub(super) fn document() -> Value {
     let mut operations = Map::new();
     for family in Family::ALL {
         let name = family.name();
-        let subject = format!("{}.submit.{name}", names.prefix());
+        let subject = names.submit_subject(family);
         let about = format!(
             "The door: a request here is answered with the outcome. It takes the commands of one family, {name}, one or an array of them."
         );

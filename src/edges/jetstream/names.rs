@@ -102,8 +102,8 @@ impl Names {
 
     /// Where requests of a family go.
     #[must_use]
-    pub fn submit_subject(&self, family: &str) -> String {
-        format!("{}.submit.{family}", self.prefix)
+    pub fn submit_subject(&self, family: Family) -> String {
+        format!("{}.submit.{}", self.prefix, family.name())
     }
 
     /// Where a question goes to whoever has a shard's state; to any worker, where no shard is named.
