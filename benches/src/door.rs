@@ -22,8 +22,9 @@ use hdrhistogram::Histogram;
 
 use weir::edges::clock::{SharedClock, SystemClock};
 use weir::edges::jetstream::{Connection, JetRequests, Names, Security};
-use weir::edges::requests::{Replies as _, Requests as _};
+use weir::edges::requests::{Outgoing, Replies as _, Request, Requests as _};
 use weir::words::codec::{Format, encode_commands};
+use weir::words::codes::Family;
 
 use weir_kit::process::{Ending, Input, Process, peak_rss_bytes, version};
 use weir_kit::programs;
@@ -90,11 +91,11 @@ enum Target {
 }
 
 impl Target {
-    const fn prefix(self) -> &'static str {
-        match self {
+    fn names(self) -> Result<Names> {
+        Ok(Names::new(match self {
             Self::Echo => "echo",
             Self::Door => "weir",
-        }
+        })?)
     }
 }
 
@@ -127,14 +128,13 @@ pub(crate) async fn echo(url: String) -> Result<()> {
         wait_for_server: true,
         security: Security::default(),
     };
-    let mut requests = JetRequests::new(options, &Names::new(Target::Echo.prefix())?)?;
+    let mut requests = JetRequests::new(options, &Target::Echo.names()?)?;
     let replies = requests.replies();
     while let Some(came) = requests.next().await {
-        for request in came {
-            if let Some(to) = request.reply_to {
-                replies.reply(&to, Format::Json, &request.payload);
-            }
-        }
+        let answers = came.into_iter().filter_map(|Request { reply_to, payload, .. }| {
+            Some(Outgoing { to: reply_to?, format: Format::Json, payload })
+        });
+        replies.reply(&answers.collect::<Vec<_>>());
     }
     Ok(())
 }
@@ -172,7 +172,7 @@ async fn run(args: &Args) -> Result<Ended> {
     generator.until_open(Target::Door).await?;
     for receipt in stock() {
         let payload = encode_commands(Format::Json, &[receipt]);
-        let told = generator.ask(Target::Door, "stock", &payload).await?;
+        let told = generator.ask(Target::Door, Family::Stock, &payload).await?;
         ensure!(told.starts_with(b"{\"outcome\":\"received\""), "{}", String::from_utf8_lossy(&told));
     }
     let window = Duration::from_secs(args.seconds);
@@ -266,7 +266,7 @@ async fn flood(generator: &mut Generator, rate: f64, window: Duration, door: u32
         let begun = clock.monotonic();
         ensure!(begun.saturating_sub(ended) < Duration::from_mins(1), "service does not come back");
         let order = generator.next_order();
-        let told = generator.ask(Target::Door, "orders", &order).await?;
+        let told = generator.ask(Target::Door, Family::Orders, &order).await?;
         let well = kind(&told) == Kind::Decided && clock.monotonic().saturating_sub(begun) <= WELL_SERVED;
         if !well {
             in_a_row = 0;
@@ -326,12 +326,16 @@ struct Generator {
     number: u64,
     /// Orders that are ready to be sent.
     ready: VecDeque<Vec<u8>>,
+    /// Where the last request went.
+    subject: (Target, Family, String),
 }
 
 impl Generator {
     async fn connect(url: &str, clock: SharedClock) -> Result<Self> {
         let asking = Asking::connect(url, 0).await?;
-        Ok(Self { clock, asking, order: 0, number: 0, ready: VecDeque::new() })
+        let (target, family) = (Target::Door, Family::Orders);
+        let subject = (target, family, target.names()?.submit_subject(family));
+        Ok(Self { clock, asking, order: 0, number: 0, ready: VecDeque::new(), subject })
     }
 
     fn next_order(&mut self) -> Vec<u8> {
@@ -351,16 +355,19 @@ impl Generator {
         }
     }
 
-    fn publish(&mut self, target: Target, family: &str, payload: &[u8]) -> u64 {
+    fn publish(&mut self, target: Target, family: Family, payload: &[u8]) -> Result<u64> {
+        if (self.subject.0, self.subject.1) != (target, family) {
+            self.subject = (target, family, target.names()?.submit_subject(family));
+        }
         let number = self.number;
         self.number += 1;
-        self.asking.request(&format!("{}.submit.{family}", target.prefix()), number, payload);
-        number
+        self.asking.request(&self.subject.2, number, payload);
+        Ok(number)
     }
 
     /// One request and its reply.
-    async fn ask(&mut self, target: Target, family: &str, payload: &[u8]) -> Result<Vec<u8>> {
-        let number = self.publish(target, family, payload);
+    async fn ask(&mut self, target: Target, family: Family, payload: &[u8]) -> Result<Vec<u8>> {
+        let number = self.publish(target, family, payload)?;
         let begun = self.clock.monotonic();
         loop {
             while let Some((of, payload)) = self.asking.take()? {
@@ -376,7 +383,7 @@ impl Generator {
     async fn until_open(&mut self, target: Target) -> Result<()> {
         for _ in 0..600 {
             // Nobody there gives an empty answer, and so does nobody else.
-            if !self.ask(target, "orders", b"?").await?.is_empty() {
+            if !self.ask(target, Family::Orders, b"?").await?.is_empty() {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -419,7 +426,7 @@ impl Generator {
                             }
                         };
                         let order = self.next_order();
-                        self.publish(target, "orders", &order);
+                        self.publish(target, Family::Orders, &order)?;
                         planned.push_back(Some(at));
                         under_way += 1;
                     }

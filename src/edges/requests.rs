@@ -59,6 +59,17 @@ pub struct Request {
     pub payload: Bytes,
 }
 
+/// A reply on its way to who asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Where it goes: what the request said.
+    pub to: Bytes,
+    /// How it is written.
+    pub format: Format,
+    /// What it says.
+    pub payload: Bytes,
+}
+
 /// Where requests come from.
 pub trait Requests: Send + 'static {
     /// The way back.
@@ -74,8 +85,8 @@ pub trait Requests: Send + 'static {
 
 /// The way back to those who asked. Clones share it.
 pub trait Replies: Clone + Send + Sync + 'static {
-    /// Sends a reply. Never waits; what cannot be sent is dropped.
-    fn reply(&self, to: &[u8], format: Format, payload: &[u8]);
+    /// Sends replies. Never waits; what cannot be sent is dropped.
+    fn reply(&self, replies: &[Outgoing]);
 
     /// The longest reply that is taken, in bytes, its header included.
     fn payload_bytes_max(&self) -> usize;

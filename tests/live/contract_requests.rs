@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use weir::edges::jetstream::{Connection, JetRequests, Names, Security};
 use weir::edges::memory::{MemoryAsker, MemoryRequests};
-use weir::edges::requests::{Replies as _, Request, Requests, SHARD_HEADER, Said, WITHIN_HEADER};
+use weir::edges::requests::{Outgoing, Replies as _, Request, Requests, SHARD_HEADER, Said, WITHIN_HEADER};
 use weir::words::codec::Format;
 use weir::words::codes::Family;
 
@@ -109,7 +109,8 @@ async fn echo<R: Requests>(mut requests: R) -> usize {
         for Request { said, reply_to, payload, .. } in came {
             count += 1;
             if let Some(to) = reply_to {
-                replies.reply(&to, said.format.unwrap_or_default(), &payload);
+                let format = said.format.unwrap_or_default();
+                replies.reply(&[Outgoing { to, format, payload }]);
             }
         }
     }
@@ -158,13 +159,14 @@ async fn a_request_comes_as_it_was_sent_and_its_reply_goes_back<A: Asker, R: Req
         };
         assert_eq!((*by, came_said, came_payload), (Some(family), said, payload));
         let format = said.format.unwrap_or_default();
-        replies.reply(reply_to.as_deref().unwrap(), format, &payload[..payload.len() / 2]);
+        let (to, payload) = (reply_to.clone().unwrap(), payload.slice(..payload.len() / 2));
+        replies.reply(&[Outgoing { to, format, payload: payload.clone() }]);
         // Over a server a reply leaves while requests are waited for.
         let reply = tokio::select! {
             reply = &mut asking => reply,
             _ = requests.next() => panic!("asked once"),
         };
-        assert_eq!(reply, (format, payload.slice(..payload.len() / 2)));
+        assert_eq!(reply, (format, payload));
     }
 }
 
@@ -189,9 +191,12 @@ async fn many_at_once_are_each_replied_to<A: Asker, R: Requests>(fixture: Fixtur
 
 async fn a_reply_to_nowhere_harms_nobody<A: Asker, R: Requests>(fixture: Fixture<A, R>) {
     let (asker, replies, _task, _server) = opened(fixture).await;
-    for to in [&b"nobody"[..], b"", b"a b", b"a\r\nPUB x 0\r\n\r\n", b"\xff", &[b'x'; 3_000]] {
-        replies.reply(to, Format::Json, b"?");
-    }
+    let nowhere = [&b"nobody"[..], b"", b"a b", b"a\r\nPUB x 0\r\n\r\n", b"\xff", &[b'x'; 3_000]];
+    replies.reply(&nowhere.map(|to| Outgoing {
+        to: Bytes::copy_from_slice(to),
+        format: Format::Json,
+        payload: Bytes::from_static(b"?"),
+    }));
     let payload = Bytes::from_static(b"still here");
     let reply = soon("a reply", asker.ask(Family::Orders, Said::default(), payload.clone())).await;
     assert_eq!(reply, Some((Format::Json, payload)));

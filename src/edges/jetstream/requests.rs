@@ -25,8 +25,7 @@ use super::connection::{ConnectError, Connection, backoff, servers};
 use super::names::Names;
 use super::security::{SecurityError, UserInfo};
 use super::wire::{self, Garbled, Op};
-use crate::edges::requests::{Replies, Request, Requests};
-use crate::words::codec::Format;
+use crate::edges::requests::{Outgoing, Replies, Request, Requests};
 
 /// How long one attempt to connect may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,11 +78,6 @@ impl Shared {
     fn write(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         let before = out.len();
-        if before > REPLIES_BYTES_MAX {
-            drop(out);
-            metrics::counter!("weir_door_replies_dropped_total").increment(1);
-            return;
-        }
         write(&mut out);
         self.given.fetch_add((out.len() - before) as u64, Relaxed);
         drop(out);
@@ -407,12 +401,16 @@ pub struct JetReplies {
 }
 
 impl Replies for JetReplies {
-    fn reply(&self, to: &[u8], format: Format, payload: &[u8]) {
-        if self.shared.names.is_for_workers_only(to) {
-            metrics::counter!("weir_door_replies_dropped_total").increment(1);
-            return;
-        }
-        self.shared.write(|out| wire::publish(out, to, format, payload));
+    fn reply(&self, replies: &[Outgoing]) {
+        self.shared.write(|out| {
+            for Outgoing { to, format, payload } in replies {
+                if self.shared.names.is_for_workers_only(to) || out.len() > REPLIES_BYTES_MAX {
+                    metrics::counter!("weir_door_replies_dropped_total").increment(1);
+                } else {
+                    wire::publish(out, to, *format, payload);
+                }
+            }
+        });
     }
 
     fn payload_bytes_max(&self) -> usize {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::edges::requests::{Replies, Request, Requests, Said};
+use crate::edges::requests::{Outgoing, Replies, Request, Requests, Said};
 use crate::words::codec::Format;
 use crate::words::codes::Family;
 
@@ -124,12 +124,14 @@ pub struct MemoryReplies {
 }
 
 impl Replies for MemoryReplies {
-    fn reply(&self, to: &[u8], format: Format, payload: &[u8]) {
-        let number = std::str::from_utf8(to).ok().and_then(|text| text.parse::<u64>().ok());
+    fn reply(&self, replies: &[Outgoing]) {
         let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(asked) = number.and_then(|number| waiting.remove(&number)) {
-            // Whoever asked may have given up.
-            let _ = asked.send(Replied { format, payload: Bytes::copy_from_slice(payload) });
+        for Outgoing { to, format, payload } in replies {
+            let number = std::str::from_utf8(to).ok().and_then(|text| text.parse::<u64>().ok());
+            if let Some(asked) = number.and_then(|number| waiting.remove(&number)) {
+                // Whoever asked may have given up.
+                let _ = asked.send(Replied { format: *format, payload: payload.clone() });
+            }
         }
     }
 

@@ -80,15 +80,20 @@ impl DoorTelemetry {
         self.requests.increment(count as u64);
     }
 
-    /// A request was answered: so many commands of each kind, after `took`.
-    pub fn answered(&self, kinds: &[u32; ReplyKind::ALL.len()], took: Duration) {
-        for (counter, count) in self.replies.iter().zip(kinds) {
-            if *count > 0 {
-                counter.increment(u64::from(*count));
+    /// Requests were answered: of each, how many commands by kind, and after how long.
+    pub fn answered<'k>(&self, requests: impl Iterator<Item = (&'k [u32; ReplyKind::ALL.len()], Duration)>) {
+        let mut all = [0; ReplyKind::ALL.len()];
+        let mut distributions = self.distributions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kinds, took) in requests {
+            for (all, count) in all.iter_mut().zip(kinds) {
+                *all += u64::from(*count);
             }
+            distributions.reply.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), 1);
         }
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.distributions.lock().unwrap_or_else(PoisonError::into_inner).reply.record(micros, 1);
+        drop(distributions);
+        for (counter, count) in self.replies.iter().zip(all).filter(|(_, count)| *count > 0) {
+            counter.increment(count);
+        }
     }
 
     /// How a shard answers, as whoever asks at this door hears it.

@@ -257,6 +257,7 @@ impl Shard {
             return Ok(());
         }
         let mut again: Vec<Item> = Vec::new();
+        let mut round = board.round();
         let result = told(format, &append.append.payload, |one| {
             if !one.is_answer {
                 return;
@@ -277,7 +278,7 @@ impl Shard {
                 return;
             }
             let gather = &item.gather;
-            gather.decided(item.position, (sequence, index), one.busy, |bytes| {
+            gather.decided(item.position, (sequence, index), one.busy, &mut round, |bytes| {
                 if let Err(error) = writer.write((format, one.bytes), gather.format, bytes) {
                     // It was read as an outcome a moment ago.
                     tracing::error!(%error, "an outcome cannot be written as a reply");
@@ -465,6 +466,7 @@ impl<S: Streams> Runner<S> {
             detail: Some(why.into()),
         };
         let mut again = Vec::new();
+        let mut round = self.board.round();
         for mut item in items {
             let reply = match error {
                 AppendError::TimedOut => {
@@ -492,7 +494,7 @@ impl<S: Streams> Runner<S> {
                 }
                 AppendError::Unavailable(_) => unavailable("the log does not take it".to_owned()),
             };
-            item.gather.door(item.position, reply);
+            item.gather.door(item.position, reply, &mut round);
         }
         if !again.is_empty() {
             let family = again[0].family;

@@ -46,6 +46,8 @@ const STALL: Duration = Duration::from_secs(2);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often the routes are read again, in rounds of housekeeping.
 const ROUTES_EVERY: u32 = 5;
+/// How many requests are taken at one moment: what the first of them asks for is handed on with the last.
+const TAKEN_TOGETHER: usize = 64;
 /// The longest that a request may wait.
 pub const WITHIN_MAX: Duration = Duration::from_secs(30);
 /// A request that waits for less is one that waits for nothing.
@@ -121,7 +123,8 @@ impl Door {
         let Submission { family, said, payload } = submission;
         let format = said.format.unwrap_or_default();
         let (caller, answer) = oneshot::channel();
-        self.inner.take(Request { family: Some(family), said, reply_to: None, payload }, To::Caller(caller));
+        let request = Request { family: Some(family), said, reply_to: None, payload };
+        self.inner.taking().take(request, To::Caller(caller));
         // Whoever holds the other end answers before dropping it, unless it panicked.
         answer.await.unwrap_or_else(|_| taking::lost(format))
     }
@@ -131,12 +134,16 @@ impl Door {
         let replies: Arc<dyn pending::Inbox> = Arc::new(requests.replies());
         while let Some(came) = requests.next().await {
             self.inner.board.telemetry.requests(came.len());
-            for mut request in came {
-                let to = match request.reply_to.take() {
-                    Some(to) => To::Inbox(to, replies.clone()),
-                    None => To::Nobody,
-                };
-                self.inner.take(request, to);
+            let mut came = came.into_iter().peekable();
+            while came.peek().is_some() {
+                let mut taking = self.inner.taking();
+                for mut request in came.by_ref().take(TAKEN_TOGETHER) {
+                    let to = match request.reply_to.take() {
+                        Some(to) => To::Inbox(to, replies.clone()),
+                        None => To::Nobody,
+                    };
+                    taking.take(request, to);
+                }
             }
             // Whoever appends and answers has its turn, too.
             tokio::task::yield_now().await;

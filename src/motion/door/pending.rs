@@ -1,7 +1,7 @@
 //! Pending: requests that wait for their answers, index by index, and their deadlines.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use smallvec::{SmallVec, smallvec};
 use tokio::sync::{Notify, oneshot};
 
 use crate::edges::clock::SharedClock;
-use crate::edges::requests::Replies;
+use crate::edges::requests::{Outgoing, Replies};
 use crate::edges::telemetry::{Answering, DoorTelemetry};
 use crate::folds::analytics::BOUND_US;
 use crate::words::codec::{Format, write_door_reply, write_replies};
@@ -40,13 +40,13 @@ pub struct Answer {
 
 /// Where a reply goes over a connection.
 pub(super) trait Inbox: Send + Sync {
-    fn reply(&self, to: &[u8], format: Format, payload: &[u8]);
+    fn reply(&self, replies: &[Outgoing]);
     fn payload_bytes_max(&self) -> usize;
 }
 
 impl<R: Replies> Inbox for R {
-    fn reply(&self, to: &[u8], format: Format, payload: &[u8]) {
-        Replies::reply(self, to, format, payload);
+    fn reply(&self, replies: &[Outgoing]) {
+        Replies::reply(self, replies);
     }
 
     fn payload_bytes_max(&self) -> usize {
@@ -69,16 +69,114 @@ impl To {
             Self::Nobody | Self::Caller(_) => usize::MAX,
         }
     }
+}
 
-    pub(super) fn send(self, answer: Answer) {
-        match self {
-            Self::Nobody => {}
-            Self::Inbox(to, inbox) => inbox.reply(&to, answer.format, &answer.payload),
-            Self::Caller(caller) => {
-                // It may have given up.
-                let _ = caller.send(answer);
+/// An answer that is whole.
+struct Whole {
+    to: To,
+    answer: Answer,
+    kinds: [u32; ReplyKind::ALL.len()],
+    took: Duration,
+    /// The request's deadline and number, and what it cost; none where it never waited.
+    waited: Option<((Duration, u64), usize)>,
+}
+
+/// So many answers leave at the latest.
+const ROUND_MAX: usize = 256;
+
+/// Answers that are given at one moment. What is locked and counted for them is so once, and they leave together: when this ends, or
+/// there are many of them.
+pub(super) struct Round<'b> {
+    board: &'b Board,
+    now: Duration,
+    wall_ms: i64,
+    whole: Vec<Whole>,
+    /// Whose answers they are, how many are good, and how many there are.
+    judged: Option<(Arc<Answering>, u64, u64)>,
+}
+
+impl Round<'_> {
+    /// The moment.
+    pub(super) const fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// Counts an answer for a shard's objective.
+    pub(super) fn judge(&mut self, answering: &Arc<Answering>, is_good: bool) {
+        let (good, all) = match &mut self.judged {
+            Some((same, good, all)) if Arc::ptr_eq(same, answering) => (good, all),
+            _ => {
+                self.count();
+                let (_, good, all) = self.judged.insert((answering.clone(), 0, 0));
+                (good, all)
+            }
+        };
+        *good += u64::from(is_good);
+        *all += 1;
+    }
+
+    fn count(&mut self) {
+        if let Some((answering, good, all)) = self.judged.take() {
+            answering.answered(self.wall_ms, good, all);
+        }
+    }
+
+    /// Answers a request that never waited.
+    pub(super) fn answer(&mut self, to: To, answer: Answer) {
+        let mut kinds = [0; ReplyKind::ALL.len()];
+        kinds[answer.kind as usize] = 1;
+        self.push(Whole { to, answer, kinds, took: Duration::ZERO, waited: None });
+    }
+
+    fn push(&mut self, whole: Whole) {
+        self.whole.push(whole);
+        if self.whole.len() >= ROUND_MAX {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.count();
+        if self.whole.is_empty() {
+            return;
+        }
+        self.board.telemetry.answered(self.whole.iter().map(|whole| (&whole.kinds, whole.took)));
+        let mut waited = Vec::with_capacity(self.whole.len());
+        let mut inbox: Option<Arc<dyn Inbox>> = None;
+        let mut outgoing = Vec::with_capacity(self.whole.len());
+        for Whole { to, answer, waited: key, .. } in self.whole.drain(..) {
+            waited.extend(key);
+            match to {
+                To::Nobody => {}
+                To::Caller(caller) => {
+                    // It may have given up.
+                    let _ = caller.send(answer);
+                }
+                To::Inbox(to, of) => {
+                    if inbox.as_ref().is_some_and(|inbox| !Arc::ptr_eq(inbox, &of)) {
+                        leave(inbox.as_ref(), &mut outgoing);
+                    }
+                    outgoing.push(Outgoing { to, format: answer.format, payload: answer.payload });
+                    inbox = Some(of);
+                }
             }
         }
+        leave(inbox.as_ref(), &mut outgoing);
+        // Behind their replies: where nothing waits any more, all have left.
+        self.board.no_longer_wait(&waited);
+    }
+}
+
+fn leave(inbox: Option<&Arc<dyn Inbox>>, outgoing: &mut Vec<Outgoing>) {
+    if let Some(inbox) = inbox {
+        inbox.reply(outgoing);
+    }
+    outgoing.clear();
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 
@@ -184,7 +282,6 @@ pub(super) struct Gather {
     pub(super) deadline: Duration,
     began: Duration,
     cost: usize,
-    board: Arc<Board>,
     open: Mutex<Open>,
 }
 
@@ -226,15 +323,17 @@ impl Gather {
         position: u32,
         (sequence, index): (u64, u32),
         busy: bool,
+        round: &mut Round<'_>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        self.answer(position, (ReplyKind::Decided, busy), None, Short::Stored(sequence, index), write);
+        let short = Short::Stored(sequence, index);
+        self.answer(position, (ReplyKind::Decided, busy), None, short, round, write);
     }
 
     /// A command is answered by the door itself.
-    pub(super) fn door(&self, position: u32, reply: DoorReply<'_>) {
+    pub(super) fn door(&self, position: u32, reply: DoorReply<'_>, round: &mut Round<'_>) {
         let (kind, retry, short) = (reply.kind(), reply.retry_after_ms(), Short::of(&reply));
-        self.answer(position, (kind, false), retry, short, |bytes| {
+        self.answer(position, (kind, false), retry, short, round, |bytes| {
             write_door_reply(self.format, bytes, reply);
         });
     }
@@ -245,40 +344,40 @@ impl Gather {
         (kind, busy): (ReplyKind, bool),
         retry_after_ms: Option<u32>,
         short: Short,
+        round: &mut Round<'_>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let mut open = self.open();
         if !open.answer(position as usize, kind, retry_after_ms, short, write) {
             return;
         }
-        self.judge(&open, position as usize, kind, busy);
+        self.judge(&open, position as usize, (kind, busy), round);
         if open.left == 0 {
-            self.finish(open);
+            self.finish(open, round);
         }
     }
 
     /// Whether a decision that comes now is in time.
-    fn is_in_time(&self) -> bool {
-        self.board.clock.monotonic().saturating_sub(self.began) <= BOUND
+    fn is_in_time(&self, now: Duration) -> bool {
+        now.saturating_sub(self.began) <= BOUND
     }
 
     /// Counts an answer for its shard's objective. What the door refuses for good is no matter of the shard.
-    fn judge(&self, open: &Open, position: usize, kind: ReplyKind, busy: bool) {
+    fn judge(&self, open: &Open, position: usize, (kind, busy): (ReplyKind, bool), round: &mut Round<'_>) {
         let answering = open.judged.get(position).and_then(Option::as_ref);
         let Some(answering) = answering.filter(|_| kind != ReplyKind::Refused) else { return };
-        let good = kind == ReplyKind::Decided && !busy && self.is_in_time();
-        answering.answered(self.board.clock.wall_ns() / 1_000_000, u64::from(good), 1);
+        round.judge(answering, kind == ReplyKind::Decided && !busy && self.is_in_time(round.now));
     }
 
     /// Answers what is open as it stands: the time is over.
-    fn expire(&self, why: Expired) {
+    fn expire(&self, why: Expired, round: &mut Round<'_>) {
         // Under one lock: what is said not to be stored must not be sent meanwhile.
         let mut open = self.open();
         if open.to.is_none() {
             return;
         }
         // Whoever waits for less than the objective allows cannot tell whether it was kept.
-        let is_judged = matches!(why, Expired::Closing) || !self.is_in_time();
+        let is_judged = matches!(why, Expired::Closing) || !self.is_in_time(round.now);
         for position in 0..open.slots.len() {
             let detail = Some(why.text().into());
             let reply = match open.slots[position] {
@@ -290,23 +389,25 @@ impl Gather {
             let (kind, retry, short) = (reply.kind(), reply.retry_after_ms(), Short::of(&reply));
             open.answer(position, kind, retry, short, |bytes| write_door_reply(self.format, bytes, reply));
             if is_judged {
-                self.judge(&open, position, kind, false);
+                self.judge(&open, position, (kind, false), round);
             }
         }
         if open.left == 0 {
-            self.finish(open);
+            self.finish(open, round);
         }
     }
 
-    /// Sends the reply.
-    fn finish(&self, mut open: MutexGuard<'_, Open>) {
+    /// Its reply is whole.
+    fn finish(&self, mut open: MutexGuard<'_, Open>, round: &mut Round<'_>) {
         let Some(to) = open.to.take() else { return };
         let (slots, bytes) = (std::mem::take(&mut open.slots), std::mem::take(&mut open.bytes));
         let (kind, kinds, retry_after_ms) = (open.kind, open.kinds, open.retry_after_ms);
         drop(open);
         let payload = self.payload(&slots, bytes, to.payload_bytes_max());
-        to.send(Answer { format: self.format, payload: payload.into(), kind, retry_after_ms });
-        self.board.finished(self, &kinds);
+        let answer = Answer { format: self.format, payload: payload.into(), kind, retry_after_ms };
+        let took = round.now.saturating_sub(self.began);
+        let waited = Some(((self.deadline, self.number), self.cost));
+        round.push(Whole { to, answer, kinds, took, waited });
     }
 
     fn payload(&self, slots: &[Slot], bytes: Vec<u8>, bytes_max: usize) -> Vec<u8> {
@@ -375,8 +476,9 @@ impl Expired {
 pub(super) struct Board {
     pub(super) clock: SharedClock,
     pub(super) telemetry: Arc<DoorTelemetry>,
+    numbers: AtomicU64,
     /// By deadline and number.
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<BTreeMap<(Duration, u64), Arc<Gather>>>,
     /// What the requests that are held cost, in bytes.
     bytes: AtomicUsize,
     bytes_max: usize,
@@ -386,17 +488,12 @@ pub(super) struct Board {
     pub(super) empty: Notify,
 }
 
-#[derive(Default)]
-struct Waiting {
-    numbers: u64,
-    by_deadline: BTreeMap<(Duration, u64), Arc<Gather>>,
-}
-
 impl Board {
     pub(super) fn new(clock: SharedClock, telemetry: Arc<DoorTelemetry>, bytes_max: usize) -> Arc<Self> {
         Arc::new(Self {
             clock,
             telemetry,
+            numbers: AtomicU64::new(0),
             waiting: Mutex::default(),
             bytes: AtomicUsize::new(0),
             bytes_max,
@@ -405,7 +502,7 @@ impl Board {
         })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<(Duration, u64), Arc<Gather>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -430,19 +527,25 @@ impl Board {
 
     /// How many requests wait.
     pub(super) fn requests(&self) -> usize {
-        self.waiting().by_deadline.len()
+        self.waiting().len()
     }
 
-    /// Begins a request of as many commands as are judged, for which `cost` bytes are taken.
-    pub(super) fn begin(
-        self: &Arc<Self>,
+    /// Answers are given now.
+    pub(super) fn round(&self) -> Round<'_> {
+        let (now, wall_ms) = (self.clock.monotonic(), self.clock.wall_ns() / 1_000_000);
+        Round { board: self, now, wall_ms, whole: Vec::new(), judged: None }
+    }
+
+    /// Makes a request of as many commands as are judged, for which `cost` bytes are taken. It must [wait](Self::wait) before anything can
+    /// answer it.
+    pub(super) fn request(
+        &self,
         (format, many): (Format, bool),
         judged: Judged,
         cost: usize,
-        deadline: Duration,
+        (began, deadline): (Duration, Duration),
         to: To,
     ) -> Arc<Gather> {
-        let began = self.clock.monotonic();
         let commands = judged.len();
         let open = Open {
             slots: smallvec![Slot::Queued; commands],
@@ -454,34 +557,32 @@ impl Board {
             retry_after_ms: None,
             to: Some(to),
         };
-        let mut waiting = self.waiting();
-        let number = waiting.numbers;
-        waiting.numbers += 1;
-        let gather = Arc::new(Gather {
-            number,
-            format,
-            many,
-            deadline,
-            began,
-            cost,
-            board: self.clone(),
-            open: Mutex::new(open),
-        });
-        let earlier = waiting.by_deadline.first_key_value().is_none_or(|((first, _), _)| deadline < *first);
-        waiting.by_deadline.insert((deadline, number), gather.clone());
-        drop(waiting);
-        if earlier {
-            self.earlier.notify_one();
-        }
-        gather
+        let number = self.numbers.fetch_add(1, Relaxed);
+        Arc::new(Gather { number, format, many, deadline, began, cost, open: Mutex::new(open) })
     }
 
-    fn finished(&self, gather: &Gather, kinds: &[u32; ReplyKind::ALL.len()]) {
-        self.bytes.fetch_sub(gather.cost, Relaxed);
-        self.telemetry.answered(kinds, self.clock.monotonic().saturating_sub(gather.began));
+    /// Requests wait from now on: until they are answered, or their time is over.
+    pub(super) fn wait(&self, gathers: impl IntoIterator<Item = Arc<Gather>>) {
         let mut waiting = self.waiting();
-        waiting.by_deadline.remove(&(gather.deadline, gather.number));
-        let empty = waiting.by_deadline.is_empty();
+        let first = waiting.first_key_value().map(|((first, _), _)| *first);
+        waiting.extend(gathers.into_iter().map(|gather| ((gather.deadline, gather.number), gather)));
+        let now_first = waiting.first_key_value().map(|((first, _), _)| *first);
+        drop(waiting);
+        if now_first != first {
+            self.earlier.notify_one();
+        }
+    }
+
+    fn no_longer_wait(&self, waited: &[((Duration, u64), usize)]) {
+        if waited.is_empty() {
+            return;
+        }
+        self.give_back(waited.iter().map(|(_, cost)| cost).sum());
+        let mut waiting = self.waiting();
+        for (key, _) in waited {
+            waiting.remove(key);
+        }
+        let empty = waiting.is_empty();
         drop(waiting);
         if empty {
             self.empty.notify_waiters();
@@ -490,28 +591,27 @@ impl Board {
 
     /// The first deadline.
     pub(super) fn first(&self) -> Option<Duration> {
-        self.waiting().by_deadline.first_key_value().map(|((first, _), _)| *first)
+        self.waiting().first_key_value().map(|((first, _), _)| *first)
     }
 
     /// Answers the requests whose time is over by `now`, or all of them.
     pub(super) fn expire(&self, until: Option<Duration>, why: Expired) {
         let due: Vec<_> = {
             let waiting = self.waiting();
-            let all = waiting.by_deadline.iter();
+            let all = waiting.iter();
             all.take_while(|((deadline, _), _)| until.is_none_or(|until| *deadline <= until))
                 .map(|(_, gather)| gather.clone())
                 .collect()
         };
+        let mut round = self.round();
         for gather in due {
-            gather.expire(why);
+            gather.expire(why, &mut round);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
-
     use super::*;
     use crate::edges::clock::Clock;
     use crate::edges::telemetry::Telemetry;
@@ -536,24 +636,27 @@ mod tests {
         let answering = telemetry.answering("main");
         let board = Board::new(clock.clone(), telemetry, 1 << 20);
         // A request of one command, and one that it refuses itself; gives what is counted of it.
-        let counted = |after_ms: u64, what: &dyn Fn(&Gather)| {
+        let counted = |after_ms: u64, what: &dyn Fn(&Gather, &mut Round<'_>)| {
             if let Some(unsaved) = answering.unsaved() {
                 answering.saved(unsaved.objective, Some(unsaved.number));
             }
             clock.0.store(0, Relaxed);
             let judged: Judged = smallvec![Some(answering.clone()), None];
-            let gather = board.begin((Format::Json, true), judged, 0, Duration::from_secs(9), To::Nobody);
+            let times = (Duration::ZERO, Duration::from_secs(9));
+            let gather = board.request((Format::Json, true), judged, 0, times, To::Nobody);
+            board.wait([gather.clone()]);
             let refused = DoorReply::Refused {
                 command: None,
                 subject: None,
                 reason: DoorReason::NotACommand,
                 detail: None,
             };
-            gather.door(1, refused);
+            gather.door(1, refused, &mut board.round());
             clock.0.store(after_ms, Relaxed);
-            what(&gather);
+            what(&gather, &mut board.round());
             // Whatever comes later is no answer any more.
-            gather.decided(0, (1, 0), false, |_| ());
+            gather.decided(0, (1, 0), false, &mut board.round(), |_| ());
+            assert_eq!(board.requests(), 0);
             let hours = answering.unsaved();
             hours.map(|unsaved| {
                 unsaved.objective.hours().map(|(_, good, all)| (good, all)).collect::<Vec<_>>()
@@ -561,14 +664,14 @@ mod tests {
         };
         let good = Some(vec![(1, 1)]);
         let bad = Some(vec![(0, 1)]);
-        assert_eq!(counted(250, &|gather| gather.decided(0, (1, 0), false, |_| ())), good);
-        assert_eq!(counted(251, &|gather| gather.decided(0, (1, 0), false, |_| ())), bad);
-        assert_eq!(counted(1, &|gather| gather.decided(0, (1, 0), true, |_| ())), bad);
+        assert_eq!(counted(250, &|gather, round| gather.decided(0, (1, 0), false, round, |_| ())), good);
+        assert_eq!(counted(251, &|gather, round| gather.decided(0, (1, 0), false, round, |_| ())), bad);
+        assert_eq!(counted(1, &|gather, round| gather.decided(0, (1, 0), true, round, |_| ())), bad);
         let busy = DoorReply::Busy { retry_after_ms: 20, detail: None };
-        assert_eq!(counted(1, &|gather| gather.door(0, busy.clone())), bad);
-        assert_eq!(counted(251, &|gather| gather.expire(Expired::Deadline)), bad);
-        assert_eq!(counted(1, &|gather| gather.expire(Expired::Closing)), bad);
+        assert_eq!(counted(1, &|gather, round| gather.door(0, busy.clone(), round)), bad);
+        assert_eq!(counted(251, &|gather, round| gather.expire(Expired::Deadline, round)), bad);
+        assert_eq!(counted(1, &|gather, round| gather.expire(Expired::Closing, round)), bad);
         // Whoever waits for less than the bound cannot tell whether it was kept.
-        assert_eq!(counted(100, &|gather| gather.expire(Expired::Deadline)), None);
+        assert_eq!(counted(100, &|gather, round| gather.expire(Expired::Deadline, round)), None);
     }
 }

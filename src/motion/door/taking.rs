@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::lane::{Counted, Item, Shard};
-use super::pending::{Answer, To, UNAVAILABLE_RETRY_MS};
+use super::pending::{Answer, Gather, Round, To, UNAVAILABLE_RETRY_MS};
 use super::{Inner, Routing, WITHIN_MAX, WITHIN_MIN, reply_format};
-use crate::edges::requests::Request;
+use crate::edges::requests::{Request, Said};
 use crate::motion::rules::gathering::Weight;
 use crate::words::codec::{
     Format, PAYLOAD_BYTES_MAX, Undecodable, commands, encode_command, write_door_reply, write_replies,
@@ -18,7 +19,7 @@ use crate::words::codes::Family;
 use crate::words::command::{Command, CommandKind};
 use crate::words::outcome::Subject;
 use crate::words::policy::RULES_NEWEST;
-use crate::words::reply::{DoorReason, DoorReply, ReplyKind};
+use crate::words::reply::{DoorReason, DoorReply};
 use crate::words::text::is_id;
 
 /// The most commands in one request.
@@ -38,106 +39,139 @@ const BUSY_RETRY_MS: (u32, u32) = (20, 1_000);
 
 /// What an element of a request is for.
 enum Element {
-    Sent { shard: usize, element: Vec<u8>, weight: Weight },
+    Sent { shard: usize, family: Family, element: Vec<u8>, weight: Weight },
     Answered(DoorReply<'static>),
 }
 
+/// Requests that are taken at one moment. What they are answered at once leaves, and what they ask for is handed on, when this ends.
+pub(super) struct Taking<'d> {
+    inner: &'d Inner,
+    routing: Arc<Routing>,
+    round: Round<'d>,
+    /// Those whose answers are waited for.
+    waiting: Vec<Arc<Gather>>,
+    /// What the door itself answers of them, by position.
+    answered: Vec<(Arc<Gather>, u32, DoorReply<'static>)>,
+    /// What goes to the shards, by their places.
+    sent: Vec<(usize, Item)>,
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        // In this order: a request waits before anything answers it, and what it is refused is said before it may be decided.
+        self.inner.board.wait(self.waiting.drain(..));
+        for (gather, position, reply) in self.answered.drain(..) {
+            gather.door(position, reply, &mut self.round);
+        }
+        hand_over(&self.routing.shards, std::mem::take(&mut self.sent));
+    }
+}
+
 impl Inner {
+    /// Requests are taken now.
+    pub(super) fn taking(&self) -> Taking<'_> {
+        let (routing, round) = (self.routing(), self.board.round());
+        Taking { inner: self, routing, round, waiting: Vec::new(), answered: Vec::new(), sent: Vec::new() }
+    }
+}
+
+impl Taking<'_> {
     /// Takes a request: answers it at once, or when its commands are decided. Never waits.
-    pub(super) fn take(&self, request: Request, to: To) {
+    pub(super) fn take(&mut self, request: Request, to: To) {
         let Request { family, said, payload, .. } = request;
         let format = reply_format(said.format);
         let many = is_many(format, &payload);
-        if self.closing.load(Relaxed) {
-            self.turned_away(&self.routing());
-            return self.answer(to, (format, many), unavailable("the door is closing"));
+        let elements = self.elements_of(family, &said, &payload, &to);
+        let (elements, cost) = match elements {
+            Ok(elements) => elements,
+            Err(reply) => return self.round.answer(to, whole(format, many, reply)),
+        };
+        drop(payload);
+        let within = said.within.unwrap_or(self.inner.options.within).clamp(WITHIN_MIN, WITHIN_MAX);
+        let began = self.round.now();
+        let shards = &self.routing.shards;
+        let judged = elements.iter().map(|element| match element {
+            Element::Sent { shard, .. } => Some(shards[*shard].answering.clone()),
+            Element::Answered(_) => None,
+        });
+        let times = (began, began + within);
+        let gather = self.inner.board.request((format, many), judged.collect(), cost, times, to);
+        for (position, element) in (0..).zip(elements) {
+            let gather = gather.clone();
+            match element {
+                Element::Sent { shard, family, element, weight } => {
+                    let counted = Counted::new(&shards[shard]);
+                    let item = Item { gather, position, family, element, weight, _counted: counted };
+                    self.sent.push((shard, item));
+                }
+                Element::Answered(reply) => self.answered.push((gather, position, reply)),
+            }
+        }
+        self.waiting.push(gather);
+    }
+
+    /// The elements of a request, one for each of its commands, and what they cost; or what answers all of it.
+    fn elements_of(
+        &mut self,
+        family: Option<Family>,
+        said: &Said,
+        payload: &Bytes,
+        to: &To,
+    ) -> Result<(SmallVec<[Element; 1]>, usize), DoorReply<'static>> {
+        let board = &self.inner.board;
+        if self.inner.closing.load(Relaxed) {
+            self.turned_away();
+            return Err(unavailable("the door is closing"));
         }
         if !said.readable {
-            return self.answer(to, (format, many), refused(DoorReason::UnreadableHeaders, None));
+            return Err(refused(DoorReason::UnreadableHeaders, None));
         }
-        let Some(family) = family else {
-            let detail = Some("no family has this subject");
-            return self.answer(to, (format, many), refused(DoorReason::WrongFamily, detail));
-        };
-        let routing = self.routing();
+        let family =
+            family.ok_or_else(|| refused(DoorReason::WrongFamily, Some("no family has this subject")))?;
         // Before anything is read: a flood costs little.
-        if let [only] = routing.shards.as_slice()
-            && let Some(reply) = self.too_much(only)
-        {
-            return self.answer(to, (format, many), reply);
+        if let [only] = self.routing.shards.as_slice() {
+            let only = only.clone();
+            self.too_much(&only)?;
         }
         let mut cost = REQUEST_COST + 2 * payload.len();
-        if !self.board.take_room(cost) {
-            self.turned_away(&routing);
-            let detail = "too many bytes of requests wait";
-            return self.answer(to, (format, many), busy(BUSY_RETRY_MS.0 * 5, detail));
+        let full = || busy(BUSY_RETRY_MS.0 * 5, "too many bytes of requests wait");
+        if !board.take_room(cost) {
+            self.turned_away();
+            return Err(full());
         }
-        let elements = self.elements(&routing, family, said.format, said.shard.as_deref(), &payload, &to);
-        let elements = match elements {
-            Ok(elements) => elements,
-            Err(reply) => {
-                self.board.give_back(cost);
-                return self.answer(to, (format, many), reply);
-            }
-        };
+        let elements = self.elements(family, said, payload, to).inspect_err(|_| board.give_back(cost))?;
         if elements.len() > 1 {
             let more = COMMAND_COST * elements.len();
-            if !self.board.take_room(more) {
-                self.board.give_back(cost);
-                self.turned_away(&routing);
-                let detail = "too many bytes of requests wait";
-                return self.answer(to, (format, many), busy(BUSY_RETRY_MS.0 * 5, detail));
+            if !board.take_room(more) {
+                board.give_back(cost);
+                self.turned_away();
+                return Err(full());
             }
             cost += more;
         }
-        drop(payload);
-        let within = said.within.unwrap_or(self.options.within).clamp(WITHIN_MIN, WITHIN_MAX);
-        let deadline = self.board.clock.monotonic() + within;
-        let judged = elements.iter().map(|element| match element {
-            Element::Sent { shard, .. } => Some(routing.shards[*shard].answering.clone()),
-            Element::Answered(_) => None,
-        });
-        let gather = self.board.begin((format, many), judged.collect(), cost, deadline, to);
-        let mut answered = Vec::new();
-        let mut sent: Vec<(usize, Item)> = Vec::with_capacity(elements.len());
-        for (position, element) in (0..).zip(elements) {
-            match element {
-                Element::Sent { shard, element, weight } => {
-                    let (gather, counted) = (gather.clone(), Counted::new(&routing.shards[shard]));
-                    sent.push((shard, Item { gather, position, family, element, weight, _counted: counted }));
-                }
-                Element::Answered(reply) => answered.push((position, reply)),
-            }
-        }
-        // Before what is sent: its answers may finish the request.
-        for (position, reply) in answered {
-            gather.door(position, reply);
-        }
-        hand_over(&routing.shards, family, sent);
+        Ok((elements, cost))
     }
 
     /// The elements of a payload, one for each of its commands; or what answers all of it.
     fn elements(
-        &self,
-        routing: &Routing,
+        &mut self,
         family: Family,
-        format: Option<Format>,
-        named: Option<&str>,
+        said: &Said,
         payload: &Bytes,
         to: &To,
-    ) -> Result<Vec<Element>, DoorReply<'static>> {
+    ) -> Result<SmallVec<[Element; 1]>, DoorReply<'static>> {
         let commands_max =
             COMMANDS_PER_REQUEST_MAX.min((to.payload_bytes_max() / REPLY_BYTES_PER_COMMAND).max(1));
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(refused(DoorReason::PayloadTooLarge, None));
         }
-        let mut elements = Vec::new();
-        for decoded in commands(format, payload, RULES_NEWEST) {
+        let mut elements = SmallVec::new();
+        for decoded in commands(said.format, payload, RULES_NEWEST) {
             if elements.len() == commands_max {
                 return Err(refused(DoorReason::TooManyCommands, None));
             }
             elements.push(match decoded {
-                Ok(command) => self.element(routing, family, named, &command),
+                Ok(command) => self.element(family, said.shard.as_deref(), &command),
                 Err(Undecodable { code, reason, .. }) => {
                     Element::Answered(refused(code.into(), Some(reason.as_str())))
                 }
@@ -146,13 +180,7 @@ impl Inner {
         Ok(elements)
     }
 
-    fn element(
-        &self,
-        routing: &Routing,
-        family: Family,
-        named: Option<&str>,
-        command: &Command<'_>,
-    ) -> Element {
+    fn element(&mut self, family: Family, named: Option<&str>, command: &Command<'_>) -> Element {
         let kind = command.kind();
         let because = |reason, detail: Option<&str>| {
             let subject = command.content().subject().filter(|subject| is_id(subject.id()));
@@ -171,7 +199,7 @@ impl Inner {
         {
             return because(DoorReason::UnknownRules, None);
         }
-        let shard = match routing.routes.route(command, named) {
+        let shard = match self.routing.routes.route(command, named) {
             Ok(shard) => shard,
             Err(DoorReason::NoShard) => {
                 let detail = "there are several shards: name one in the header Weir-Shard";
@@ -179,62 +207,48 @@ impl Inner {
             }
             Err(reason) => return because(reason, None),
         };
-        if routing.shards.len() > 1
-            && let Some(reply) = self.too_much(&routing.shards[shard])
-        {
-            return Element::Answered(reply);
+        if self.routing.shards.len() > 1 {
+            let of_several = self.routing.shards[shard].clone();
+            if let Err(reply) = self.too_much(&of_several) {
+                return Element::Answered(reply);
+            }
         }
-        Element::Sent { shard, element: encode_command(command), weight: Weight::of(command) }
+        Element::Sent { shard, family, element: encode_command(command), weight: Weight::of(command) }
     }
 
     /// A request is turned away before it is known what it asks for: that counts once against the shard, where there is only one.
-    fn turned_away(&self, routing: &Routing) {
-        if let [only] = routing.shards.as_slice() {
-            only.answering.answered(self.board.clock.wall_ns() / 1_000_000, 0, 1);
+    fn turned_away(&mut self) {
+        if let [only] = self.routing.shards.as_slice() {
+            self.round.judge(&only.answering, false);
         }
     }
 
     /// What is answered where a shard has too much to do, or does nothing. It counts against the shard's objective.
-    fn too_much(&self, shard: &Shard) -> Option<DoorReply<'static>> {
-        let (lag, still) = shard.lags(self.board.clock.monotonic());
-        let bad = || shard.answering.answered(self.board.clock.wall_ns() / 1_000_000, 0, 1);
+    fn too_much(&mut self, shard: &Shard) -> Result<(), DoorReply<'static>> {
+        let (lag, still) = shard.lags(self.round.now());
+        let full = shard.undecided() >= self.inner.options.pending_max;
+        if still < STANDSTILL && !full && lag < LAG_MAX {
+            return Ok(());
+        }
+        self.round.judge(&shard.answering, false);
         if still >= STANDSTILL {
-            bad();
-            return Some(unavailable("the shard decides nothing at the moment"));
+            return Err(unavailable("the shard decides nothing at the moment"));
         }
-        let full = shard.undecided() >= self.options.pending_max;
-        if full || lag >= LAG_MAX {
-            bad();
-            let lag = u32::try_from(lag.as_millis()).unwrap_or(u32::MAX);
-            let detail = if full { "too many commands wait" } else { "the shard is late" };
-            return Some(busy(lag.clamp(BUSY_RETRY_MS.0, BUSY_RETRY_MS.1), detail));
-        }
-        None
-    }
-
-    /// Answers a request as a whole, at once.
-    fn answer(&self, to: To, (format, many): (Format, bool), reply: DoorReply<'static>) {
-        let answer = whole(format, many, reply);
-        let mut kinds = [0; ReplyKind::ALL.len()];
-        kinds[answer.kind as usize] = 1;
-        self.board.telemetry.answered(&kinds, Duration::ZERO);
-        to.send(answer);
+        let lag = u32::try_from(lag.as_millis()).unwrap_or(u32::MAX);
+        let detail = if full { "too many commands wait" } else { "the shard is late" };
+        Err(busy(lag.clamp(BUSY_RETRY_MS.0, BUSY_RETRY_MS.1), detail))
     }
 }
 
 /// Gives commands to their shards, in order.
-fn hand_over(shards: &[Arc<Shard>], family: Family, mut sent: Vec<(usize, Item)>) {
-    if let [(shard, _)] = sent.as_slice() {
-        let shard = *shard;
-        shards[shard].take(family, sent.into_iter().map(|(_, item)| item));
-        return;
-    }
-    // Stable: each shard's commands stay in their order.
-    sent.sort_by_key(|(shard, _)| *shard);
+fn hand_over(shards: &[Arc<Shard>], mut sent: Vec<(usize, Item)>) {
+    // Stable: each lane's commands stay in their order.
+    sent.sort_by_key(|(shard, item)| (*shard, item.family as usize));
     let mut sent = sent.into_iter().peekable();
-    while let Some((shard, _)) = sent.peek() {
-        let shard = *shard;
-        let run = std::iter::from_fn(|| sent.next_if(|(next, _)| *next == shard).map(|(_, item)| item));
+    while let Some((shard, first)) = sent.peek() {
+        let (shard, family) = (*shard, first.family);
+        let of_lane = |(at, item): &(usize, Item)| *at == shard && item.family == family;
+        let run = std::iter::from_fn(|| sent.next_if(of_lane).map(|(_, item)| item));
         shards[shard].take(family, run);
     }
 }
