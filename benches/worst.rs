@@ -346,10 +346,32 @@ fn catalogue(bench: &mut Bench) -> Result<()> {
         bench.send(&[receipt])?;
     }
     let mut units = 0;
-    bench.measure_commands("policy: another safety stock for 4 million SKUs", |_| {
-        units += 1;
-        Ok(vec![Command::Policy(PolicyChange { safety_stock: Some(units % 2), ..PolicyChange::default() })])
-    })
+    let mut policy = |bench: &mut Bench, name: &str, snapshot: bool| {
+        let mut frozen = None;
+        bench.measure_commands(name, |bench| {
+            units += 1;
+            // What a snapshot is written of is copied where it changes first.
+            frozen = snapshot.then(|| bench.inventory.freeze());
+            let safety_stock = Some(units % 2);
+            Ok(vec![Command::Policy(PolicyChange { safety_stock, ..PolicyChange::default() })])
+        })?;
+        drop(frozen);
+        anyhow::Ok(())
+    };
+    policy(bench, "policy: another safety stock for 4 million SKUs", false)?;
+    policy(bench, "the same, while a snapshot is written", true)
+}
+
+/// How long decisions wait for the state of one moment, which a snapshot is then written of.
+fn freezing(bench: &mut Bench) {
+    let mut longest = 0.0_f64;
+    for _ in 0..SAMPLES {
+        let started = bench.clock.monotonic();
+        let frozen = bench.inventory.freeze();
+        longest = longest.max(bench.clock.monotonic().saturating_sub(started).as_secs_f64());
+        drop(frozen);
+    }
+    println!("{:<58} {:>46.2} ms", "freezing that state for a snapshot", longest * 1e3);
 }
 
 fn main() -> Result<()> {
@@ -368,5 +390,7 @@ fn main() -> Result<()> {
     bench.send(&[receipt])?;
     queues(&mut bench, &wanted)?;
     held(&mut bench, &stocked)?;
-    catalogue(&mut bench)
+    catalogue(&mut bench)?;
+    freezing(&mut bench);
+    Ok(())
 }

@@ -300,7 +300,7 @@ impl Inventory {
             let item = self.stock.get(StockIndex(place));
             let is_meant = item.name_length != 0
                 && site.is_none_or(|site| item.site == site)
-                && filter.below.is_none_or(|below| item.free < below);
+                && filter.below.is_none_or(|below| self.stock.free(item) < below);
             if is_meant {
                 rows.push(self.stock_row(StockIndex(place)));
             }
@@ -324,9 +324,9 @@ impl Inventory {
             sku: self.stock.sku_of(item).to_owned(),
             on_hand: item.on_hand,
             reserved: item.reserved,
-            available: item.available(),
-            free: item.free,
-            safety_stock: item.safety.into(),
+            available: self.stock.available(item),
+            free: self.stock.free(item),
+            safety_stock: self.stock.safety(item).into(),
             allowance: item.allowance.into(),
             waiting: books.waiting,
         }

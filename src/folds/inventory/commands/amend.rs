@@ -132,7 +132,8 @@ impl Inventory {
             self.check_open_lines(new_lines).map_err(refuse)?;
         }
         let waits = state == State::Waiting;
-        let free = |more: &More<'_>| more.stock.map_or(0, |stock| self.stock.get(stock).free.max(0));
+        let free =
+            |more: &More<'_>| more.stock.map_or(0, |stock| self.stock.free(self.stock.get(stock)).max(0));
         let is_unknown = change.more.iter().any(|more| more.stock.is_none());
         if waits && !is_unknown {
             let units = change.more.iter().filter_map(|more| Some((more.stock?, more.units.into())));
@@ -187,7 +188,7 @@ impl Inventory {
         let waits = |line: &usize| view.units(*line, Bucket::Waiting) > 0;
         let is_short = |line: &usize| {
             let wanted = i64::from(view.units(*line, Bucket::Waiting));
-            wanted > self.stock.get(view.lines()[*line].stock).free
+            wanted > self.stock.free(self.stock.get(view.lines()[*line].stock))
         };
         let lines = 0..view.lines().len();
         let line = lines.clone().filter(waits).find(is_short).or_else(|| lines.clone().find(waits));

@@ -138,7 +138,7 @@ impl Inventory {
             .collect();
         let is_free = expired
             .iter()
-            .all(|amount| i64::from(amount.units) <= self.stock.get(view.lines()[amount.line].stock).free);
+            .all(|it| i64::from(it.units) <= self.stock.free(self.stock.get(view.lines()[it.line].stock)));
         if is_free {
             let movement = |amount: &super::lines::LineUnits| Movement {
                 line: amount.line,

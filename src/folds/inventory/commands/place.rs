@@ -160,7 +160,7 @@ impl Inventory {
             let stock = self.stock.find(site, want.sku, want.hash);
             let free = stock.map_or(0, |stock| {
                 let item = self.stock.get(stock);
-                (item.free + freed(item.reserved)).max(0)
+                (self.stock.free(item) + freed(item.reserved)).max(0)
             });
             Supply { stock, free }
         };
@@ -232,7 +232,8 @@ impl Inventory {
             return Err(Refusal::new(Reason::WaitingFull));
         }
         self.check_waiting(lines.iter().map(|line| (line.stock, line.quantity.into())))?;
-        let short = lines.iter().find(|line| self.stock.get(line.stock).free < i64::from(line.quantity));
+        let free = |line: &OrderLine| self.stock.free(self.stock.get(line.stock));
+        let short = lines.iter().find(|line| free(line) < i64::from(line.quantity));
         let stock = short.unwrap_or(&lines[0]).stock;
 
         // From here on it succeeds.

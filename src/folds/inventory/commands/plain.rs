@@ -257,7 +257,7 @@ impl Inventory {
     ) -> bool {
         self.stock.at(stock).is_some_and(|item| {
             self.stock.is(item, site, sku, hash)
-                && item.free >= i64::from(quantity)
+                && self.stock.free(item) >= i64::from(quantity)
                 && item.allowance == 0
                 && i64::from(quantity) <= usual.quantity_max
         })

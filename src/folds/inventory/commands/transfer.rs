@@ -38,7 +38,7 @@ impl Inventory {
             self.check_stock(from, &wants, |most, units| most + units <= STOCK_MAX)?;
             self.check_stock(to, &wants, |most, units| most + units <= STOCK_MAX)?;
             let found = wants.iter().map(|want| self.stock.find(from, want.sku, want.hash));
-            let free = found.map(|stock| stock.map(|stock| self.stock.get(stock).free.max(0)));
+            let free = found.map(|stock| stock.map(|stock| self.stock.free(self.stock.get(stock)).max(0)));
             let free: Vec<Option<i64>> = free.collect();
             let short = wants.iter().zip(&free).filter(|(want, free)| free.unwrap_or(0) < want.quantity);
             let shortage = |(want, free): (&wants::Want<'c>, &Option<i64>)| Shortage {

@@ -28,14 +28,14 @@ pub(crate) struct Stock {
     pub(crate) name: Name,
     /// The hash of the SKU.
     pub(crate) hash: u64,
-    /// What a new order may have: `on_hand` - `reserved` - `safety` + `allowance` - claims.
-    pub(crate) free: i64,
+    /// What a new order may have before the policy's safety stock is taken off: `on_hand` - `reserved` - `safety` + `allowance` - claims.
+    free: i64,
     /// Physically there, by the books. Below 0 where more was shipped than the books had.
     pub(crate) on_hand: i64,
     /// Promised to open orders.
     pub(crate) reserved: i64,
-    /// Never promised.
-    pub(crate) safety: u32,
+    /// Never promised: its own safety stock, and 0 where the policy's holds for it. So another policy changes no item.
+    safety: u32,
     /// Promised beyond what there is.
     pub(crate) allowance: u32,
     /// How many lines of kept orders name it.
@@ -68,9 +68,9 @@ impl Stock {
         self.has(PARKED)
     }
 
-    /// What could be promised, before anybody's claims.
-    pub(crate) const fn available(&self) -> i64 {
-        self.on_hand - self.reserved - self.safety as i64
+    /// Its safety stock where the policy's is `default`.
+    const fn safety(&self, default: u32) -> u32 {
+        if self.has(OWN_SAFETY) { self.safety } else { default }
     }
 
     /// How many reserved units are missing.
@@ -84,8 +84,9 @@ impl Stock {
         on_hand == 0 && reserved == 0 && named == 0 && allowance == 0 && flags == 0 && books.waiting == 0
     }
 
-    const fn is_out(&self) -> bool {
-        self.available() <= 0
+    /// Whether nothing of it could be promised where the policy's safety stock is `default`.
+    const fn is_out(&self, default: u32) -> bool {
+        self.on_hand - self.reserved <= self.safety(default) as i64
     }
 }
 
@@ -265,10 +266,10 @@ impl StockTable {
         let item = Stock {
             name: self.names.add(sku, hash),
             hash,
-            free: -i64::from(self.safety),
+            free: 0,
             on_hand: 0,
             reserved: 0,
-            safety: self.safety,
+            safety: 0,
             allowance: 0,
             named: 0,
             site,
@@ -284,7 +285,7 @@ impl StockTable {
             StockIndex(self.items.push(item))
         };
         self.totals.skus += 1;
-        self.totals.out_of_stock += u64::from(item.is_out());
+        self.totals.out_of_stock += u64::from(item.is_out(self.safety));
         self.index.insert(Self::hash_at(site, hash), index.0);
         index
     }
@@ -335,9 +336,25 @@ impl StockTable {
         self.totals
     }
 
+    /// What a new order may have of an item.
+    #[inline]
+    pub(crate) fn free(&self, item: &Stock) -> i64 {
+        item.free - if item.has(OWN_SAFETY) { 0 } else { i64::from(self.safety) }
+    }
+
+    /// What could be promised of an item, before anybody's claims.
+    pub(crate) fn available(&self, item: &Stock) -> i64 {
+        item.on_hand - item.reserved - i64::from(self.safety(item))
+    }
+
+    /// An item's safety stock: its own, or the policy's.
+    pub(crate) const fn safety(&self, item: &Stock) -> u32 {
+        item.safety(self.safety)
+    }
+
     /// What a waiting order may have before the claims of those placed before it are taken off.
     pub(crate) fn unclaimed(&self, index: StockIndex) -> i64 {
-        self.get(index).free + self.books(index).claims
+        self.free(self.get(index)) + self.books(index).claims
     }
 
     /// An item's own safety stock.
@@ -358,7 +375,8 @@ impl StockTable {
             |item: &Stock, books: &Books| item.on_hand != 0 || item.reserved != 0 || books.waiting != 0;
         let (before, flows, was_in_use) = (*item, books.flows, in_use(item, books));
         change(item, books);
-        item.free = item.available() + i64::from(item.allowance) - books.claims;
+        item.free =
+            item.on_hand - item.reserved - i64::from(item.safety) + i64::from(item.allowance) - books.claims;
         if books.flows != flows {
             books.changed_at = now;
         }
@@ -366,8 +384,8 @@ impl StockTable {
         debug_assert!(item.reserved >= 0 && books.waiting >= 0 && books.claims >= 0, "negative stock");
         self.totals.on_hand += item.on_hand - before.on_hand;
         self.totals.reserved += item.reserved - before.reserved;
-        self.totals.out_of_stock =
-            self.totals.out_of_stock + u64::from(item.is_out()) - u64::from(before.is_out());
+        self.totals.out_of_stock = self.totals.out_of_stock + u64::from(item.is_out(self.safety))
+            - u64::from(before.is_out(self.safety));
         let is_in_use = in_use(item, books);
         if is_in_use != was_in_use {
             let site = usize::from(item.site.0);
@@ -411,7 +429,7 @@ impl StockTable {
         self.index.remove(Self::hash_at(item.site, item.hash), index.0);
         self.names.remove(item.name, item.name_length);
         self.totals.skus -= 1;
-        self.totals.out_of_stock -= u64::from(item.is_out());
+        self.totals.out_of_stock -= u64::from(item.is_out(self.safety));
         self.items.get_mut(index.0).name_length = 0;
         self.unused.push(index);
     }
@@ -514,9 +532,8 @@ impl StockTable {
 
     /// Sets an item's own safety stock, or takes it away.
     pub(crate) fn set_safety(&mut self, index: StockIndex, safety: Option<u32>, now: Timestamp) {
-        let default = self.safety;
         self.change(index, now, |item, _| {
-            item.safety = safety.unwrap_or(default);
+            item.safety = safety.unwrap_or(0);
             if safety.is_some() { item.flags |= OWN_SAFETY } else { item.flags &= !OWN_SAFETY }
         });
     }
@@ -526,18 +543,11 @@ impl StockTable {
         self.change(index, now, |item, _| item.allowance = allowance);
     }
 
-    /// Sets the policy's safety stock: one pass over all items.
+    /// Sets the policy's safety stock: one pass over all items, of which none is changed. What a snapshot is written of would be copied.
     pub(crate) fn set_safety_default(&mut self, safety: u32) {
         self.safety = safety;
-        let mut out_of_stock = 0;
-        for item in self.items.iter_mut().filter(|item| item.name_length != 0) {
-            if !item.has(OWN_SAFETY) {
-                item.free += i64::from(item.safety) - i64::from(safety);
-                item.safety = safety;
-            }
-            out_of_stock += u64::from(item.is_out());
-        }
-        self.totals.out_of_stock = out_of_stock;
+        let out = self.items.iter().filter(|item| item.name_length != 0 && item.is_out(safety));
+        self.totals.out_of_stock = out.count() as u64;
     }
 
     /// Promises what a plain order wants of an item that is free and has no allowance, and takes note that the order names it: what [`Self::post`] and
@@ -550,12 +560,12 @@ impl StockTable {
     pub(crate) fn reserve_free(&mut self, index: StockIndex, units: u32) {
         let item = self.items.get_mut(index.0);
         // What is free without an allowance is available, and there is some.
-        debug_assert!(!item.is_out() && item.allowance == 0, "nothing is free");
+        debug_assert!(!item.is_out(self.safety) && item.allowance == 0, "nothing is free");
         item.reserved += i64::from(units);
         item.free -= i64::from(units);
         item.named += 1;
         self.totals.reserved += i64::from(units);
-        self.totals.out_of_stock += u64::from(item.is_out());
+        self.totals.out_of_stock += u64::from(item.is_out(self.safety));
     }
 }
 
