@@ -16,7 +16,7 @@ use crate::folds::inventory::posting::{Movement, Movements, News};
 use crate::folds::inventory::tables::order::{Bucket, View};
 use crate::folds::inventory::tables::sides::ToldKind;
 use crate::words::command::{Deliver, Line, Return, Ship};
-use crate::words::outcome::{Decision, Mark, Reason};
+use crate::words::outcome::{Decision, Mark, Reason, Repeat};
 
 /// Which units a fact takes.
 struct Fact {
@@ -175,17 +175,8 @@ impl Inventory {
         let lines = self.named_lines(command.lines.as_deref())?;
         let content = lines_content(lines.as_ref());
         let slot = self.kept(&command.order_id)?;
-        let told = self.told(slot, &[SHIP.kind], command.shipment_id.as_deref(), content)?;
-        let (accepted, again) = match told {
-            Ok(told) => {
-                (Accepted { lines: Vec::new(), marks: Vec::new() }, Some(repeat(told.first_sequence)))
-            }
-            Err(new) => {
-                let taken = self.take_units(&SHIP, slot, lines.as_ref(), turn)?;
-                self.keep_id(slot, new, turn);
-                (self.post_fact(&SHIP, slot, &taken, lines.as_ref(), turn), None)
-            }
-        };
+        let id = (command.shipment_id.as_deref(), content);
+        let (accepted, again) = self.decide_fact(&SHIP, slot, id, lines.as_ref(), turn, |_, _| {})?;
         turn.emit(&Decision::Shipped {
             order_id: (&*command.order_id).into(),
             shipment_id: command.shipment_id.clone(),
@@ -208,17 +199,8 @@ impl Inventory {
         let lines = self.named_lines(command.lines.as_deref())?;
         let content = lines_content(lines.as_ref());
         let slot = self.kept(&command.order_id)?;
-        let told = self.told(slot, &[DELIVER.kind], command.shipment_id.as_deref(), content)?;
-        let (accepted, again) = match told {
-            Ok(told) => {
-                (Accepted { lines: Vec::new(), marks: Vec::new() }, Some(repeat(told.first_sequence)))
-            }
-            Err(new) => {
-                let taken = self.take_units(&DELIVER, slot, lines.as_ref(), turn)?;
-                self.keep_id(slot, new, turn);
-                (self.post_fact(&DELIVER, slot, &taken, lines.as_ref(), turn), None)
-            }
-        };
+        let id = (command.shipment_id.as_deref(), content);
+        let (accepted, again) = self.decide_fact(&DELIVER, slot, id, lines.as_ref(), turn, |_, _| {})?;
         turn.emit(&Decision::Delivered {
             order_id: (&*command.order_id).into(),
             shipment_id: command.shipment_id.clone(),
@@ -250,25 +232,15 @@ impl Inventory {
             }
         };
         let slot = self.kept(&command.order_id)?;
-        let told = self.told(slot, &[RETURN.kind], Some(&command.return_id), content.finish())?;
-        let (accepted, again) = match told {
-            Ok(told) => {
-                (Accepted { lines: Vec::new(), marks: Vec::new() }, Some(repeat(told.first_sequence)))
+        let id = (Some(&*command.return_id), content.finish());
+        let put_back = |inventory: &Self, taken: &mut Taken| match &lines {
+            None if command.restock => {
+                taken.movements.iter_mut().for_each(|movement| movement.to = Bucket::Returned);
             }
-            Err(new) => {
-                let mut taken = self.take_units(&RETURN, slot, lines.as_ref(), turn)?;
-                match &lines {
-                    None if command.restock => {
-                        taken.movements.iter_mut().for_each(|movement| movement.to = Bucket::Returned);
-                    }
-                    None => {}
-                    Some(lines) => self.restock(slot, &lines.wants, &restocked, &mut taken),
-                }
-                self.check_sums(slot, &taken.movements)?;
-                self.keep_id(slot, new, turn);
-                (self.post_fact(&RETURN, slot, &taken, lines.as_ref(), turn), None)
-            }
+            None => {}
+            Some(lines) => inventory.restock(slot, &lines.wants, &restocked, taken),
         };
+        let (accepted, again) = self.decide_fact(&RETURN, slot, id, lines.as_ref(), turn, put_back)?;
         turn.emit(&Decision::Returned {
             order_id: (&*command.order_id).into(),
             return_id: (&*command.return_id).into(),
@@ -278,6 +250,32 @@ impl Inventory {
             repeat: again,
         });
         Ok(())
+    }
+
+    /// Takes a fact's units and posts them, or tells what it repeats. `turned` says where units go that do not go where the table says.
+    fn decide_fact<'c>(
+        &mut self,
+        fact: &Fact,
+        slot: u32,
+        (id, content): (Option<&str>, u64),
+        lines: Option<&NamedLines<'c>>,
+        turn: &mut Turn<'_>,
+        turned: impl FnOnce(&Self, &mut Taken),
+    ) -> Result<(Accepted<'c>, Option<Repeat>), Refusal<'static>> {
+        match self.told(slot, &[fact.kind], id, content)? {
+            Ok(told) => {
+                Ok((Accepted { lines: Vec::new(), marks: Vec::new() }, Some(repeat(told.first_sequence))))
+            }
+            Err(new) => {
+                let mut taken = self.take_units(fact, slot, lines, turn)?;
+                turned(self, &mut taken);
+                self.check_sums(slot, &taken.movements)?;
+
+                // From here on it succeeds.
+                self.keep_id(slot, new, turn);
+                Ok((self.post_fact(fact, slot, &taken, lines, turn), None))
+            }
+        }
     }
 
     fn named_lines<'c, L: wants::Named>(
@@ -299,10 +297,7 @@ impl Inventory {
         let view = self.orders.view(slot);
         let Some(lines) = lines else {
             turn.take_lines(view.lines().len())?;
-            let taken =
-                fact.take_whole(view).ok_or(Refusal::of_order(Reason::NothingRemains, view.state()))?;
-            self.check_sums(slot, &taken.movements)?;
-            return Ok(taken);
+            return fact.take_whole(view).ok_or(Refusal::of_order(Reason::NothingRemains, view.state()));
         };
         self.check_limits(slot, lines.count, &lines.wants)?;
         let amounts = self.amounts(slot, &lines.wants)?;
@@ -311,7 +306,6 @@ impl Inventory {
         if amounts.iter().any(|amount| !fact.take_line(view, amount.line, amount.units, &mut taken)) {
             return Err(Refusal::of_order(Reason::ExceedsRemaining, view.state()));
         }
-        self.check_sums(slot, &taken.movements)?;
         Ok(taken)
     }
 
