@@ -203,25 +203,27 @@ async fn one(args: &Args, asking: &Asking, order_id: &str) -> anyhow::Result<End
     if args.asked.json {
         output::json(&answer);
     } else if args.asked.csv {
-        let header = [
-            "sku",
-            "site",
-            "quantity",
-            "waiting",
-            "reserved",
-            "cancelled",
-            "expired",
-            "shipped",
-            "delivered",
-            "returned",
-            "written_off",
-        ];
-        print(&args.asked, &answer.lines, header, line_cells)?;
+        print(&args.asked, &answer.lines, LINE_HEADER, line_cells)?;
     } else {
         show(args, &answer)?;
     }
     Ok(Ended::Done)
 }
+
+/// The columns of [`line_cells`].
+const LINE_HEADER: [&str; 11] = [
+    "sku",
+    "site",
+    "quantity",
+    "waiting",
+    "reserved",
+    "cancelled",
+    "expired",
+    "shipped",
+    "delivered",
+    "returned",
+    "written_off",
+];
 
 fn line_cells(line: &LineAnswer) -> [String; 11] {
     let units = [
@@ -280,20 +282,7 @@ fn show(args: &Args, answer: &OrderAnswer) -> anyhow::Result<()> {
     say!("order {}", answer.order_id);
     output::pairs(&pairs);
     if !answer.lines.is_empty() {
-        let header = [
-            "sku",
-            "site",
-            "quantity",
-            "waiting",
-            "reserved",
-            "cancelled",
-            "expired",
-            "shipped",
-            "delivered",
-            "returned",
-            "written_off",
-        ];
-        print(&args.asked, &answer.lines, header, line_cells)?;
+        print(&args.asked, &answer.lines, LINE_HEADER, line_cells)?;
     }
     if let Some(history) = &answer.history {
         show_history(history);

@@ -20,6 +20,8 @@ use crate::motion::store::snapshots::Snapshots;
 
 /// How often it looks whether a snapshot is due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest pause after snapshots that failed one after the other: each costs the writing of the whole state.
+const PAUSE_MAX: Duration = Duration::from_secs(32);
 /// How many looks are remembered.
 const LOOKS_MAX: usize = 1_024;
 /// How long what a snapshot holds may take to be announced before the snapshot is given up.
@@ -66,9 +68,9 @@ impl<E: Edges> Shard<E> {
         let snapshots = Snapshots::new(&self.status.shard, &self.edges);
         let mut distance = Distance { newest: restored, ..Distance::default() };
         distance.note(restored, 0);
-        let mut attempts = 0;
+        let (mut attempts, mut pause) = (0, LOOK_INTERVAL);
         loop {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            tokio::time::sleep(pause).await;
             let progress = self.status.progress();
             let records = distance.note(progress.applied.sequence, progress.records);
             // The log does not go on from it any more: somebody has purged it. Only here is still the state.
@@ -91,7 +93,9 @@ impl<E: Edges> Shard<E> {
                 }
             }
             attempts += 1;
-            match self.take(&snapshots, &fold, attempts, torn).await {
+            let taken = self.take(&snapshots, &fold, attempts, torn).await;
+            pause = if taken.is_ok() { LOOK_INTERVAL } else { (2 * pause).min(PAUSE_MAX) };
+            match taken {
                 Ok(Some(kept)) => {
                     distance.newest = kept.sequence;
                     self.telemetry.snapshot_taken(kept.sequence, kept.bytes, self.clock.wall_ns());
