@@ -95,8 +95,7 @@ const DELAY: Scene = Scene {
 };
 
 const SURGE: Scene = Scene {
-    // Detectors that have just begun to learn raise false alarms; with this one none is left.
-    luck: 2,
+    luck: 0,
     // As many as in the story, all the time: what is found is found against how many came before.
     past_ms: 4 * HOUR_MS,
     rates: Rates { usual: 7_200, elsewhere: 7_200 },

@@ -1,4 +1,5 @@
-//! A change detector for shares: the Bernoulli CUSUM (Page 1954; Reynolds and Stoumbos 1999), at a stated rate of false alarms.
+//! A change detector for shares: the Bernoulli CUSUM (Page 1954; Reynolds and Stoumbos 1999), at a stated rate of false alarms. Where hits
+//! come later than their trials it is that of a Poisson variable (Lucas 1985).
 //!
 //! For each of three ratios (2, 3 and 5 times the base rate) the log-likelihood of "it has risen so" against "it is as ever" is
 //! summed, never below zero; an alarm is raised where a sum passes its threshold. Thresholds are those at which each sum alone
@@ -6,6 +7,11 @@
 //! diffusion approximation of Reynolds and Stoumbos, tested against simulation here (within a third). The base rate is learned:
 //! an exponentially forgotten share that stands still while anything is suspected. Where blocks of 100 trials vary more than binomial
 //! ones would, thresholds are raised in that proportion (quasi-likelihood, `McCullagh` and Nelder 1989).
+//!
+//! A series that has just begun is learned before it is suspected. Hits come some time after their trials: what comes within one such
+//! [lag](Cusum::comes_late) has too few hits and is forgotten, what comes within a second one is the first base rate. For the first
+//! interval between false alarms the test is against the upper end of what so few hits allow (two standard deviations), and how much
+//! blocks vary is a plain mean until there are 64 of them. So a base rate that is hardly known raises no alarm.
 //!
 //! An alarm ends once its sums are back at zero; one that lasts longer than the memory of the base rate is taken for the new
 //! base rate. What is delayed is stated by `weir eval`'s table; real series, whose rates wander by hour and day, raise more
@@ -22,6 +28,10 @@ const TRIALS_MIN: f64 = 200.0;
 const BLOCK: f64 = 100.0;
 /// The base rate starts at 5%, as if ten trials had said so.
 const PRIOR: (f64, f64) = (0.5, 10.0);
+/// How many blocks the variation of blocks remembers, and how many its start is worth.
+const BLOCKS: (f64, f64) = (64.0, 8.0);
+/// How many standard deviations above what was seen a base rate may lie that is still learned.
+const UNSURE: f64 = 2.0;
 
 /// The correction for what a sum has left over when it passes its threshold, in standard deviations.
 fn overshoot(rate: f64) -> f64 {
@@ -42,15 +52,17 @@ struct Test {
 }
 
 impl Test {
-    fn aim(&mut self, base: f64, ratio: f64, trials_between: f64) {
+    /// Hits that come late are no longer those of the trials that they come with: they vary as a Poisson variable does.
+    fn aim(&mut self, base: f64, ratio: f64, trials_between: f64, late: bool) {
         let risen = (ratio * base).min(f64::midpoint(base, 1.0)).min(0.98);
-        self.per_hit = (risen / base).ln();
-        self.per_miss = ((1.0 - risen) / (1.0 - base)).ln();
+        self.per_miss = if late { base - risen } else { ((1.0 - risen) / (1.0 - base)).ln() };
+        self.per_hit = (risen / base).ln() + if late { self.per_miss } else { 0.0 };
+        let variance = if late { base } else { base * (1.0 - base) };
         // In the notation of the paper: r1, r2, and the threshold of the scaled sum.
         let (r1, r2) = (-self.per_miss, self.per_hit - self.per_miss);
         let drift = (r2 * base - r1).abs().max(1e-12);
         let corrected = |threshold: f64| {
-            let passed = threshold + r2 * overshoot(base) * (base * (1.0 - base)).sqrt();
+            let passed = threshold + r2 * overshoot(base) * variance.sqrt();
             (passed.exp() - passed - 1.0) / drift
         };
         let (mut low, mut high) = (0.0, 40.0);
@@ -88,8 +100,10 @@ pub struct Cusum {
     /// Between false alarms, at least so many milliseconds.
     between_ms: f64,
     half_life_ms: f64,
+    /// Hits, trials, and the time in which they came, all forgotten alike.
     hits: f64,
     trials: f64,
+    watched_ms: f64,
     decayed_ms: i64,
     tests: [Test; 3],
     aimed_at: (f64, f64),
@@ -99,6 +113,12 @@ pub struct Cusum {
     /// Trials and hits of the block that is filling, and how blocks vary against binomial ones.
     block: (f64, f64),
     dispersion: f64,
+    /// How many blocks that stands on, up to as many as it remembers.
+    blocks: f64,
+    /// When the series began, how long after their trials hits come, and from when on they are learned.
+    began_ms: i64,
+    lag_ms: f64,
+    learned_from_ms: i64,
 }
 
 impl Cusum {
@@ -111,6 +131,7 @@ impl Cusum {
             half_life_ms: half_life_ms.max(1.0),
             hits: PRIOR.0,
             trials: PRIOR.1,
+            watched_ms: 0.0,
             decayed_ms: 0,
             tests: [Test::default(); 3],
             aimed_at: (0.0, 0.0),
@@ -119,6 +140,18 @@ impl Cusum {
             raised_ms: None,
             block: (0.0, 0.0),
             dispersion: 1.0,
+            blocks: BLOCKS.1,
+            began_ms: 0,
+            lag_ms: 0.0,
+            learned_from_ms: 0,
+        }
+    }
+
+    /// Hits come so long after their trials, nearly all of them, as far as is known at `now_ms`. Once the series is learned, that
+    /// changes nothing any more.
+    pub fn comes_late(&mut self, now_ms: i64, lag_ms: f64) {
+        if self.decayed_ms == 0 || ((now_ms - self.began_ms) as f64) < 2.0 * self.lag_ms {
+            self.lag_ms = lag_ms.clamp(0.0, self.half_life_ms);
         }
     }
 
@@ -145,10 +178,17 @@ impl Cusum {
         let (trials, hits) = (f64::from(trials), f64::from(hits));
         if self.decayed_ms == 0 {
             (self.decayed_ms, self.since_ms) = (now_ms, now_ms);
+            (self.began_ms, self.learned_from_ms) = (now_ms, now_ms);
         }
         let excess = self.excess();
         let suspected = self.tests.iter().any(|test| test.sum > 0.5 * excess * test.threshold);
-        if self.trials >= TRIALS_MIN {
+        let age_ms = (now_ms - self.began_ms).max(0) as f64;
+        if age_ms >= self.lag_ms && ((self.learned_from_ms - self.began_ms) as f64) < self.lag_ms {
+            // Of what came before, most hits are still to come.
+            (self.hits, self.trials, self.watched_ms) = (PRIOR.0, PRIOR.1, 0.0);
+            (self.block, self.learned_from_ms) = ((0.0, 0.0), now_ms);
+        }
+        if self.trials >= TRIALS_MIN && (age_ms >= 2.0 * self.lag_ms || self.raised_ms.is_some()) {
             self.sum(trials, hits, now_ms);
         }
         if !suspected && self.raised_ms.is_none() {
@@ -156,6 +196,7 @@ impl Cusum {
             let keep = (-passed / self.half_life_ms).exp2();
             self.hits = self.hits * keep + hits;
             self.trials = self.trials * keep + trials;
+            self.watched_ms = self.watched_ms * keep + passed;
             self.hits = self.hits.min(self.trials);
             self.vary(trials, hits);
         }
@@ -176,23 +217,35 @@ impl Cusum {
         }
         let base = self.base();
         let square = (self.block.1 - self.block.0 * base).powi(2) / (self.block.0 * base * (1.0 - base));
-        self.dispersion += (square.min(25.0) - self.dispersion) / 64.0;
+        self.blocks = (self.blocks + 1.0).min(BLOCKS.0);
+        self.dispersion += (square.min(25.0) - self.dispersion) / self.blocks;
         self.block = (0.0, 0.0);
     }
 
+    /// What the tests take for the base rate.
+    fn usual(&self, now_ms: i64) -> f64 {
+        if (now_ms - self.began_ms) as f64 >= self.between_ms {
+            return self.base();
+        }
+        // Wilson's upper bound, for rates that are small.
+        let spread = (self.hits + UNSURE * UNSURE / 4.0).sqrt();
+        let hits = self.hits + UNSURE * UNSURE / 2.0 + UNSURE * spread;
+        (hits / self.trials).clamp(RATE_MIN, RATE_MAX)
+    }
+
     fn sum(&mut self, trials: f64, hits: f64, now_ms: i64) {
-        let base = self.base();
-        let lifetime = self.half_life_ms / std::f64::consts::LN_2;
-        // The trials of a false-alarm interval, by how many the memory holds; three tests share it.
-        let between = 3.0 * (self.trials / lifetime * self.between_ms).max(100.0);
+        let base = self.usual(now_ms);
+        // The trials of a false-alarm interval, by how many came in the time that is remembered; three tests share it.
+        let between = 3.0 * (self.trials / self.watched_ms.max(1.0) * self.between_ms).max(100.0);
         let apart = |left: f64, right: f64| (left / right).ln().abs();
         if self.aimed_at.0 == 0.0
             || apart(base, self.aimed_at.0) > 0.05
             || apart(between, self.aimed_at.1) > 0.2
         {
             self.aimed_at = (base, between);
+            let late = self.lag_ms > 0.0;
             for (test, ratio) in self.tests.iter_mut().zip(RATIOS) {
-                test.aim(base, ratio, between);
+                test.aim(base, ratio, between, late);
             }
         }
         self.since = (self.since.0 + hits, self.since.1 + trials);
@@ -210,7 +263,7 @@ impl Cusum {
     fn judge(&mut self, now_ms: i64) -> Option<Change> {
         let excess = self.excess();
         let reached = |test: &Test| test.sum >= excess * test.threshold;
-        let passed = self.trials >= TRIALS_MIN && self.tests.iter().any(reached);
+        let passed = self.aimed_at.0 > 0.0 && self.tests.iter().any(reached);
         match self.raised_ms {
             None if passed => {
                 self.raised_ms = Some(now_ms);
@@ -226,6 +279,7 @@ impl Cusum {
                 if lasting {
                     (self.hits, self.trials) =
                         (PRIOR.0 + self.since.0, PRIOR.1 + self.since.1.max(self.since.0));
+                    self.watched_ms = (now_ms - self.since_ms).max(0) as f64;
                 }
                 self.raised_ms = None;
                 self.tests.iter_mut().for_each(|test| test.sum = 0.0);
@@ -252,6 +306,9 @@ impl Cusum {
             && (PRIOR.1..=1e15).contains(&self.trials.max(PRIOR.1))
             && self.trials > 0.0
             && (0.0..=1e6).contains(&self.dispersion)
+            && (0.0..=1e15).contains(&self.watched_ms)
+            && (BLOCKS.1..=BLOCKS.0).contains(&self.blocks)
+            && (0.0..=self.half_life_ms).contains(&self.lag_ms)
             && self.block.0.is_finite()
             && self.block.1.is_finite()
             && self.since.0.is_finite()
@@ -286,7 +343,7 @@ mod tests {
         for base in [0.005, 0.03, 0.15, 0.3] {
             for ratio in [2.0, 3.0] {
                 let mut test = Test::default();
-                test.aim(base, ratio, 5_000.0);
+                test.aim(base, ratio, 5_000.0, false);
                 let runs = 300;
                 let mean = (0..runs).map(|_| run(test, base, &mut random)).sum::<u64>() / runs;
                 assert!((3_500..=7_500).contains(&mean), "{base} {ratio}: {mean}");
@@ -324,7 +381,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(4);
         // The ideal knows both rates, and raises one false alarm a week: 16,800 trials.
         let mut ideal = Test::default();
-        ideal.aim(0.15, 3.0, 16_800.0);
+        ideal.aim(0.15, 3.0, 16_800.0, false);
         let mut ideals: Vec<u64> = (0..401).map(|_| run(ideal, 0.45, &mut random)).collect();
         ideals.sort_unstable();
         let ideal_minutes = ideals[200] as f64 * 0.6;
