@@ -533,6 +533,12 @@ impl ShardTelemetry {
         self.snapshot_bytes.set(bytes as f64);
     }
 
+    /// The newest snapshot that this worker knows of, whoever took it.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    pub fn snapshot_known(&self, sequence: u64) {
+        self.snapshot_sequence.set(sequence as f64);
+    }
+
     /// No snapshot could be taken.
     pub fn snapshot_failed(&self) {
         self.snapshots[1].increment(1);

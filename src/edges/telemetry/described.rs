@@ -90,7 +90,10 @@ impl Telemetry {
             "weir_snapshot_last_success_timestamp_seconds",
             "When this worker last took a snapshot, in seconds since 1970.",
         );
-        gauge("weir_snapshot_sequence", "The last log message of the newest snapshot that this worker took.");
+        gauge(
+            "weir_snapshot_sequence",
+            "The last log message of the newest snapshot that this worker knows of; 0 for none.",
+        );
         gauge("weir_snapshot_bytes", "The size of that snapshot.");
         gauge("weir_fault", "1 while the shard stands still for this fault.");
         gauge(

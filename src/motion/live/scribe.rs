@@ -68,6 +68,7 @@ impl<E: Edges> Shard<E> {
         let snapshots = Snapshots::new(&self.status.shard, &self.edges);
         let mut distance = Distance { newest: restored, ..Distance::default() };
         distance.note(restored, 0);
+        self.telemetry.snapshot_known(restored);
         let (mut attempts, mut pause) = (0, LOOK_INTERVAL);
         loop {
             tokio::time::sleep(pause).await;
@@ -84,6 +85,7 @@ impl<E: Edges> Shard<E> {
                     let newest = kept.first().map_or(0, |kept| kept.sequence);
                     if newest > distance.newest {
                         distance.newest = newest;
+                        self.telemetry.snapshot_known(newest);
                         continue;
                     }
                 }
