@@ -133,7 +133,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     tracing::info!(address = %listener.local_addr()?, "the admin server listens");
     let api = listen_for_http(&config).await?;
     let clock = SystemClock::shared();
-    let flow = config.worker.metrics.then(|| Flow::new(clock.clone()));
+    let flow = config.worker.metrics.then(|| Flow::new(clock.clone(), telemetry.answers().clone()));
     let names = Names::new(&config.nats.prefix)?;
     let shown = Arc::new(Shown::with_flow(telemetry.clone(), flow, names));
     let stop_admin = CancellationToken::new();

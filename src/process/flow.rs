@@ -17,6 +17,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::edges::clock::SharedClock;
+use crate::edges::telemetry::Answers;
 use crate::folds::analytics::BOUND_US;
 use crate::motion::status::Status;
 use crate::process::verdict;
@@ -80,11 +81,14 @@ struct Inner {
     orders: u64,
     /// Batches that were not seen.
     lost_batches: u64,
+    /// This worker's answers until the last second ended: good, all.
+    answered: (u64, u64),
 }
 
 /// The flow; shared.
 pub struct Flow {
     clock: SharedClock,
+    answers: Answers,
     inner: Mutex<Inner>,
 }
 
@@ -137,12 +141,12 @@ pub struct Judged {
 }
 
 impl Flow {
-    /// Nothing seen yet.
+    /// Nothing seen yet; `answers` are this worker's own.
     ///
     /// # Panics
     /// Never: the bounds of the histogram are constants.
     #[must_use]
-    pub fn new(clock: SharedClock) -> Arc<Self> {
+    pub fn new(clock: SharedClock, answers: Answers) -> Arc<Self> {
         let durations = Histogram::new_with_bounds(1, DURATION_US_MAX, 2).expect("constant bounds");
         let inner = Inner {
             seconds: Seconds::default(),
@@ -151,8 +155,9 @@ impl Flow {
             refusals: VecDeque::new(),
             orders: 0,
             lost_batches: 0,
+            answered: (0, 0),
         };
-        Arc::new(Self { clock, inner: Mutex::new(inner) })
+        Arc::new(Self { clock, answers, inner: Mutex::new(inner) })
     }
 
     /// Listens at these shards from now on, each with a task of its own that ends with its shard.
@@ -169,7 +174,10 @@ impl Flow {
     /// A second is over: its figures are kept, with how many messages are not applied by now.
     pub fn end_second(&self, behind: u64) {
         let now_ms = self.clock.wall_ns() / 1_000_000;
+        let (good, all) = self.answers.counts();
         let mut inner = self.inner();
+        let (good_before, all_before) = std::mem::replace(&mut inner.answered, (good, all));
+        inner.seconds.filling.answers = (good - good_before, all - all_before);
         let Inner { seconds, durations, .. } = &mut *inner;
         let quantiles = (!durations.is_empty())
             .then(|| [durations.value_at_quantile(0.5), durations.value_at_quantile(0.99), durations.max()]);

@@ -199,6 +199,11 @@ pub struct Flow {
     pub confirmed_per_second: f64,
     /// The share of outcomes announced within [`SLO_SECONDS`]; none where there were none.
     pub within: Option<f64>,
+    /// The share of this worker's own answers that were decisions and came within [`SLO_SECONDS`], as the objective counts them: those
+    /// of its door, too. None where there were none.
+    pub answered: Option<f64>,
+    /// How many answers those were, in the minutes that are judged.
+    pub answers: u64,
     /// Orders decided, in the minutes that are judged.
     pub decided: u64,
     /// Of those, refused.
@@ -438,6 +443,23 @@ fn of_flow(figures: &Figures) -> Verdict {
             "How fast orders are confirmed, a worker's console says.",
         );
     }
+    let bound_ms = SLO_SECONDS * 1_000.0;
+    // What a door turns away, or answers late, no shard knows.
+    if let Some(flow) = figures.flow
+        && let Some(answered) = flow.answered.filter(|answered| *answered < flow.within.unwrap_or(1.0))
+        && answered < WITHIN_MIN
+        && flow.answers >= ORDERS_MIN
+    {
+        return Verdict::new(
+            Condition::Slow,
+            format!(
+                "Confirming {} orders/s; only {} of this worker's answers were decisions within {bound_ms} ms.",
+                rate(flow.confirmed_per_second),
+                percent(answered)
+            ),
+            "See `weir_door_replies_total` for what its door answers: `busy` wants less traffic or more workers. All decided: its machine or its way to NATS is slow.",
+        );
+    }
     if led == 0 {
         return Verdict::new(
             Condition::StandingBy,
@@ -465,7 +487,6 @@ fn of_flow(figures: &Figures) -> Verdict {
         );
     }
     let rate = rate(flow.confirmed_per_second);
-    let bound_ms = SLO_SECONDS * 1_000.0;
     match flow.within {
         Some(within) if within < WITHIN_MIN && flow.decided >= ORDERS_MIN => Verdict::new(
             Condition::Slow,

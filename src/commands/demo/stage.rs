@@ -80,7 +80,7 @@ impl Stage {
     pub(super) async fn show(&self, places: &Places) -> anyhow::Result<Audience> {
         let listener = listen(places.admin).await?;
         let admin = listener.local_addr()?;
-        let flow = Some(Flow::new(self.clock.clone()));
+        let flow = Some(Flow::new(self.clock.clone(), self.telemetry.answers().clone()));
         let shown = Arc::new(Shown::with_flow(self.telemetry.clone(), flow, Names::default()));
         shown.set_statuses(self.engine.statuses());
         let stop_admin = CancellationToken::new();

@@ -72,6 +72,13 @@ impl Answers {
         all.entry(shard.to_owned()).or_insert_with(|| Arc::new(Answering::new())).clone()
     }
 
+    /// How many answers were good, of how many, over all shards.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        let all = self.all().into_iter().map(|(_, answering)| answering.counts());
+        all.fold((0, 0), |sum, (good, all)| (sum.0 + good, sum.1 + all))
+    }
+
     /// All shards, by name.
     #[must_use]
     pub fn all(&self) -> Vec<(String, Arc<Answering>)> {
@@ -148,6 +155,12 @@ impl Answering {
         self.with(|inner| inner.count(now_ms, good, all));
     }
 
+    /// How many answers were good here, of how many.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        self.with(|inner| (inner.good, inner.good + inner.bad))
+    }
+
     /// What is to be saved where all processes' counts add up; none where nothing is. It stays the same until it is
     /// [saved](Self::saved): what was sent may have arrived though nobody said so.
     #[must_use]
@@ -208,6 +221,9 @@ impl Answering {
             put("weir_slo_bound_seconds", "", BOUND_US as f64 / 1e6);
             put("weir_slo_objective_ratio", "", OBJECTIVE);
             let objective = inner.objective();
+            let (good, all) = objective.sums();
+            put("weir_slo_window_answers", "verdict=\"good\"", good as f64);
+            put("weir_slo_window_answers", "verdict=\"bad\"", all.saturating_sub(good) as f64);
             if let Some(attained) = objective.attained() {
                 put("weir_slo_attained_ratio", "", attained);
             }
@@ -277,6 +293,8 @@ mod tests {
             |verdict| value(&answering, "weir_slo_answers_total", &format!("verdict=\"{verdict}\""));
         assert_eq!((answers("good"), answers("bad")), (Some(7.0), Some(3.0)));
         assert_eq!(value(&answering, "weir_slo_attained_ratio", ""), Some(0.7));
+        let days = |verdict| value(&answering, "weir_slo_window_answers", &format!("verdict=\"{verdict}\""));
+        assert_eq!((days("good"), days("bad")), (Some(7.0), Some(3.0)));
         assert!((value(&answering, "weir_slo_budget_remaining_ratio", "").unwrap() + 299.0).abs() < 1e-6);
         assert_eq!(value(&answering, "weir_slowest_seconds", ""), Some(0.251));
         let median = value(&answering, "weir_stage_minute_seconds", "stage=\"end_to_end\",quantile=\"0.5\"");

@@ -87,6 +87,11 @@ pub const FAMILIES: &[Family] = &[
     gauge("weir_slo_bound_seconds", &[], "The bound of the objective."),
     gauge("weir_slo_objective_ratio", &[], "The share that the objective asks for, over 30 days."),
     gauge(
+        "weir_slo_window_answers",
+        &["verdict"],
+        "The answers of the last 30 days by verdict, of all workers and doors, also those before.",
+    ),
+    gauge(
         "weir_slo_attained_ratio",
         &[],
         "The share that was good over the last 30 days, of all workers and doors, also those before.",

@@ -32,6 +32,8 @@ pub struct Second {
     pub outcomes: u64,
     /// Of those, announced within the bound of the objective.
     pub within: u64,
+    /// Answers of this worker, as the objective counts them: good, all.
+    pub answers: (u64, u64),
     /// How long they took, in microseconds: the median, the 99th of a hundred, the longest. None where there were none.
     pub quantiles: Option<[u64; 3]>,
     /// Messages that were not applied at its end.
@@ -123,7 +125,11 @@ impl Seconds {
 
     pub(super) fn for_verdict(&self, rate: usize, judged: usize) -> verdict::Flow {
         let confirmed: u64 = self.last(rate).map(|second| second.confirmed).sum();
+        let answers: u64 = self.last(judged).map(|second| second.answers.1).sum();
+        let good: u64 = self.last(judged).map(|second| second.answers.0).sum();
         verdict::Flow {
+            answered: (answers > 0).then(|| to_f64(good) / to_f64(answers)),
+            answers,
             confirmed_per_second: to_f64(confirmed) / count_f64(self.last(rate).count().max(1)),
             within: self.within(judged),
             decided: self.last(judged).map(|second| second.orders).sum(),
@@ -182,6 +188,7 @@ mod tests {
             refused: 1,
             outcomes: confirmed + 1,
             within: confirmed,
+            answers: (confirmed, confirmed + 2),
             ..Second::default()
         };
         seconds.filling.reasons.0[Reason::Busy as usize] = 1;
@@ -212,6 +219,8 @@ mod tests {
         assert_eq!((judged.seconds, judged.orders, judged.refused), (4, 40, 4));
         assert_eq!((judged.orders_per_minute, judged.within), (600.0, Some(0.9)));
         assert_eq!(judged.reason, Some((Reason::Busy, 4)));
+        let flow = seconds.for_verdict(10, 300);
+        assert_eq!((flow.answered, flow.answers), (Some(36.0 / 44.0), 44));
         assert!((seconds.for_verdict(10, 300).confirmed_per_second - 9.0).abs() < 1e-9);
     }
 

@@ -21,8 +21,15 @@ fn shard() -> ShardFigures {
     }
 }
 
-const FLOW: Flow =
-    Flow { confirmed_per_second: 411.6, within: Some(0.999_7), decided: 100_000, refused: 100, reason: None };
+const FLOW: Flow = Flow {
+    confirmed_per_second: 411.6,
+    within: Some(0.999_7),
+    answered: Some(0.999_7),
+    answers: 100_000,
+    decided: 100_000,
+    refused: 100,
+    reason: None,
+};
 
 fn figures(shards: Vec<ShardFigures>) -> Figures {
     Figures { now_ms: NOW_MS, shards, flow: Some(FLOW), ..Figures::default() }
@@ -93,6 +100,12 @@ fn every_condition_has_its_sentence_and_its_next_step() {
             C::Slow,
             "Confirming 412 orders/s; only 99.89% within 250 ms.",
             "See which stage of `weir_stage_duration_seconds` is slow: `apply` wants processor time, `publish` a faster broker or disk.",
+        ),
+        (
+            flowing(Flow { answered: Some(0.95), ..FLOW }),
+            C::Slow,
+            "Confirming 412 orders/s; only 95.00% of this worker's answers were decisions within 250 ms.",
+            "See `weir_door_replies_total` for what its door answers: `busy` wants less traffic or more workers. All decided: its machine or its way to NATS is slow.",
         ),
         (
             flowing(Flow { refused: 60_000, reason: Some(Reason::UnknownSku), ..FLOW }),
@@ -283,6 +296,7 @@ fn bounds_hold_at_their_edges() {
     assert_eq!(refusing(19, 19), Condition::Well, "too few to say");
     // A single slow order at night is no trouble.
     assert_eq!(judge(&flowing(Flow { decided: 1, within: Some(0.0), ..FLOW })).condition, Condition::Well);
+    assert_eq!(judge(&flowing(Flow { answers: 1, answered: Some(0.0), ..FLOW })).condition, Condition::Well);
 }
 
 #[test]

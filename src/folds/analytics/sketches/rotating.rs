@@ -141,7 +141,9 @@ impl Objective {
         self.hours.is_empty()
     }
 
-    fn sums(&self) -> (u64, u64) {
+    /// How many were good, of how many.
+    #[must_use]
+    pub fn sums(&self) -> (u64, u64) {
         self.hours().fold((0, 0), |(good, all), hour| {
             (u64::saturating_add(good, hour.1), u64::saturating_add(all, hour.2))
         })
