@@ -15,6 +15,7 @@ mod contract_objects;
 mod contract_requests;
 mod crash;
 mod dead;
+mod deploying;
 mod docs;
 mod door;
 mod door_flood;
