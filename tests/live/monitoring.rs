@@ -21,10 +21,9 @@ const OF_PROMETHEUS: [&str; 6] = ["job", "instance", "le", "alertname", "alertst
 
 /// Expressions that are rightly empty in a demo of one worker whose streams are in memory, by a piece of each, and why. `true`: it is
 /// always so, and asserted.
-const EMPTY: [(&str, bool, &str); 9] = [
+const EMPTY: [(&str, bool, &str); 8] = [
     ("offset 1w", true, "there was no last week"),
     ("ALERTS{", false, "a quiet demo wakes nobody, which is asserted apart; the shop may have a ticket"),
-    ("weir_audit_last_success", true, "only standbys audit"),
     ("deriv(job_shard:weir_log_bytes", false, "the log is trimmed as fast as it grows"),
     ("changes(process_start_time", true, "nothing was started again"),
     ("weir_door_", true, "streams in memory have no door"),

@@ -137,3 +137,31 @@ async fn an_incident_gives_one_page() {
         assert!(pages <= 1, "{incident}: {last:?}");
     }
 }
+
+/// Of two deployments one is absent: the other one's alerts are heard. Where Weir is absent altogether, there is nothing else to hear.
+#[tokio::test]
+async fn a_deployment_that_is_absent_hides_no_other() {
+    for (job, heard) in [("weir-north", 2), ("", 1)] {
+        let home = folder(&scratch(), "paging").unwrap();
+        let alertmanager = Alertmanager::start(home.path(), &routing()).await;
+        let address = alertmanager.address;
+        let mut absent = firing(job, "WeirAbsent", "");
+        if job.is_empty() {
+            absent["labels"].as_object_mut().unwrap().remove("job");
+        }
+        let all = [absent, firing("weir-north", "WeirLag", ""), firing("weir-south", "WeirFault", "")];
+        until("Alertmanager to take alerts", async || {
+            ask(address, "POST", "/api/v2/alerts", &json!(all).to_string()).ok()
+        })
+        .await;
+        until("one deployment to keep its own quiet", async || {
+            let text = ask(address, "GET", "/api/v2/alerts", "").ok()?;
+            let told: Vec<Value> = serde_json::from_str(&text).ok()?;
+            let loud = told
+                .iter()
+                .filter(|alert| alert["status"]["inhibitedBy"].as_array().is_some_and(Vec::is_empty));
+            (told.len() == all.len() && loud.count() == heard).then_some(())
+        })
+        .await;
+    }
+}

@@ -88,7 +88,7 @@ const FLASH_SALE: Told = Told {
         ("weir-overview", "What became of them"),
         ("weir-overview", "Why orders are refused"),
         ("weir-stock", "Orders of half an hour refused"),
-        ("weir-overview", "Share decided within 250 ms"),
+        ("weir-overview", "Share answered within 250 ms"),
     ],
 };
 const CARRIER_DELAY: Told = Told {
@@ -170,7 +170,7 @@ const QUIET_NIGHT: Told = Told {
     panels: &[
         ("weir-overview", "Orders of the last hour against"),
         ("weir-overview", "Alerts that fire"),
-        ("weir-overview", "Share decided within 250 ms"),
+        ("weir-overview", "Share answered within 250 ms"),
         ("weir-overview", "Why orders are refused"),
     ],
 };

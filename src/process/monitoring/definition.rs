@@ -276,13 +276,38 @@ pub struct Board {
     pub rows: &'static [Row],
 }
 
+/// For so long a rule goes on with what a worker last showed. A scrape that is missed ends no alert and begins none anew: at the
+/// longest interval that the rules are meant for, 15 seconds, two may be missed.
+pub const BRIDGED: &str = "45s";
+
 /// An expression as rules have it.
 #[must_use]
 pub fn for_rules(expr: &str) -> String {
-    let mut text = expr.to_owned();
+    let mut text = bridged(expr);
     for mark in ["$job", "$"] {
         text = text.replace(&format!("{{{mark}}}"), "").replace(&format!(",{mark}}}"), "}");
     }
+    text
+}
+
+/// What a worker shows, taken from its last scrape that came, where the expression asks for its figure of now. `up` is Prometheus's
+/// own, and is there also where a scrape fails.
+fn bridged(expr: &str) -> String {
+    let (mut text, mut rest) = (String::new(), expr);
+    while let Some(end) = rest.find("$}").map(|place| place + 2) {
+        let (head, behind) = rest.split_at(end);
+        let open = head.rfind('{').unwrap_or_default();
+        let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let name = head[..open].rfind(|letter| !is_name(letter)).map_or(0, |place| place + 1);
+        text.push_str(&head[..name]);
+        if behind.starts_with('[') || &head[name..open] == "up" {
+            text.push_str(&head[name..]);
+        } else {
+            text.extend(["last_over_time(", &head[name..], "[", BRIDGED, "])"]);
+        }
+        rest = behind;
+    }
+    text.push_str(rest);
     text
 }
 
@@ -315,12 +340,17 @@ mod tests {
 
     #[test]
     fn one_expression_serves_rules_and_dashboards() {
-        let expr = "a{$} + b{x=\"1\",$}[5m] + c:d:e{$job}";
-        assert_eq!(for_rules(expr), "a + b{x=\"1\"}[5m] + c:d:e");
+        let expr = "a{$} + b{x=\"1\",$}[5m] + c:d:e{$job} > max(f_g{y=~\"}h\",$} == 1) * up{$}";
+        assert_eq!(
+            for_rules(expr),
+            "last_over_time(a[45s]) + b{x=\"1\"}[5m] + c:d:e > max(last_over_time(f_g{y=~\"}h\"}[45s]) == 1) * up"
+        );
         let own = "job=~\"$job\",instance=~\"$instance\"";
         assert_eq!(
             for_dashboards(expr),
-            format!("a{{{own}}} + b{{x=\"1\",{own}}}[5m] + c:d:e{{job=~\"$job\"}}")
+            format!(
+                "a{{{own}}} + b{{x=\"1\",{own}}}[5m] + c:d:e{{job=~\"$job\"}} > max(f_g{{y=~\"}}h\",{own}}} == 1) * up{{{own}}}"
+            )
         );
     }
 }

@@ -25,7 +25,7 @@ fn source() -> Value {
 }
 
 /// The number of an alert's panel on the board where it stands in a row, and that board.
-fn place(alert: &Alert) -> Option<(&'static Board, u64)> {
+pub(super) fn place(alert: &Alert) -> Option<(&'static Board, u64)> {
     for board in boards() {
         let mut id = 1 + board.tiles.len() as u64;
         for row in board.rows {

@@ -9,9 +9,12 @@
 //! Expressions are written once for rules and dashboards. `$` among the labels of a metric stands for the choice of job and
 //! instance in a dashboard, and for nothing in a rule; `$job` does so for recorded series, which have no instance.
 //!
-//! Whatever is summed over workers counts each shard once: counters are of what a worker announced itself, and gauges of the state
-//! are 0 but at the leader. What every worker knows of a shard is taken by `max`. So neither a failover nor a standby changes a
-//! figure.
+//! A figure of now goes on for [`BRIDGED`] in rules where scrapes are missed: else one missed scrape would begin the `for` of an
+//! alert anew. A dashboard shows the gap.
+//!
+//! Whatever is summed over workers counts each shard once: counters are of what a worker announced itself. Gauges of a shard are
+//! taken by `max` over its workers first, also those that are 0 but at the leader: one that died is still there for [`BRIDGED`]. So
+//! neither a failover nor a standby changes a figure.
 
 mod alerts;
 mod boards;
@@ -24,7 +27,7 @@ mod runbooks;
 pub use alerts::alerts;
 pub use boards::boards;
 pub use definition::{
-    Alert, Board, Case, Item, Kind, Look, Panel, Row, Severity, Target, Team, Threshold, Tile, Unit,
+    Alert, BRIDGED, Board, Case, Item, Kind, Look, Panel, Row, Severity, Target, Team, Threshold, Tile, Unit,
     for_dashboards, for_rules,
 };
 pub use recording::recorded;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::Links;
 use super::alerts::alerts;
 use super::definition::Alert;
+use super::{Links, grafana};
 
 /// Where an alert's runbook is served.
 pub(super) fn url(alert: &Alert, links: &Links) -> String {
@@ -45,6 +45,9 @@ pub fn runbook(name: &str) -> Option<String> {
             tier.severity.name(),
             tier.team.name()
         );
+    }
+    if let Some((board, _)) = grafana::place(alert) {
+        let _ = writeln!(text, "\nPanel: \"{}\" on the dashboard \"{}\".", alert.title, board.title);
     }
     let _ = writeln!(text, "\n## Impact\n\n{}\n\n## Diagnosis\n", alert.impact);
     for (number, step) in (1..).zip(alert.diagnosis) {

@@ -1,26 +1,31 @@
-//! The error budget: 99.9% of 30 days' decisions come within 250 ms of being stored.
+//! The error budget: 99.9% of 30 days' answers come within 250 ms.
 //!
 //! Tiers by how fast the budget burns, over a long window and a short one, as in Google's "The Site Reliability Workbook", chapter 5: 2%
-//! of it in an hour, 5% in six, 10% in three days. The faster tier inhibits the slower ones (`alertmanager.yml`). One bad order of a
+//! of it in an hour, 5% in six, 10% in three days. The faster tier inhibits the slower ones (`alertmanager.yml`). One bad answer of a
 //! quiet night wakes nobody: each tier wants a number of them.
 
 use super::looks;
 use crate::process::monitoring::definition::{Alert, Case, Look, Severity, Team, Threshold, Unit};
 
-const MEANING: &str = "Too many orders are decided later than 250 ms after they were stored, answered busy, or not decided at all. The figure is how many \
-                       times faster than allowed the budget of 30 days (0.1% of all) is used up.";
-const IMPACT: &str = "Checkouts wait for their answer; some give up, and their customers do not know whether they have bought. No order is lost: what \
+const MEANING: &str = "Too many answers are bad: they came later than 250 ms after the order had reached a door (or the log, where it came by none), were `busy` or \
+                       `unavailable`, or did not come in time. Orders that wait undecided count too. By orders all commands are meant: payments and shipments \
+                       have the same objective. The figure is how many times faster than allowed the error budget is used up: 0.1% of the answers of 30 days.";
+const IMPACT: &str = "Checkouts wait, or are told to try again; some give up, and their customers may not know whether they have bought. No order is lost: what \
                       is stored is decided, late.";
-const LOOKS: [Look; 3] = [looks::STATUS, looks::LAG, looks::FAILURES];
+const LOOKS: [Look; 3] = [looks::STATUS, looks::ANSWERS, looks::LAG];
 const DIAGNOSIS: &[&str] = &[
-    "Open the dashboard \"Weir / Latency\": which stage takes the time, apply or publish?",
-    "Slow `apply` with growing lag: more comes in than a core decides. Look at the batches, and at what else uses the processor.",
-    "Slow `publish`, or `weir_append_failures_total`: NATS stores slowly. Look at its disks, its cluster's leaders, its processor.",
-    "Neither: orders may be answered `busy`, for a cap of the policy. `weir_outcomes_total{reason=\"busy\"}` tells.",
+    "Who gives the bad answers? \"Weir / Overview\", row \"Is the objective kept?\", has them by worker. A worker's count is of its door, and of the shards that it leads.",
+    "A door: `weir_door_replies_total` says which answers. `busy`: more comes than is decided. `unavailable`: a shard has decided nothing for seconds. \
+     `unknown`, `accepted`: NATS or the shard took longer than the client waited.",
+    "A door is late though its shards are prompt (\"Weir / Latency\"): its machine has no processor left (`top -H`), or its way to NATS is slow.",
+    "A leader: \"Weir / Latency\" says which stage takes the time. Slow `apply` with growing lag: more comes in than a core decides, or something else uses the processor.",
+    "Slow `publish`, or `weir_append_failures_total` grows: NATS stores slowly. Look at its disks, at its streams' leaders, at its processor.",
+    "None of these: a cap of the policy may refuse orders. `weir_outcomes_total{reason=\"busy\"}` tells.",
 ];
 const MITIGATION: &[&str] = &[
     "Too much traffic: slow down imports and other loads that can wait.",
-    "A slow worker: stop it with SIGTERM; its shards are handed over at once.",
+    "A slow door: start another worker; NATS shares requests among doors. Then stop the slow one.",
+    "A slow leader: stop it with SIGTERM; its shards are handed over at once.",
     "Slow NATS: move the stream's leader away from the slow server (`nats stream cluster step-down`).",
     "Caps of the policy: raise them with `weir policy apply`, if memory allows.",
 ];
@@ -47,11 +52,12 @@ macro_rules! tier {
             hold: $hold,
             keep: "5m",
             summary: concat!(
-                "{{ with printf \"job:weir_slo_bad:increase", $long, "{job='%s'}\" $labels.job | query }}",
-                "{{ printf \"%.0f\" (. | first | value) }}{{ end }} orders within ", $long,
-                " were not decided in 250 ms, {{ printf \"%.1f\" $value }} times what is allowed. ",
-                "{{ with printf \"clamp_min(job:weir_slo_budget:remaining30d{job='%s'}, 0) * 2592000 / %f\" $labels.job $value | query }}",
-                "At this rate the budget of 30 days ends in {{ . | first | value | humanizeDuration }}.{{ end }}"
+                "{{ with printf \"job:weir_slo_bad:increase", $long, "{job=%q}\" $labels.job | query }}",
+                "{{ . | first | value | whole }}{{ end }} orders within ", $long,
+                " waited over 250 ms or got no decision, {{ humanize $value }} times what is allowed",
+                "{{ with printf \"job:weir_slo_budget:remaining30d{job=%q} * 2592000 / %f\" $labels.job $value | query }}",
+                "{{ $left := . | first | value }}{{ if gt $left 0.0 }}; at this rate the month's error budget ends in {{ $left | lasting }}",
+                "{{ else }}; the month's error budget is spent{{ end }}{{ end }}."
             ),
             meaning: MEANING,
             impact: IMPACT,
@@ -65,21 +71,22 @@ macro_rules! tier {
     };
 }
 
-/// What the figures of a shard look like that gets so many orders in 15 seconds, so many of them in time.
+/// What a prompt shard shows of so many good and bad answers each 15 seconds. Of the month's budget 70% is left.
 macro_rules! orders {
-    ($all:literal, $good:literal) => {
+    ($good:literal, $bad:literal) => {
         &[
-            ("weir_stage_duration_seconds_count{job=\"weir\",instance=\"a\",shard=\"main\",stage=\"end_to_end\"}", $all),
+            ("weir_slo_answers_total{job=\"weir\",instance=\"a\",shard=\"main\",verdict=\"good\"}", $good),
+            ("weir_slo_answers_total{job=\"weir\",instance=\"a\",shard=\"main\",verdict=\"bad\"}", $bad),
             (
-                "weir_stage_duration_seconds_bucket{job=\"weir\",instance=\"a\",shard=\"main\",stage=\"end_to_end\",le=\"0.25\"}",
-                $good,
+                "weir_slo_window_answers{job=\"weir\",instance=\"a\",shard=\"main\",verdict=\"good\"}",
+                "9997000x2000",
             ),
             (
-                "weir_outcomes_total{job=\"weir\",instance=\"a\",shard=\"main\",outcome=\"refused\",reason=\"busy\"}",
-                "0x2000",
+                "weir_slo_window_answers{job=\"weir\",instance=\"a\",shard=\"main\",verdict=\"bad\"}",
+                "3000x2000",
             ),
-            ("weir_log_last_sequence{job=\"weir\",instance=\"a\",shard=\"main\"}", $all),
-            ("weir_decided_sequence{job=\"weir\",instance=\"a\",shard=\"main\"}", $all),
+            ("weir_log_last_sequence{job=\"weir\",instance=\"a\",shard=\"main\"}", "0+1000x2000"),
+            ("weir_decided_sequence{job=\"weir\",instance=\"a\",shard=\"main\"}", "0+1000x2000"),
         ]
     };
 }
@@ -87,28 +94,28 @@ macro_rules! orders {
 pub(super) const ALL: [Alert; 4] = [
     tier!(
         "1h", "5m", 14.4, "10", "2m", Page,
-        fires: orders!("0+1000x2000", "0+980x2000"), "5m",
-        "400 orders within 1h were not decided in 250 ms, 20.0 times what is allowed. At this rate the budget of 30 days ends in 0s.",
+        fires: orders!("0+2940x2000", "0+60x2000"), "5m",
+        "1,200 orders within 1h waited over 250 ms or got no decision, 20 times what is allowed; at this rate the month's error budget ends in 1d 1h.",
         // One late order of a quiet night.
-        silent: orders!("0x4 1x2000", "0x2000"), "5m"
+        silent: orders!("0x2000", "0x4 1x2000"), "5m"
     ),
     tier!(
         "6h", "30m", 6.0, "10", "15m", Page,
-        fires: orders!("0+1000x2000", "0+990x2000"), "20m",
-        "800 orders within 6h were not decided in 250 ms, 10.0 times what is allowed. At this rate the budget of 30 days ends in 0s.",
+        fires: orders!("0+990x2000", "0+10x2000"), "20m",
+        "800 orders within 6h waited over 250 ms or got no decision, 10 times what is allowed; at this rate the month's error budget ends in 2d 2h.",
         // It is over: the short window says so.
-        silent: orders!("0+1000x2000", "0+900x40 37000+1000x2000"), "50m"
+        silent: orders!("0+900x40 37000+1000x2000", "0+100x40 4000x2000"), "50m"
     ),
     tier!(
         "1d", "2h", 3.0, "20", "1h", Ticket,
-        fires: orders!("0+1000x2000", "0+996x2000"), "70m",
-        "1120 orders within 1d were not decided in 250 ms, 4.0 times what is allowed. At this rate the budget of 30 days ends in 0s.",
-        silent: orders!("0+1000x2000", "0+999.5x2000"), "70m"
+        fires: orders!("0+996x2000", "0+4x2000"), "70m",
+        "1,120 orders within 1d waited over 250 ms or got no decision, 4 times what is allowed; at this rate the month's error budget ends in 5d 6h.",
+        silent: orders!("0+999.5x2000", "0+0.5x2000"), "70m"
     ),
     tier!(
         "3d", "6h", 1.0, "20", "3h", Ticket,
-        fires: orders!("0+1000x2000", "0+998x2000"), "200m",
-        "1600 orders within 3d were not decided in 250 ms, 2.0 times what is allowed. At this rate the budget of 30 days ends in 0s.",
-        silent: orders!("0+1000x2000", "0+999.5x2000"), "200m"
+        fires: orders!("0+998x2000", "0+2x2000"), "200m",
+        "1,600 orders within 3d waited over 250 ms or got no decision, 2 times what is allowed; at this rate the month's error budget ends in 10d 12h.",
+        silent: orders!("0+999.5x2000", "0+0.5x2000"), "200m"
     ),
 ];

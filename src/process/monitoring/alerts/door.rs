@@ -19,8 +19,8 @@ pub(super) const ALL: [Alert; 2] = [
         hold: "2m",
         keep: "5m",
         summary: "{{ humanizePercentage $value }} of what was asked at doors within five minutes got no decision\
-                  {{ range printf \"sum by (kind) (increase(weir_door_replies_total{job='%s',kind=~'accepted|unknown|busy|unavailable'}[5m])) > 0\" $labels.job | query }}\
-                  ; {{ printf \"%.0f\" .Value }} {{ .Labels.kind }}{{ end }}.",
+                  {{ range printf \"sum by (kind) (increase(weir_door_replies_total{job=%q,kind=~'accepted|unknown|busy|unavailable'}[5m])) > 0\" $labels.job | query }}\
+                  ; {{ .Value | whole }} {{ .Labels.kind }}{{ end }}.",
         meaning: "Checkouts that ask at the door are told `busy` or `unavailable` (nothing was stored), `unknown` (perhaps stored) or `accepted` (stored, and not \
                   decided in time). What the door refuses for good is a client's defect, and does not count here.",
         impact: "Checkouts try again, and customers wait; some give up. What was told `accepted` is decided later; nothing that is stored is lost.",
@@ -73,7 +73,7 @@ pub(super) const ALL: [Alert; 2] = [
         guard: "",
         hold: "1m",
         keep: "",
-        summary: "The door of {{ $labels.instance }} answers nothing, and {{ printf \"%.0f\" $value }} requests wait.",
+        summary: "The door of worker {{ $labels.instance }} answers nothing, and {{ $value | whole }} requests wait.",
         meaning: "Every request is answered within its time (`door.within_ms`, 30 seconds at most), if only with `accepted`. This door has answered none for \
                   a minute, though some wait: it is stuck.",
         impact: "Checkouts that this worker serves run into their own time-outs and do not know whether they have ordered. Sent again under the same id, an \
@@ -98,7 +98,7 @@ pub(super) const ALL: [Alert; 2] = [
             ],
             at: "5m",
             labels: &[("job", "weir"), ("instance", "a")],
-            summary: "The door of a answers nothing, and 3 requests wait.",
+            summary: "The door of worker a answers nothing, and 3 requests wait.",
         },
         // Nobody asks.
         silent: Case {

@@ -18,14 +18,14 @@ pub(super) const ALL: [Alert; 7] = [
         guard: "",
         hold: "1m",
         keep: "",
-        summary: "No worker of Weir can be scraped: whether orders are decided is not known.",
+        summary: "No worker of {{ with $labels.job }}the job {{ . }}{{ else }}Weir{{ end }} can be scraped: whether orders are decided is not known.",
         meaning: "Prometheus reaches no worker: none runs, none is configured to be scraped, or the network between is cut. All other figures of Weir are \
-                  missing, so no other alert can fire.",
+                  missing, so no other alert can be trusted.",
         impact: "Unknown. If no worker runs, orders are stored, and decided once one does; until then no checkout gets an answer.",
         looks: [looks::STATUS, looks::READY, looks::VIEW],
         diagnosis: &[
             "`weir status` asks NATS alone. If it shows a leader and little lag, orders are decided, and only the scrape is broken.",
-            "If it shows `-` as a leader, no worker runs: look at the service's log for how the last one ended.",
+            "If it shows `-` as a leader, nobody decides: look at the workers' logs for how the last one ended.",
             "If it cannot reach NATS, neither can the workers.",
             "Prometheus's page \"Targets\" says whether there are targets of a job `weir…`, and why they cannot be scraped.",
         ],
@@ -57,8 +57,8 @@ pub(super) const ALL: [Alert; 7] = [
         labels: &[],
         team: Team::Platform,
         severity: Severity::Page,
-        title: "Leaders of each shard",
-        quantity: "sum by (job, shard) (weir_role{role=\"leader\",$})",
+        title: "Whether anybody leads each shard",
+        quantity: "max by (job, shard) (weir_role{role=\"leader\",$})",
         legend: "{{shard}}",
         unit: Unit::Count,
         threshold: Threshold::Below(1.0),
@@ -120,9 +120,9 @@ pub(super) const ALL: [Alert; 7] = [
         guard: "",
         hold: "30s",
         keep: "1m",
-        summary: "Shard {{ $labels.shard }} has decided nothing for {{ humanizeDuration $value }}\
-                  {{ with printf \"job_shard:weir_undecided_messages:max{job='%s',shard='%s'}\" $labels.job $labels.shard | query }}\
-                  , and {{ printf \"%.0f\" (. | first | value) }} messages wait{{ end }}.",
+        summary: "Shard {{ $labels.shard }} has decided nothing for {{ $value | lasting }}\
+                  {{ with printf \"job_shard:weir_undecided_messages:max{job=%q,shard=%q}\" $labels.job $labels.shard | query }}\
+                  , and {{ . | first | value | whole }} messages wait{{ end }}.",
         meaning: "The shard has a leader and orders to decide, and gets on with none of them. A leader like that gives its lease to a standby that is \
                   ready, within seconds; here none is, or it is stuck too.",
         impact: "Orders for the shard's sites are stored and wait. Checkouts get no answer. Nothing is lost.",
@@ -150,7 +150,7 @@ pub(super) const ALL: [Alert; 7] = [
             ],
             at: "4m",
             labels: &[("job", "weir"), ("shard", "main")],
-            summary: "Shard main has decided nothing for 3m 0s, and 120 messages wait.",
+            summary: "Shard main has decided nothing for 3m, and 120 messages wait.",
         },
         // A quiet night: nothing comes, so nothing is decided.
         silent: Case {
@@ -225,7 +225,7 @@ pub(super) const ALL: [Alert; 7] = [
         guard: "",
         hold: "1m",
         keep: "",
-        summary: "{{ $labels.instance }} shows figures of shard {{ $labels.shard }} that are {{ humanizeDuration $value }} old.",
+        summary: "Worker {{ $labels.instance }} shows figures of shard {{ $labels.shard }} that are {{ $value | lasting }} old.",
         meaning: "The worker answers scrapes, and does not bring its gauges up to date, as it does every second. What it shows, good or bad, is of the past, \
                   and no other alert can be trusted for it. Or the clocks of worker and Prometheus differ by a minute.",
         impact: "Unknown: whether orders are decided is not shown.",
@@ -247,7 +247,7 @@ pub(super) const ALL: [Alert; 7] = [
             ],
             at: "4m",
             labels: &[("job", "weir"), ("instance", "a"), ("shard", "main")],
-            summary: "a shows figures of shard main that are 3m 0s old.",
+            summary: "Worker a shows figures of shard main that are 3m old.",
         },
         // It gave the shard away.
         silent: Case {
@@ -274,16 +274,17 @@ pub(super) const ALL: [Alert; 7] = [
         hold: "15m",
         keep: "15m",
         summary: "{{ humanizePercentage $value }} of the orders of the same hour last week have come within the last hour\
-                  {{ with printf \"(job:weir_orders_placed:increase1h{job='%s'} offset 1w) - job:weir_orders_placed:increase1h{job='%s'}\" $labels.job $labels.job | query }}\
-                  : {{ printf \"%.0f\" (. | first | value) }} are missing{{ end }}.",
+                  {{ with printf \"(job:weir_orders_placed:increase1h{job=%q} offset 1w) - job:weir_orders_placed:increase1h{job=%q}\" $labels.job $labels.job | query }}\
+                  : {{ . | first | value | whole }} are missing{{ end }}.",
         meaning: "Fewer than half as many orders come in as in the same hour a week ago, where there were at least 100. Weir decides what comes; here \
                   something keeps orders from coming.",
-        impact: "Customers may be unable to order. Or it is a holiday, or last week had a sale.",
+        impact: "Customers may be unable to order. It may also be a holiday, or last week had a sale.",
         looks: [looks::COMMANDS, looks::READY, looks::STATUS],
         diagnosis: &[
             "Is last week's hour a fair comparison: a sale, a holiday, a newsletter?",
             "Is every worker scraped (WeirWorkerUnreachable)? What is decided by one that is not, is not counted.",
             "Can checkouts reach NATS? Their errors, and `nats account report connections`, tell.",
+            "Do doors answer, and what? See WeirDoorRefuses and WeirDoorSilent.",
             "Is the log full, so that it refuses orders? See WeirLogFull.",
             "All sites, or one? The overview shows orders by shard.",
         ],
@@ -326,7 +327,8 @@ pub(super) const ALL: [Alert; 7] = [
         hold: "2m",
         keep: "",
         summary: "Worker {{ $labels.instance }} cannot be scraped.",
-        meaning: "A worker that Prometheus knows of does not answer: it ended, hangs, or is cut off. Others take over its shards within seconds.",
+        meaning: "A worker that Prometheus knows of does not answer its scrapes: it ended, hangs, or is cut off. Where it ended, others take over its shards \
+                  within seconds.",
         impact: "None as long as another worker is there; a further failure would stop its shards.",
         looks: [looks::STATUS, looks::READY, looks::ROLES],
         diagnosis: &[

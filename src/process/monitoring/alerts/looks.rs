@@ -107,10 +107,40 @@ pub(super) const PAYMENTS: Look = Look {
 pub(super) const LETTERS: Look =
     Look { command: "weir dead list", prints: "", look_for: "what could not be read, from when, and why." };
 
-pub(super) const STOCK: Look = Look {
-    command: "curl -s 127.0.0.1:9464/metrics | grep ^weir_sku",
-    prints: "weir_skus_out_of_stock",
-    look_for: "how many SKUs there are, and how many have nothing available.",
+pub(super) const SHORT: Look = Look {
+    command: "weir stock list --below 1",
+    prints: "",
+    look_for: "SKUs of which a new order gets nothing: what is on hand, reserved, and kept back.",
+};
+
+pub(super) const RUNNING_OUT: Look = Look {
+    command: "weir signals --kind stockout_ahead",
+    prints: "",
+    look_for: "the SKUs that were told to run out, and in how many days.",
+};
+
+pub(super) const REPORT: Look = Look {
+    command: "weir report --since 1d",
+    prints: "refused",
+    look_for: "a day's orders: what was refused, for which SKUs, what was cancelled, why, and how many were late.",
+};
+
+pub(super) const SURGES: Look = Look {
+    command: "weir signals --kind cancellation_surge",
+    prints: "",
+    look_for: "each surge, and what drives it: reasons, SKUs, carriers.",
+};
+
+pub(super) const AT_RISK: Look = Look {
+    command: "weir orders --state at_risk",
+    prints: "",
+    look_for: "the orders that are warned of, with their promise and what they are late for.",
+};
+
+pub(super) const HONESTY: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep -E '^weir_delay_(calibration_error|judged)' || echo nothing judged yet",
+    prints: "",
+    look_for: "by how much probabilities are off, and on how many orders that stands; the leader alone has them.",
 };
 
 pub(super) const POLICY: Look = Look {
@@ -135,4 +165,10 @@ pub(super) const SETTINGS: Look = Look {
     command: "curl -s 127.0.0.1:9464/status | grep -oE '\"unsafe_settings\":[^]]*]'",
     prints: "[]",
     look_for: "the settings that are unsafe, spelled out; `[]` where none is.",
+};
+
+pub(super) const ANSWERS: Look = Look {
+    command: "curl -s 127.0.0.1:9464/metrics | grep -E '^weir_(slo_answers|door_replies)_total'",
+    prints: "verdict=\"bad\"",
+    look_for: "good and bad answers of this worker since it started, and what its door has answered.",
 };

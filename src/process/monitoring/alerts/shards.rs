@@ -3,52 +3,88 @@
 use super::looks;
 use crate::process::monitoring::definition::{Alert, Case, Severity, Team, Threshold, Unit};
 
-pub(super) const ALL: [Alert; 7] = [
-    Alert {
-        name: "WeirFault",
-        labels: &[],
-        team: Team::Platform,
-        severity: Severity::Page,
-        title: "Faults",
-        quantity: "max by (job, shard, fault) (weir_fault{$})",
-        legend: "{{shard}}: {{fault}}",
-        unit: Unit::Count,
-        threshold: Threshold::Above(0.0),
-        guard: "",
-        hold: "0s",
-        keep: "1m",
-        summary: "Shard {{ $labels.shard }} stands still at a worker: {{ $labels.fault }}.",
-        meaning: "A worker found that it must not go on: the log or the outcomes are not what they were, or it met what it does not know. It never skips \
-                  and never guesses. Other shards go on.",
-        impact: "If it is the leader's, the shard's orders are stored and wait. If it is a standby's, there is one fewer to take over.",
-        looks: [looks::FAULTS, looks::VIEW, looks::STATUS],
-        diagnosis: &[
-            "`/status` and the worker's log spell the fault out, with the sequence and the next step.",
-            "The table \"Faults\" in docs/operations.md says what each means.",
-            "Do all workers have it, or one? One alone: its binary, its clock, or a server that has other data than the rest.",
-        ],
-        mitigation: &[
-            "`gap`, `log_behind`, `log_rewritten`, `outcomes_ahead`: restore the stream from a backup, or begin a new epoch with `weir epoch`; \"Back up and \
-             restore\" in docs/operations.md has the steps.",
-            "`digest_mismatch`: run the binary that announced the outcomes, keep both streams, and report it.",
-            "`clock`: wait; the shard goes on when the time has come. Mend the broker's clock.",
-            "`unknown_rules`: run a newer binary.",
-            "`panic`: nothing was skipped; keep the log stream, report it, and run a mended binary.",
-        ],
-        weekly: false,
-        fires: Case {
-            series: &[("weir_fault{job=\"weir\",instance=\"a\",shard=\"main\",fault=\"gap\"}", "0x4 1x20")],
-            at: "2m",
-            labels: &[("job", "weir"), ("shard", "main"), ("fault", "gap")],
-            summary: "Shard main stands still at a worker: gap.",
-        },
-        silent: Case {
-            series: &[("weir_fault{job=\"weir\",instance=\"a\",shard=\"main\",fault=\"gap\"}", "0x24")],
-            at: "2m",
-            labels: &[],
-            summary: "",
-        },
-    },
+/// What a fault is called by whom it stops: a shard that nobody leads now, or one worker's copy of it beside another that leads.
+macro_rules! fault {
+    (
+        $halts:literal, $severity:ident, $guard:literal, $hold:literal, summary: $summary:literal,
+        fires: $fires:literal, $told:literal, silent: $silent:literal
+    ) => {
+        Alert {
+            name: "WeirFault",
+            labels: &[("halts", $halts)],
+            team: Team::Platform,
+            severity: Severity::$severity,
+            title: "Faults",
+            quantity: "max by (job, shard, fault) (weir_fault{$})",
+            legend: "{{shard}}: {{fault}}",
+            unit: Unit::Count,
+            threshold: Threshold::Above(0.0),
+            // Another leads it, without a fault of its own.
+            guard: concat!(
+                $guard,
+                " on (job, shard) (weir_role{role=\"leader\",$} == 1 unless on (job, instance, shard) weir_fault{$} == 1)"
+            ),
+            hold: $hold,
+            keep: "1m",
+            summary: $summary,
+            meaning: "A worker found that it must not go on with a shard: the log or the outcomes are not what they were, or it met what it does not know. It \
+                      never skips and never guesses. Other shards go on.",
+            impact: "Where nobody leads, the shard's orders are stored and wait, and its checkouts get no answer. Where another worker leads, there is one fewer \
+                     to take over.",
+            looks: [looks::FAULTS, looks::VIEW, looks::STATUS],
+            diagnosis: &[
+                "`/status` and the log of the worker that has it spell the fault out, with the sequence and the next step.",
+                "The table \"Faults\" in docs/operations.md says what each means.",
+                "Do all workers have it, or one? One alone: its binary, its clock, or a server that has other data than the rest.",
+            ],
+            mitigation: &[
+                "`gap`, `log_behind`, `log_rewritten`, `outcomes_ahead`: restore the stream from a backup, or begin a new epoch with `weir epoch`; \"Back up and \
+                 restore\" in docs/operations.md has the steps.",
+                "`digest_mismatch`: run the binary that announced the outcomes, keep both streams, and report it.",
+                "`clock`: wait; the shard goes on when the time has come. Mend the broker's clock.",
+                "`unknown_rules`: run a newer binary.",
+                "`panic`: nothing was skipped; keep the log stream, report it, and run a mended binary.",
+            ],
+            weekly: false,
+            fires: Case {
+                series: &[
+                    ("weir_fault{job=\"weir\",instance=\"a\",shard=\"main\",fault=\"gap\"}", "0x4 1x20"),
+                    ("weir_role{job=\"weir\",instance=\"a\",shard=\"main\",role=\"leader\"}", "1x4 0x20"),
+                    ("weir_role{job=\"weir\",instance=\"b\",shard=\"main\",role=\"leader\"}", $fires),
+                ],
+                at: "3m",
+                labels: &[("job", "weir"), ("shard", "main"), ("fault", "gap")],
+                summary: $told,
+            },
+            silent: Case {
+                series: &[
+                    ("weir_fault{job=\"weir\",instance=\"a\",shard=\"main\",fault=\"gap\"}", "0x4 1x1 0x20"),
+                    ("weir_role{job=\"weir\",instance=\"a\",shard=\"main\",role=\"leader\"}", "0x24"),
+                    ("weir_role{job=\"weir\",instance=\"b\",shard=\"main\",role=\"leader\"}", $silent),
+                ],
+                at: "3m",
+                labels: &[],
+                summary: "",
+            },
+        }
+    };
+}
+
+pub(super) const ALL: [Alert; 8] = [
+    fault!(
+        "shard", Page, "unless", "30s",
+        summary: "A fault halts shard {{ $labels.shard }}, and nobody leads it: {{ $labels.fault }}.",
+        fires: "0x24", "A fault halts shard main, and nobody leads it: gap.",
+        // Mended before anybody could have been told, while nobody led.
+        silent: "0x24"
+    ),
+    fault!(
+        "worker", Ticket, "and", "1m",
+        summary: "A fault halts shard {{ $labels.shard }} at one of its workers, while another one leads it: {{ $labels.fault }}.",
+        fires: "1x24", "A fault halts shard main at one of its workers, while another one leads it: gap.",
+        // The same, while another one led.
+        silent: "1x24"
+    ),
     Alert {
         name: "WeirLag",
         labels: &[],
@@ -62,9 +98,9 @@ pub(super) const ALL: [Alert; 7] = [
         guard: "",
         hold: "2m",
         keep: "2m",
-        summary: "Shard {{ $labels.shard }} is {{ humanizeDuration $value }} behind its log.",
-        meaning: "More is stored than the leader decides, for minutes. It is busy, or slow.",
-        impact: "Checkouts wait so long for their answer. Nothing is lost.",
+        summary: "Shard {{ $labels.shard }} is {{ $value | lasting }} behind its log.",
+        meaning: "For minutes the leader has decided less than is stored: too much comes, or it is slow.",
+        impact: "Checkouts wait so long for their answer; from 2 seconds on doors turn them away (`busy`). Nothing that is stored is lost.",
         looks: [looks::LAG, looks::STATUS, looks::VIEW],
         diagnosis: &[
             "\"Weir / Internals\": the sizes of batches. Full ones: more comes in than a core decides.",
@@ -120,7 +156,7 @@ pub(super) const ALL: [Alert; 7] = [
         ],
         mitigation: &[
             "Start another worker with the same configuration and a name of its own.",
-            "A single worker is wanted: silence this alert, or set `worker.standbys = 0` and take it out.",
+            "A single worker is wanted: set `worker.standbys = 0`, and silence this alert for good.",
         ],
         weekly: false,
         fires: Case {
@@ -152,7 +188,7 @@ pub(super) const ALL: [Alert; 7] = [
         guard: "",
         hold: "5m",
         keep: "",
-        summary: "The clock of {{ $labels.instance }} and that of the broker of shard {{ $labels.shard }} differ by {{ humanizeDuration $value }}.",
+        summary: "The clock of worker {{ $labels.instance }} and that of the broker of shard {{ $labels.shard }} differ by {{ $value | lasting }}.",
         meaning: "Orders are stamped by the broker, and latency is measured against the worker's clock. A difference makes latency look better or worse than it \
                   is; at 5 minutes a shard stands still (`clock`).",
         impact: "Latency and the objective are measured wrongly. Holds end by the broker's clock.",
@@ -169,7 +205,7 @@ pub(super) const ALL: [Alert; 7] = [
             series: &[("weir_clock_skew_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "-30x40")],
             at: "8m",
             labels: &[("job", "weir"), ("instance", "a"), ("shard", "main")],
-            summary: "The clock of a and that of the broker of shard main differ by 30s.",
+            summary: "The clock of worker a and that of the broker of shard main differ by 30s.",
         },
         silent: Case {
             series: &[("weir_clock_skew_seconds{job=\"weir\",instance=\"a\",shard=\"main\"}", "0.5x40")],
@@ -191,12 +227,12 @@ pub(super) const ALL: [Alert; 7] = [
         guard: "",
         hold: "0s",
         keep: "",
-        summary: "The {{ $labels.stage }} of shard {{ $labels.shard }} panicked.",
-        meaning: "A part of a worker met a defect in Weir, and was started again. Eight times in a row is the fault `panic`.",
-        impact: "A takeover, or seconds of delay.",
+        summary: "A part of shard {{ $labels.shard }} met a defect and was started again: {{ $labels.stage }}.",
+        meaning: "A part of a worker panicked, which is a defect in Weir, and was started again. Eight times in a row is the fault `panic`.",
+        impact: "A takeover, or seconds of delay; of `observer` none for orders: analytics begin anew.",
         looks: [looks::FAILURES, looks::VIEW, looks::STATUS],
         diagnosis: &["The worker's log has the panic's text and place."],
-        mitigation: &["Report it with the log's lines. If it repeats, run the version before."],
+        mitigation: &["Report it, with the log's lines.", "If it repeats, run the version before."],
         weekly: false,
         fires: Case {
             series: &[(
@@ -205,7 +241,7 @@ pub(super) const ALL: [Alert; 7] = [
             )],
             at: "3m",
             labels: &[("job", "weir"), ("shard", "main"), ("stage", "scribe")],
-            summary: "The scribe of shard main panicked.",
+            summary: "A part of shard main met a defect and was started again: scribe.",
         },
         silent: Case {
             series: &[(
@@ -231,7 +267,7 @@ pub(super) const ALL: [Alert; 7] = [
         guard: "",
         hold: "5m",
         keep: "",
-        summary: "{{ printf \"%.0f\" $value }} appends of outcomes of shard {{ $labels.shard }} failed within ten minutes: {{ $labels.why }}.",
+        summary: "{{ $value | whole }} appends of outcomes of shard {{ $labels.shard }} failed within ten minutes: {{ $labels.why }}.",
         meaning: "NATS does not take outcomes, again and again. Each append is tried until it is stored.",
         impact: "Outcomes are announced late; if none gets through, not at all.",
         looks: [looks::FAILURES, looks::STREAMS, looks::STATUS],
@@ -277,7 +313,7 @@ pub(super) const ALL: [Alert; 7] = [
         guard: "",
         hold: "0s",
         keep: "10m",
-        summary: "Analytics of shard {{ $labels.shard }} skipped {{ printf \"%.0f\" $value }} messages: their figures are of a part of the orders.",
+        summary: "Analytics of shard {{ $labels.shard }} skipped {{ $value | whole }} messages: their figures are of a part of the orders.",
         meaning: "More was decided than analytics could look at. Decisions were not slowed down; what was skipped is missing from rates of cancellation, delay \
                   and service. Open orders are taken up again from the log.",
         impact: "None for orders. Warnings may be missing or late.",

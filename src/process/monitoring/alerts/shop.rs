@@ -17,12 +17,12 @@ pub(super) const ALL: [Alert; 8] = [
         guard: "",
         hold: "0s",
         keep: "10m",
-        summary: "{{ printf \"%.0f\" $value }} messages about goods that moved were refused: {{ $labels.reason }}.",
+        summary: "{{ $value | whole }} messages about goods that moved were refused: {{ $labels.reason }}.",
         meaning: "A shipment, delivery, return, receipt or count was refused, though the goods have moved. The books now say something else than the shelves.",
         impact: "Stock is promised that is not there, or kept back though it is.",
         looks: [looks::FACTS, looks::OUTCOMES, looks::STATUS],
         diagnosis: &[
-            "The outcomes tell which: read the outcome stream for `refused` with this reason.",
+            "Which? The console's \"Recent refusals\" names the latest; the outcome stream (`WEIR_OUTCOMES_main` of the shard main) has all: `refused` with this reason.",
             "`unknown_order`, `not_in_order`: another system's ids differ from those that orders were placed with.",
             "`unknown_site`: the policy does not list the site (`weir policy show`).",
         ],
@@ -63,12 +63,13 @@ pub(super) const ALL: [Alert; 8] = [
         guard: "",
         hold: "0s",
         keep: "10m",
-        summary: "{{ printf \"%.0f\" $value }} payments were refused, {{ $labels.reason }}: that money must be given back.",
+        summary: "{{ $value | whole }} payments were refused, {{ $labels.reason }}: that money must be given back.",
         meaning: "Money came for an order that cannot take it: cancelled, expired, paid already, or unknown.",
         impact: "Customers have paid for what they will not get.",
         looks: [looks::PAYMENTS, looks::OUTCOMES, looks::STATUS],
         diagnosis: &[
-            "The outcome stream names order and payment.",
+            "Which? The console's \"Recent refusals\" names the latest; the outcome stream (`WEIR_OUTCOMES_main` of the shard main) has all, with order and payment.",
+            "`weir orders ORDER` shows what had become of the order before the money came.",
             "`order_expired`: holds end before payments come. Is the payment provider slow, or are holds too short (`weir policy show`)?",
         ],
         mitigation: &["Give the money back.", "Holds are too short: `weir policy apply` with longer ones."],
@@ -107,15 +108,15 @@ pub(super) const ALL: [Alert; 8] = [
         hold: "15m",
         keep: "15m",
         summary: "{{ humanizePercentage $value }} of orders are refused for want of stock\
-                  {{ with printf \"sum(increase(weir_outcomes_total{job='%s',outcome='refused',reason='insufficient_stock'}[30m]))\" $labels.job | query }}\
-                  : {{ printf \"%.0f\" (. | first | value) }} in half an hour{{ end }}\
-                  {{ range printf \"sum by (currency) (increase(weir_shortage_lost_value_total{job='%s'}[30m]))\" $labels.job | query }}\
-                  , worth {{ printf \"%.0f\" .Value }} {{ .Labels.currency }}{{ end }}.",
+                  {{ with printf \"sum(increase(weir_outcomes_total{job=%q,outcome='refused',reason='insufficient_stock'}[30m]))\" $labels.job | query }}\
+                  : {{ . | first | value | whole }} orders in half an hour{{ end }}\
+                  {{ range printf \"sum by (currency) (increase(weir_shortage_lost_value_total{job=%q}[30m]))\" $labels.job | query }}\
+                  , worth {{ .Value | whole }} {{ .Labels.currency }}{{ end }}.",
         meaning: "More than one order in twenty is refused because something is not there.",
         impact: "Sales are lost. \"Weir / Stock\" has their value.",
-        looks: [looks::STOCK, looks::OUTCOMES, looks::POLICY],
+        looks: [looks::SHORT, looks::REPORT, looks::POLICY],
         diagnosis: &[
-            "Which SKUs? Outcomes of refused orders name what was short; `weir report` sums it up.",
+            "Which SKUs? `weir report` has what refused orders lacked, with its value.",
             "Is stock held by orders that nobody pays? \"Weir / Stock\" shows units held and unpaid.",
             "Did a receipt fail to come in? See WeirFactsRefused.",
         ],
@@ -141,7 +142,7 @@ pub(super) const ALL: [Alert; 8] = [
             ],
             at: "40m",
             labels: &[("job", "weir")],
-            summary: "10% of orders are refused for want of stock: 1200 in half an hour, worth 30000 EUR.",
+            summary: "10% of orders are refused for want of stock: 1,200 orders in half an hour, worth 30,000 EUR.",
         },
         silent: Case {
             series: &[
@@ -165,18 +166,22 @@ pub(super) const ALL: [Alert; 8] = [
         team: Team::Shop,
         severity: Severity::Ticket,
         title: "SKUs that are expected to run out within a day",
-        quantity: "sum by (job, shard) (weir_stock_running_out_skus{within=\"day\",$})",
+        quantity: "max by (job, shard) (weir_stock_running_out_skus{within=\"day\",$})",
         legend: "{{shard}}",
         unit: Unit::Count,
         threshold: Threshold::Above(0.0),
         guard: "",
         hold: "15m",
         keep: "1h",
-        summary: "{{ printf \"%.0f\" $value }} SKUs of shard {{ $labels.shard }} are expected to run out within a day.",
-        meaning: "At the rate at which they sell, their stock ends within a day. The live console and the signals name them.",
-        impact: "Orders for them will be refused, or wait.",
-        looks: [looks::STOCK, looks::STATUS, looks::POLICY],
-        diagnosis: &["The console's to-do list has them, with what is left and how fast it goes."],
+        summary: "{{ $value | whole }} SKUs of shard {{ $labels.shard }} are expected to run out within a day.",
+        meaning: "At the rate at which they sell, their stock ends within a day, unless more comes.",
+        impact: "None yet. Then orders for them are refused, or wait.",
+        looks: [looks::RUNNING_OUT, looks::SHORT, looks::POLICY],
+        diagnosis: &[
+            "The console's to-do list has them, with what is left, how fast it goes, and how much to order.",
+            "Is a receipt on its way, or was it refused? See WeirFactsRefused.",
+            "Is stock held by orders that nobody pays? \"Weir / Stock\" shows units held and unpaid.",
+        ],
         mitigation: &["Order more, transfer from another site, or take them off the shop's pages."],
         weekly: false,
         fires: Case {
@@ -212,16 +217,18 @@ pub(super) const ALL: [Alert; 8] = [
         hold: "0s",
         keep: "15m",
         summary: "Cancellations are {{ printf \"%.1f\" $value }} times as frequent as usual, {{ if eq $labels.series \"all\" }}over all orders\
-                  {{ else }}{{ $labels.series }} {{ $labels.label }}{{ end }}\
-                  {{ with printf \"sum(increase(weir_cancelled_orders_total{job='%s'}[1h]))\" $labels.job | query }}\
-                  : {{ printf \"%.0f\" (. | first | value) }} orders within an hour{{ end }}\
-                  {{ range printf \"sum by (currency) (increase(weir_cancelled_value_total{job='%s'}[1h]))\" $labels.job | query }}\
-                  , worth {{ printf \"%.0f\" .Value }} {{ .Labels.currency }}{{ end }}.",
-        meaning: "A test for changes found that far more orders are cancelled or expire than is usual. It is wrong about once a week for each series.",
+                  {{ with printf \"sum(increase(weir_cancelled_orders_total{job=%q,shard=%q}[1h]))\" $labels.job $labels.shard | query }}\
+                  : {{ . | first | value | whole }} orders within an hour{{ end }}{{ else }}{{ $labels.series }} {{ $labels.label }}\
+                  {{ with printf \"sum(increase(weir_%s_cancelled_orders_total{job=%q,shard=%q,%s=%q}[1h]))\" $labels.series $labels.job $labels.shard $labels.series $labels.label | query }}\
+                  : {{ . | first | value | whole }} orders within an hour{{ end }}{{ end }}\
+                  {{ range printf \"sum by (currency) (increase(weir_cancelled_value_total{job=%q,shard=%q}[1h])) > 0\" $labels.job $labels.shard | query }}\
+                  ; all cancellations together {{ .Value | whole }} {{ .Labels.currency }}{{ end }}.",
+        meaning: "A test for changes found that far more orders are cancelled or expire than is usual: of all orders, of a site, or of a carrier. It is wrong \
+                  about once a week for each of them, and silent about a shop, site or carrier until it knows what is usual there.",
         impact: "Revenue is lost, and goods are held for nothing. \"Weir / Delay and cancellation\" has the value.",
-        looks: [looks::COMMANDS, looks::OUTCOMES, looks::STATUS],
+        looks: [looks::SURGES, looks::REPORT, looks::OUTCOMES],
         diagnosis: &[
-            "\"Weir / Delay and cancellation\": by which reason and party? `expired` alone: payments do not come.",
+            "The signal names what drives it. \"Weir / Delay and cancellation\" shows reason and party; `expired` alone: payments do not come.",
             "A site or a carrier: is it late? Customers who wait cancel.",
             "By the shop: is there a recall, or a wrong price?",
         ],
@@ -237,7 +244,7 @@ pub(super) const ALL: [Alert; 8] = [
                     "_x4 3.4x40",
                 ),
                 (
-                    "weir_cancelled_orders_total{job=\"weir\",instance=\"a\",shard=\"main\",reason=\"late\",party=\"customer\"}",
+                    "weir_carrier_cancelled_orders_total{job=\"weir\",instance=\"a\",shard=\"main\",carrier=\"dhl\"}",
                     "0+5x60",
                 ),
                 (
@@ -247,7 +254,7 @@ pub(super) const ALL: [Alert; 8] = [
             ],
             at: "10m",
             labels: &[("job", "weir"), ("shard", "main"), ("series", "carrier"), ("label", "dhl")],
-            summary: "Cancellations are 3.4 times as frequent as usual, carrier dhl: 200 orders within an hour, worth 3600 EUR.",
+            summary: "Cancellations are 3.4 times as frequent as usual, carrier dhl: 200 orders within an hour; all cancellations together 3,600 EUR.",
         },
         silent: Case {
             series: &[(
@@ -272,12 +279,14 @@ pub(super) const ALL: [Alert; 8] = [
         guard: "and on (job, shard) max by (job, shard) (weir_delay_orders_at_risk{$}) >= 20",
         hold: "30m",
         keep: "30m",
-        summary: "{{ humanizePercentage $value }} of the open orders of shard {{ $labels.shard }} are expected to arrive late\
-                  {{ with printf \"sum(weir_delay_orders_at_risk{job='%s',shard='%s'})\" $labels.job $labels.shard | query }}\
-                  ; {{ printf \"%.0f\" (. | first | value) }} are warned of{{ end }}.",
+        summary: "{{ humanizePercentage $value }} of \
+                  {{ with printf \"sum(max by (shard, risk) (weir_delay_open_orders{job=%q,shard=%q}))\" $labels.job $labels.shard | query }}\
+                  {{ . | first | value | whole }} {{ end }}open orders with a promise, of shard {{ $labels.shard }}, are expected to arrive late\
+                  {{ with printf \"max(weir_delay_orders_at_risk{job=%q,shard=%q})\" $labels.job $labels.shard | query }}\
+                  ; {{ . | first | value | whole }} are warned of{{ end }}.",
         meaning: "More than a fifth of the open orders with a promise will probably miss it, and at least 20 are warned of one by one.",
         impact: "Customers get what they bought later than promised; some cancel.",
-        looks: [looks::VIEW, looks::COMMANDS, looks::STATUS],
+        looks: [looks::AT_RISK, looks::REPORT, looks::STATUS],
         diagnosis: &[
             "\"Weir / Service quality\": which carrier or site has become slow?",
             "\"Weir / Delay and cancellation\": does the backlog grow, paid and not shipped?",
@@ -293,10 +302,18 @@ pub(super) const ALL: [Alert; 8] = [
             series: &[
                 ("weir_delay_expected_late_ratio{job=\"weir\",instance=\"a\",shard=\"main\"}", "0.31x200"),
                 ("weir_delay_orders_at_risk{job=\"weir\",instance=\"a\",shard=\"main\"}", "412x200"),
+                (
+                    "weir_delay_open_orders{job=\"weir\",instance=\"a\",shard=\"main\",risk=\"0.0\"}",
+                    "900x200",
+                ),
+                (
+                    "weir_delay_open_orders{job=\"weir\",instance=\"a\",shard=\"main\",risk=\"0.6\"}",
+                    "430x200",
+                ),
             ],
             at: "40m",
             labels: &[("job", "weir"), ("shard", "main")],
-            summary: "31% of the open orders of shard main are expected to arrive late; 412 are warned of.",
+            summary: "31% of 1,330 open orders with a promise, of shard main, are expected to arrive late; 412 are warned of.",
         },
         silent: Case {
             series: &[
@@ -324,7 +341,7 @@ pub(super) const ALL: [Alert; 8] = [
         summary: "Probabilities of being late, given when orders are {{ $labels.moment }}, are off by {{ humanizePercentage $value }} on average.",
         meaning: "What was said and what happened differ: of orders said to be late with 30%, say, 45% were. On public data the error is below 2%.",
         impact: "Warnings come too often or too seldom.",
-        looks: [looks::VIEW, looks::STATUS, looks::COMMANDS],
+        looks: [looks::HONESTY, looks::REPORT, looks::STATUS],
         diagnosis: &[
             "\"Weir / Delay and cancellation\": said against happened, by tenths.",
             "Has something changed at once for all: a strike, a holiday, other promises? It learns that within weeks.",
@@ -367,7 +384,7 @@ pub(super) const ALL: [Alert; 8] = [
         team: Team::Shop,
         severity: Severity::Ticket,
         title: "Share of SKUs with nothing available",
-        quantity: "sum by (job) (weir_skus_out_of_stock{$}) / on (job) (sum by (job) (weir_skus{$}) > 0)",
+        quantity: "sum by (job) (max by (job, shard) (weir_skus_out_of_stock{$})) / on (job) (sum by (job) (max by (job, shard) (weir_skus{$})) > 0)",
         legend: "{{job}}",
         unit: Unit::Share,
         threshold: Threshold::Above(0.2),
@@ -377,7 +394,7 @@ pub(super) const ALL: [Alert; 8] = [
         summary: "{{ humanizePercentage $value }} of all SKUs have nothing available.",
         meaning: "More than a fifth of what the shop has ever stocked, site by site, is out.",
         impact: "Customers find little to buy.",
-        looks: [looks::STOCK, looks::POLICY, looks::STATUS],
+        looks: [looks::SHORT, looks::POLICY, looks::STATUS],
         diagnosis: &[
             "Is it new? \"Weir / Stock\" shows it over time. A range that changes leaves old SKUs at zero for good.",
             "Did safety stock change (`weir policy show`)? It makes stock unavailable that is there.",

@@ -18,8 +18,8 @@ pub(super) const ALL: [Alert; 8] = [
         hold: "1m",
         keep: "5m",
         summary: "The log of shard {{ $labels.shard }} is {{ humanizePercentage $value }} full: it refuses orders when it is full.",
-        meaning: "The log is at its size limit. A full log refuses what is published to it, and drops nothing.",
-        impact: "Orders are refused by NATS before they are stored: checkouts fail.",
+        meaning: "The log has all but reached its size limit. A full log refuses what is published to it, and drops nothing.",
+        impact: "Once it is full, NATS refuses orders before they are stored: checkouts fail.",
         looks: [looks::STREAMS, looks::SNAPSHOTS, looks::STATUS],
         diagnosis: &[
             "The log is trimmed behind the second-newest snapshot. Are snapshots taken? See WeirSnapshotsFail.",
@@ -72,7 +72,7 @@ pub(super) const ALL: [Alert; 8] = [
         guard: "and on (job, shard) job_shard:weir_log_bytes:max{$job} > 0.6 * max by (job, shard) (weir_stream_limit_bytes{stream=\"log\",$}) > 0",
         hold: "10m",
         keep: "10m",
-        summary: "The log of shard {{ $labels.shard }} will be full in {{ humanizeDuration $value }}; then it refuses orders.",
+        summary: "The log of shard {{ $labels.shard }} will be full in {{ $value | lasting }}; then it refuses orders.",
         meaning: "The log grows, is over 60% full, and is not trimmed: at this rate it is full within four hours. Snapshots are taken sooner once it is half \
                   full, so something keeps them from being taken.",
         impact: "None yet. Once it is full, checkouts fail.",
@@ -99,7 +99,7 @@ pub(super) const ALL: [Alert; 8] = [
             ],
             at: "30m",
             labels: &[("job", "weir"), ("shard", "main")],
-            summary: "The log of shard main will be full in 45m 0s; then it refuses orders.",
+            summary: "The log of shard main will be full in 45m; then it refuses orders.",
         },
         // It grows as fast, and is trimmed in time.
         silent: Case {
@@ -131,7 +131,7 @@ pub(super) const ALL: [Alert; 8] = [
         guard: "",
         hold: "1m",
         keep: "",
-        summary: "{{ printf \"%.0f\" $value }} settings of the streams of shard {{ $labels.shard }} would lose data.",
+        summary: "{{ $value | whole }} settings of the streams of shard {{ $labels.shard }} would lose data.",
         meaning: "Somebody changed the log or the outcome stream after the workers had looked at them: a limit of age or number, what is dropped when it is \
                   full, its subjects. Weir goes on, as what is stored is still whole.",
         impact: "None yet. Under such a setting NATS drops orders that nobody has decided or outcomes that nobody has read, and says nothing. What is gone then \
@@ -218,23 +218,26 @@ pub(super) const ALL: [Alert; 8] = [
         team: Team::Platform,
         severity: Severity::Ticket,
         title: "Messages since the newest snapshot",
-        quantity: "max by (job, shard) (weir_log_last_sequence{$}) - max by (job, shard) (weir_snapshot_sequence{$} > 0)",
+        quantity: "max by (job, shard) (weir_log_last_sequence{$}) - max by (job, shard) (weir_snapshot_sequence{$})",
         legend: "{{shard}}",
         unit: Unit::Count,
         threshold: Threshold::Above(10_000_000.0),
         guard: "",
         hold: "10m",
         keep: "",
-        summary: "{{ printf \"%.0f\" $value }} messages have come to shard {{ $labels.shard }} since its newest snapshot.",
-        meaning: "Twice as much was stored since the last snapshot as by default between two (`snapshots.every_records`, 5,000,000).",
-        impact: "None now. Recovery folds all of that again: over half a second a million.",
+        summary: "{{ $value | whole }} messages have come to shard {{ $labels.shard }} since its newest snapshot.",
+        meaning: "Twice as much was stored since the newest snapshot as by default between two (`snapshots.every_records`, 5,000,000), or none was ever taken.",
+        impact: "None now. Whoever recovers the shard folds all of that again, over half a second a million messages, and the log is not trimmed.",
         looks: [looks::SNAPSHOTS, looks::STATUS, looks::STREAMS],
         diagnosis: &[
             "Is `snapshots.every_records` set higher? Then this threshold is to be raised with it.",
-            "Is a snapshot under way, or does each fail? See WeirSnapshotsFail.",
-            "It is known only for snapshots that a running worker took itself: after a restart of all it is silent until the next.",
+            "`weir_snapshots_total`: does each fail? See WeirSnapshotsFail.",
+            "None fails and none is taken: nobody may take it. `weir status` shows whether the shard has a leader and a standby that keeps up.",
         ],
-        mitigation: &["See WeirSnapshotsFail."],
+        mitigation: &[
+            "Snapshots fail: as WeirSnapshotsFail says.",
+            "Nobody takes one: restart the standby, or, without one, the leader (SIGTERM); then look for `a snapshot was taken` in its log.",
+        ],
         weekly: false,
         fires: Case {
             series: &[
@@ -244,12 +247,14 @@ pub(super) const ALL: [Alert; 8] = [
             ],
             at: "15m",
             labels: &[("job", "weir"), ("shard", "main")],
-            summary: "12000000 messages have come to shard main since its newest snapshot.",
+            summary: "12,000,000 messages have come to shard main since its newest snapshot.",
         },
         silent: Case {
             series: &[
                 ("weir_log_last_sequence{job=\"weir\",instance=\"a\",shard=\"main\"}", "15000000x80"),
+                // A worker that recovers knows of none yet.
                 ("weir_snapshot_sequence{job=\"weir\",instance=\"a\",shard=\"main\"}", "0x80"),
+                ("weir_snapshot_sequence{job=\"weir\",instance=\"b\",shard=\"main\"}", "6000000x80"),
             ],
             at: "15m",
             labels: &[],
@@ -269,7 +274,7 @@ pub(super) const ALL: [Alert; 8] = [
         guard: "",
         hold: "0s",
         keep: "",
-        summary: "An audit of shard {{ $labels.shard }} found {{ printf \"%.0f\" $value }} disagreements with what was announced.",
+        summary: "An audit of shard {{ $labels.shard }} found {{ $value | whole }} disagreements with what was announced.",
         meaning: "A fold of the log does not come to what was announced, or the books do not hold. Of all alerts this is the one that must never fire.",
         impact: "Customers may have been told what the log does not say.",
         looks: [looks::AUDITS, looks::AUDIT, looks::STATUS],
@@ -305,20 +310,25 @@ pub(super) const ALL: [Alert; 8] = [
         team: Team::Platform,
         severity: Severity::Ticket,
         title: "Time since an audit last agreed",
-        quantity: "time() - max by (job, shard) (weir_audit_last_success_timestamp_seconds{$})",
+        // Of a shard that was never audited: since the first of its workers began.
+        quantity: "time() - (max by (job, shard) (weir_audit_last_success_timestamp_seconds{$}) \
+                   or min by (job, shard) (weir_ready{$} * 0 + on (job, instance) group_left () process_start_time_seconds{$}))",
         legend: "{{shard}}",
         unit: Unit::Seconds,
         threshold: Threshold::Above(172_800.0),
         guard: "",
         hold: "10m",
         keep: "",
-        summary: "No audit of shard {{ $labels.shard }} has agreed for {{ humanizeDuration $value }}.",
-        meaning: "Standbys audit each shard once a day (`worker.audit_every_minutes`). None has come to its end for two days.",
-        impact: "None now. A defect would be found later.",
+        summary: "No audit of shard {{ $labels.shard }} has agreed for {{ $value | lasting }}.",
+        meaning: "An audit folds the log again and compares what was announced. Standbys audit each shard once a day (`worker.audit_every_minutes`). None has \
+                  come to a good end for two days, or, where none ever has, since the shard's workers began.",
+        impact: "None now. A wrong outcome would be found later.",
         looks: [looks::AUDITS, looks::STATUS, looks::ROLES],
         diagnosis: &[
-            "Is there a standby? Only standbys audit.",
-            "`weir_audits_total{end=\"failed\"}`: the worker's log says why.",
+            "Is there a standby? Only standbys audit. See WeirStandbyMissing.",
+            "`weir_audits_total{end=\"failed\"}` grows: the worker's log says why.",
+            "`weir_audits_total{end=\"disagrees\"}` grows: that is WeirAuditFailed.",
+            "Are audits off (`worker.audit_every_minutes = 0`)? Then silence this alert, and run `weir audit` by a timer.",
         ],
         mitigation: &["Run one by hand: `weir audit`.", "Start a standby."],
         weekly: true,
@@ -329,7 +339,7 @@ pub(super) const ALL: [Alert; 8] = [
             )],
             at: "52h",
             labels: &[("job", "weir"), ("shard", "main")],
-            summary: "No audit of shard main has agreed for 2d 4h 0m 0s.",
+            summary: "No audit of shard main has agreed for 2d 4h.",
         },
         silent: Case {
             series: &[
@@ -360,7 +370,7 @@ pub(super) const ALL: [Alert; 8] = [
         guard: "",
         hold: "0s",
         keep: "10m",
-        summary: "{{ printf \"%.0f\" $value }} pieces of messages to shard {{ $labels.shard }} could not be read as commands.",
+        summary: "{{ $value | whole }} pieces of messages to shard {{ $labels.shard }} could not be read as commands.",
         meaning: "Somebody publishes what Weir cannot read: a client with a defect, another version, or somebody who tries things out. It is kept as it came.",
         impact: "What was meant by it has not happened: perhaps orders of one client.",
         looks: [looks::LETTERS, looks::COMMANDS, looks::STATUS],

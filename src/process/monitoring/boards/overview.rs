@@ -64,14 +64,14 @@ pub(super) const BOARD: Board = Board {
                     )],
                 ),
                 panel(
-                    "Share decided within 250 ms",
-                    "Of all decisions, those announced within 250 ms of being stored. The objective is 99.9% over 30 days. Gaps are \
-                     times without decisions.",
+                    "Share answered within 250 ms",
+                    "Of all answers, those that were decisions and came within 250 ms: of reaching a door, or of being stored where an order came by none. \
+                     Busy, unavailable and what was not known in time are not. The objective is 99.9% over 30 days. Gaps are times without answers.",
                     Kind::Lines,
                     Unit::Share,
                     &[target(
-                        "sum(rate(weir_stage_duration_seconds_bucket{stage=\"end_to_end\",le=\"0.25\",$}[$__rate_interval])) \
-                         / sum(rate(weir_stage_duration_seconds_count{stage=\"end_to_end\",$}[$__rate_interval]))",
+                        "sum(rate(weir_slo_answers_total{verdict=\"good\",$}[$__rate_interval])) \
+                         / sum(rate(weir_slo_answers_total{$}[$__rate_interval]))",
                         "within 250 ms",
                     )],
                 ),
@@ -142,7 +142,7 @@ pub(super) const BOARD: Board = Board {
                 ),
                 panel(
                     "Requests that wait for their answer",
-                    "At each door. They grow with the flow; at `door.pending_max` commands of a shard further ones are answered busy.",
+                    "At each door. They grow with the flow. Once `door.pending_max` commands of a shard wait, further ones are answered busy.",
                     Kind::Lines,
                     Unit::Count,
                     &[target("max by (instance) (weir_door_pending_requests{$})", "{{instance}}")],
@@ -167,17 +167,28 @@ pub(super) const BOARD: Board = Board {
                 Item::Alert("WeirErrorBudgetBurn"),
                 panel(
                     "Error budget that is left",
-                    "Of 30 days' budget, 0.1% of all decisions; orders that are stored and not decided count as bad. Below 0 the objective is missed.",
+                    "Of 30 days' budget, 0.1% of all answers, as workers and doors have counted them together; orders that are stored and not decided count \
+                     as bad. Below 0 the objective is missed.",
                     Kind::Lines,
                     Unit::Share,
                     &[target("job:weir_slo_budget:remaining30d{$job}", "{{job}}")],
                 ),
                 panel(
                     "Orders that missed 250 ms",
-                    "Late, answered busy, or not decided, within the last hour.",
+                    "Within the last hour: answered late, busy, unavailable or not in time, and those that wait undecided.",
                     Kind::Lines,
                     Unit::Count,
                     &[target("job:weir_slo_bad:increase1h{$job}", "{{job}}")],
+                ),
+                panel(
+                    "Bad answers, by worker",
+                    "A second: late, busy, unavailable, not in time. Each worker counts those of its door, and of the shards that it leads.",
+                    Kind::Stack,
+                    Unit::PerSecond,
+                    &[target(
+                        "sum by (instance) (rate(weir_slo_answers_total{verdict=\"bad\",$}[$__rate_interval]))",
+                        "{{instance}}",
+                    )],
                 ),
                 panel(
                     "Messages stored and not decided",
