@@ -7,6 +7,7 @@ mod analytics;
 mod analytics_asked;
 mod bounds;
 mod cases;
+mod commands;
 mod contract_page;
 mod golden;
 mod linter;

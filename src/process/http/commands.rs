@@ -239,6 +239,19 @@ mod tests {
         }
     }
 
+    /// For each line of the frozen file.
+    #[test]
+    fn ids_by_which_retries_are_told() {
+        let frozen = include_str!("../../../tests/golden/frame-v1.jsonl").lines();
+        let ids: Vec<_> = frozen.map(|line| id_of(&serde_json::from_str(line).unwrap())).collect();
+        let ids: Vec<_> = ids.iter().map(|id| id.as_deref().unwrap_or("none")).collect();
+        let expected = [
+            "O-1 O-1 O-1 O-1 O-1 O-1 O-1 O-1 T-1 T-1 T-1 O-1 S-1 O-1 S-1 X-1 X-1 R-1 R-1 C-1 C-1 none none none",
+            "O-2 N-1 V-1 C-2 J-1 J-1 X-1 M-1 E-1",
+        ];
+        assert_eq!(ids.join(" "), expected.join(" "));
+    }
+
     #[test]
     fn a_shard_at_its_cap_is_busy_and_any_other_refusal_is_an_outcome() {
         let busy = br#"{"outcome":"refused","command":"place","reason":"busy","sequence":1,"index":0}"#;
