@@ -252,22 +252,5 @@ impl Client {
 /// be done once.
 #[must_use]
 pub fn is_idempotent(command: &Command<'_>) -> bool {
-    match command {
-        Command::Place(_)
-        | Command::Receive(_)
-        | Command::Count(_)
-        | Command::Adjust(_)
-        | Command::Transfer(_)
-        | Command::Amend(_)
-        | Command::Extend(_)
-        | Command::Return(_)
-        | Command::PayFailed(_)
-        | Command::Policy(_) => true,
-        Command::Cancel(cancel) => cancel.cancel_id.is_some(),
-        Command::Review(review) => review.review_id.is_some(),
-        Command::Pay(pay) => pay.attempt_id.is_some(),
-        Command::Ship(ship) => ship.shipment_id.is_some(),
-        Command::Deliver(deliver) => deliver.shipment_id.is_some(),
-        Command::Tick(_) => false,
-    }
+    command.content().is_idempotent()
 }

@@ -39,7 +39,7 @@ pub(super) fn batches<'c>(commands: impl IntoIterator<Item = &'c Command<'c>>) -
     };
     for command in commands {
         let bytes = encode_command(command);
-        let alone = matches!(command, Command::Policy(_));
+        let alone = command.content().is_alone();
         if alone || frame.count() == BATCH_COMMANDS_MAX || frame.bytes() + bytes.len() > BYTES_MAX {
             flush(&mut frame, &mut answered);
         }

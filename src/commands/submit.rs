@@ -15,8 +15,8 @@ use super::settings::Common;
 use crate::words::codec::{Format, commands};
 use crate::words::command::Command;
 use crate::words::config::Config;
-use crate::words::outcome::{Decision, Outcome};
-use crate::words::policy::{PolicyChange, RULES_NEWEST, SITE_DEFAULT};
+use crate::words::outcome::{Decision, Outcome, Subject};
+use crate::words::policy::{PolicyChange, RULES_NEWEST};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -202,19 +202,10 @@ enum Target {
 }
 
 fn target(command: &Command<'_>) -> Target {
-    let at = |site: Option<&str>| Target::Site(site.unwrap_or(SITE_DEFAULT).to_owned());
-    let of = |id: &str| Target::Order(id.to_owned());
-    match command {
-        Command::Place(command) => at(command.site.as_deref()),
-        Command::Receive(command) => at(command.site.as_deref()),
-        Command::Count(command) => at(command.site.as_deref()),
-        Command::Cancel(command) => of(&command.order_id),
-        Command::Review(command) => of(&command.order_id),
-        Command::Pay(command) => of(&command.order_id),
-        Command::PayFailed(command) => of(&command.order_id),
-        Command::Ship(command) => of(&command.order_id),
-        Command::Deliver(command) => of(&command.order_id),
-        Command::Return(command) => of(&command.order_id),
+    let content = command.content();
+    match (content.site(), content.subject()) {
+        (Some(site), _) => Target::Site(site.to_owned()),
+        (None, Some(Subject::OrderId(id))) => Target::Order(id.into_owned()),
         _ => Target::Unknown,
     }
 }
@@ -254,12 +245,15 @@ mod tests {
             place("2", "main"),
             r#"{"pay":{"order_id":"1"}}"#.to_owned(),
             r#"{"receive":{"receipt_id":"R","lines":[{"sku":"S","quantity":1}]}}"#.to_owned(),
+            r#"{"extend":{"order_id":"1","extension_id":"E","pay_within_ms":9}}"#.to_owned(),
+            r#"{"place":{"order_id":"3","sites":["north","main"],"lines":[]}}"#.to_owned(),
+            r#"{"transfer":{"transfer_id":"T","from":"north","to":"south","lines":[]}}"#.to_owned(),
         ]
         .join("\n");
         let split = by_shard(&config, None, parse(&text).unwrap()).unwrap();
         let counts: Vec<_> = split.iter().map(|(shard, commands)| (shard.as_str(), commands.len())).collect();
-        assert_eq!(counts, [("a", 2), ("b", 2)]);
-        assert_eq!(by_shard(&config, Some("a"), parse(&text).unwrap()).unwrap()["a"].len(), 4);
+        assert_eq!(counts, [("a", 2), ("b", 5)]);
+        assert_eq!(by_shard(&config, Some("a"), parse(&text).unwrap()).unwrap()["a"].len(), 7);
         for (text, why) in [
             (place("1", "moon"), "command 1: no shard of the configuration holds site \"moon\""),
             (

@@ -8,19 +8,24 @@
 //! nonsense is refused with the order's id and a reason, by the fold, rather than thrown away.
 
 mod attributes;
-
-use std::fmt;
+mod content;
+mod reading;
 
 use schemars::JsonSchema;
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::codes::{Family, codes};
 use super::outcome::Subject;
-use super::policy::{LINES_LIMIT_MAX, PolicyChange, QUANTITY_LIMIT_MAX, STOCK_MAX, WINDOW_MS_MAX};
+use super::policy::{
+    LINES_LIMIT_MAX, PolicyChange, QUANTITY_LIMIT_MAX, SITE_DEFAULT, STOCK_MAX, WINDOW_MS_MAX,
+};
 use super::text::Text;
 use super::timestamp::Timestamp;
+pub use content::{Content, UNNAMED_LINES};
+use content::{contents, length, named};
+pub(super) use reading::{capped, capped_option};
+use reading::{is_default, null_is_default};
 
 /// The most elements that any list of a command may hold and still be decoded. The policy's own limit (2,000
 /// lines by default) lies below it.
@@ -34,19 +39,6 @@ pub const ATTRIBUTES_MAX: usize = 16;
 
 /// The most sites that an order may list.
 pub const ORDER_SITES_MAX: usize = 8;
-
-/// What the fold must know of a command's content, whichever command it is.
-pub trait Content {
-    /// Whose command it is; none where it has no id.
-    fn subject(&self) -> Option<Subject<'_>> {
-        None
-    }
-
-    /// The length of its longest list, to be held against [`ELEMENTS_MAX`].
-    fn longest_list(&self) -> usize {
-        0
-    }
-}
 
 /// The one list of all commands, in the order of their tags: its type, its name, whose role it is (none where only a shard's
 /// leader sends it), and the rules version that knows it first.
@@ -91,7 +83,7 @@ macro_rules! commands {
                 }
             }
 
-            /// What the fold must know of its content.
+            /// What is to be known of its content.
             #[must_use]
             pub fn content(&self) -> &dyn Content {
                 match self {
@@ -596,98 +588,66 @@ pub struct Extend<'a> {
     pub pay_within_ms: i64,
 }
 
-macro_rules! contents {
-    ($($Type:ident: $Subject:ident($id:ident) $(, lists $list:expr)?;)*) => {
-        $(impl Content for $Type<'_> {
-            fn subject(&self) -> Option<Subject<'_>> {
-                Some(Subject::$Subject((&*self.$id).into()))
-            }
-
-            $(fn longest_list(&self) -> usize {
-                let longest: fn(&Self) -> usize = $list;
-                longest(self)
-            })?
-        })*
-    };
-}
-
-fn length<T>(list: Option<&Vec<T>>) -> usize {
-    list.map_or(0, Vec::len)
+/// The site that stands in a field.
+fn at<'a>(site: &'a Option<Text<'_>>) -> Option<&'a str> {
+    Some(site.as_deref().unwrap_or(SITE_DEFAULT))
 }
 
 contents! {
-    Place: OrderId(order_id),
-        lists |it| it.lines.len().max(it.attributes.0.len()).max(length(it.sites.as_ref()));
-    Cancel: OrderId(order_id), lists |it| length(it.lines.as_ref());
-    Review: OrderId(order_id);
-    Pay: OrderId(order_id);
-    PayFailed: OrderId(order_id);
-    Ship: OrderId(order_id), lists |it| length(it.lines.as_ref());
-    Deliver: OrderId(order_id), lists |it| length(it.lines.as_ref());
-    Return: OrderId(order_id), lists |it| length(it.lines.as_ref());
-    Amend: OrderId(order_id), lists |it| it.lines.len();
-    Extend: OrderId(order_id);
-    Receive: ReceiptId(receipt_id), lists |it| it.lines.len();
-    Count: CountId(count_id), lists |it| it.lines.len();
-    Adjust: AdjustmentId(adjustment_id), lists |it| it.lines.len();
-    Transfer: TransferId(transfer_id), lists |it| it.lines.len();
+    Place: OrderId(order_id), told order_id,
+        // Sites of two shards are no site of one: the shard refuses those that are not its own.
+        site |it| match &it.sites {
+            Some(sites) if it.site.is_none() => Some(sites.first().map_or(SITE_DEFAULT, |first| first)),
+            _ => at(&it.site),
+        },
+        lists |it| it.lines.len().max(it.attributes.0.len()).max(length(it.sites.as_ref())),
+        asks |it| it.lines.len().saturating_mul(length(it.sites.as_ref()).max(1));
+    Cancel: OrderId(order_id), told cancel_id,
+        lists |it| length(it.lines.as_ref()), asks |it| named(it.longest_list());
+    Review: OrderId(order_id), told review_id, occurred occurred_at, asks |_| 0;
+    Pay: OrderId(order_id), told attempt_id, occurred occurred_at, asks |_| UNNAMED_LINES;
+    PayFailed: OrderId(order_id), told attempt_id, occurred occurred_at, asks |_| 0;
+    Ship: OrderId(order_id), told shipment_id, occurred occurred_at,
+        lists |it| length(it.lines.as_ref()), asks |it| named(it.longest_list());
+    Deliver: OrderId(order_id), told shipment_id, occurred occurred_at,
+        lists |it| length(it.lines.as_ref()), asks |it| named(it.longest_list());
+    Return: OrderId(order_id), told return_id, occurred occurred_at,
+        lists |it| length(it.lines.as_ref()), asks |it| named(it.longest_list());
+    Receive: ReceiptId(receipt_id), told receipt_id, site |it| at(&it.site), occurred occurred_at,
+        lists |it| it.lines.len(), asks Content::longest_list;
+    Count: CountId(count_id), told count_id, site |it| at(&it.site), occurred occurred_at,
+        lists |it| it.lines.len(), asks Content::longest_list;
+    Adjust: AdjustmentId(adjustment_id), told adjustment_id, site |it| at(&it.site), occurred occurred_at,
+        lists |it| it.lines.len(), asks Content::longest_list;
+    Transfer: TransferId(transfer_id), told transfer_id, site |it| Some(&it.from), occurred occurred_at,
+        lists |it| it.lines.len(), asks |it| 2 * it.lines.len();
+    Amend: OrderId(order_id), told amendment_id,
+        lists |it| it.lines.len(), asks |it| 2 * named(it.lines.len());
+    Extend: OrderId(order_id), told extension_id, asks |_| 0;
 }
 
 impl Content for PolicyChange<'_> {
+    /// It says what holds from then on.
+    fn is_idempotent(&self) -> bool {
+        true
+    }
+
     fn longest_list(&self) -> usize {
         let own = length(self.safety_stock_of.as_ref()).max(length(self.allowance_of.as_ref()));
         own.max(length(self.sites.as_ref()))
     }
-}
 
-impl Content for Tick {}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// A list of at most [`ELEMENTS_MAX`] elements: the bound stands before the memory is taken.
-pub(super) fn capped<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
-    struct Elements<T>(std::marker::PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
-            let mut elements = Vec::new();
-            while let Some(element) = seq.next_element()? {
-                if elements.len() == ELEMENTS_MAX {
-                    return Err(de::Error::custom(format_args!("more than {ELEMENTS_MAX} elements")));
-                }
-                elements.push(element);
-            }
-            Ok(elements)
-        }
+    fn asks(&self) -> usize {
+        0
     }
-    deserializer.deserialize_seq(Elements(std::marker::PhantomData))
-}
 
-/// As [`capped`], for a list that may be absent.
-pub(super) fn capped_option<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Vec<T>>, D::Error> {
-    struct Capped<T>(Vec<T>);
-    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Capped<T> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            capped(deserializer).map(Self)
-        }
+    fn is_alone(&self) -> bool {
+        true
     }
-    Ok(Option::<Capped<T>>::deserialize(deserializer)?.map(|Capped(list)| list))
 }
 
-/// A field that may be absent, of which `null` is one way.
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+impl Content for Tick {
+    fn asks(&self) -> usize {
+        0
+    }
 }

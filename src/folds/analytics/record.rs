@@ -35,16 +35,6 @@ impl Record<'_, '_> {
     /// When the command says that it happened, if it says so.
     #[must_use]
     pub fn occurred_at(&self) -> Option<Timestamp> {
-        match self.command? {
-            Command::Review(it) => it.occurred_at,
-            Command::Pay(it) => it.occurred_at,
-            Command::PayFailed(it) => it.occurred_at,
-            Command::Ship(it) => it.occurred_at,
-            Command::Deliver(it) => it.occurred_at,
-            Command::Return(it) => it.occurred_at,
-            Command::Receive(it) => it.occurred_at,
-            Command::Count(it) => it.occurred_at,
-            _ => None,
-        }
+        self.command?.content().occurred_at()
     }
 }

@@ -12,7 +12,6 @@ use crate::edges::keys::Keys;
 use crate::edges::streams::{AppendError, ReadError};
 use crate::words::command::Command;
 use crate::words::config::{Shard, Shards};
-use crate::words::policy::SITE_DEFAULT;
 use crate::words::reply::DoorReason;
 
 /// Where the document is.
@@ -63,7 +62,7 @@ impl Routes {
 
     /// The shard that a command is for, by its place among [`Self::shards`]; `named` is what its request says.
     pub fn route(&self, command: &Command<'_>, named: Option<&str>) -> Result<usize, DoorReason> {
-        if let Some(site) = site(command) {
+        if let Some(site) = command.content().site() {
             return self.sites.get(site).copied().ok_or(DoorReason::UnknownSite);
         }
         match (named, self.shards.as_slice()) {
@@ -101,23 +100,6 @@ impl Routes {
         }
         keys.put(ROUTES_KEY, text, entry.map_or(0, |entry| entry.revision)).await?;
         Ok(true)
-    }
-}
-
-/// The site that a command names, or means by naming none.
-fn site<'c>(command: &'c Command<'_>) -> Option<&'c str> {
-    let at = |site: &'c Option<std::borrow::Cow<'_, str>>| Some(site.as_deref().unwrap_or(SITE_DEFAULT));
-    match command {
-        Command::Place(place) => match (&place.site, &place.sites) {
-            // Sites of two shards are no site of one: the shard refuses those that are not its own.
-            (None, Some(sites)) => Some(sites.first().map_or(SITE_DEFAULT, |first| first)),
-            (site, _) => at(site),
-        },
-        Command::Receive(receive) => at(&receive.site),
-        Command::Count(count) => at(&count.site),
-        Command::Adjust(adjust) => at(&adjust.site),
-        Command::Transfer(transfer) => Some(&transfer.from),
-        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A message is packed by what the fold allows one to ask for, so that a command that fits a message of its own is never refused
 //! because of what else is in it. What a command means without naming it (all lines of an order) a door cannot know: it is counted as
-//! [`UNNAMED_LINES`], and one that the fold refuses all the same goes again, alone.
+//! [`UNNAMED_LINES`](crate::words::command::UNNAMED_LINES), and one that the fold refuses all the same goes again, alone.
 
 use std::collections::VecDeque;
 
@@ -16,8 +16,6 @@ pub const COMMANDS_PER_MESSAGE_MAX: u64 = 4_096;
 pub const MESSAGE_BYTES_MAX: usize = 512 << 10;
 /// What the header of a message may take of the broker's limit, in bytes.
 pub const HEADER_BYTES: usize = 512;
-/// As how many lines a command counts that means the whole of an order.
-pub const UNNAMED_LINES: usize = 64;
 
 /// What a command takes of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,28 +30,8 @@ impl Weight {
     /// What this command takes.
     #[must_use]
     pub fn of(command: &Command<'_>) -> Self {
-        let named = |lines: Option<usize>| lines.unwrap_or(UNNAMED_LINES).max(UNNAMED_LINES);
-        let lines = match command {
-            Command::Place(place) => {
-                place.lines.len().saturating_mul(place.sites.as_ref().map_or(1, Vec::len).max(1))
-            }
-            Command::Cancel(cancel) => named(cancel.lines.as_ref().map(Vec::len)),
-            Command::Ship(ship) => named(ship.lines.as_ref().map(Vec::len)),
-            Command::Deliver(deliver) => named(deliver.lines.as_ref().map(Vec::len)),
-            Command::Return(returned) => named(returned.lines.as_ref().map(Vec::len)),
-            Command::Amend(amend) => 2 * amend.lines.len().max(UNNAMED_LINES),
-            Command::Pay(_) => UNNAMED_LINES,
-            Command::Receive(receive) => receive.lines.len(),
-            Command::Count(count) => count.lines.len(),
-            Command::Adjust(adjust) => adjust.lines.len(),
-            Command::Transfer(transfer) => 2 * transfer.lines.len(),
-            Command::Review(_)
-            | Command::PayFailed(_)
-            | Command::Policy(_)
-            | Command::Tick(_)
-            | Command::Extend(_) => 0,
-        };
-        Self { lines: u32::try_from(lines).unwrap_or(u32::MAX), alone: matches!(command, Command::Policy(_)) }
+        let content = command.content();
+        Self { lines: u32::try_from(content.asks()).unwrap_or(u32::MAX), alone: content.is_alone() }
     }
 }
 

@@ -132,22 +132,11 @@ fn check_key(headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
     Err(mismatch("the Idempotency-Key is not the id of the command, by which a retry is told: leave it out"))
 }
 
-/// The id by which a retry of a command is told.
+/// The id by which a retry of a command is told; that of its subject, where it has none of its own.
 fn id_of(command: &Command<'_>) -> Option<String> {
-    let subject = || command.content().subject().map(|subject| subject.id().to_owned());
-    let own = match command {
-        Command::Cancel(it) => it.cancel_id.as_deref(),
-        Command::Review(it) => it.review_id.as_deref(),
-        Command::Pay(it) => it.attempt_id.as_deref(),
-        Command::PayFailed(it) => Some(&*it.attempt_id),
-        Command::Ship(it) => it.shipment_id.as_deref(),
-        Command::Deliver(it) => it.shipment_id.as_deref(),
-        Command::Return(it) => Some(&*it.return_id),
-        Command::Amend(it) => Some(&*it.amendment_id),
-        Command::Extend(it) => Some(&*it.extension_id),
-        _ => None,
-    };
-    own.map(ToOwned::to_owned).or_else(subject)
+    let content = command.content();
+    let own = content.told_by().map(ToOwned::to_owned);
+    own.or_else(|| content.subject().map(|subject| subject.id().to_owned()))
 }
 
 /// What became of commands, as a response. An array is answered by an array, of which each element says what became of it.
