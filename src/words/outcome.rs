@@ -341,44 +341,62 @@ pub enum Decision<'a> {
     },
 }
 
-codes! {
-    /// An outcome's name, without its content.
-    #[expect(missing_docs, reason = "each is the name of a variant of `Decision`, documented there")]
-    OutcomeKind {
-        Confirmed = "confirmed",
-        Waiting = "waiting",
-        Refused = "refused",
-        Cancelled = "cancelled",
-        Expired = "expired",
-        Paid = "paid",
-        PartPaid = "part_paid",
-        PaymentFailed = "payment_failed",
-        Shipped = "shipped",
-        Delivered = "delivered",
-        Returned = "returned",
-        Reviewed = "reviewed",
-        Received = "received",
-        Counted = "counted",
-        Shortfall = "shortfall",
-        PolicyApplied = "policy_applied",
-        DeadLettered = "dead_lettered",
-        Adjusted = "adjusted",
-        Transferred = "transferred",
-        Amended = "amended",
-        Extended = "extended",
-    }
+/// A field of a row, or `_` where its variant has none such: as a pattern, and as what is found.
+macro_rules! field {
+    ($Variant:ident, _) => {
+        Self::$Variant { .. }
+    };
+    ($Variant:ident, $field:ident) => {
+        Self::$Variant { $field, .. }
+    };
+    (_ => $found:expr, $none:expr) => {
+        $none
+    };
+    ($field:ident => $found:expr, $none:expr) => {
+        $found
+    };
 }
 
-/// What of [`Decision`] is the same for many of its variants: `kind`, and the repeat of those that can be one.
+/// All outcomes, in the order of their tags: a row each with its name, and which it has of the fields that are the same for many.
 macro_rules! decisions {
-    (repeatable: $($Repeatable:ident),*; once: $($Once:ident),*;) => {
+    ($($Variant:ident = $name:literal: $order:tt $state:tt $marks:tt $repeat:tt;)*) => {
+        codes! {
+            /// An outcome's name, without its content.
+            #[expect(missing_docs, reason = "each is the name of a variant of `Decision`, documented there")]
+            OutcomeKind { $($Variant = $name,)* }
+        }
+
         impl Decision<'_> {
             /// Which outcome it is.
             #[must_use]
             pub const fn kind(&self) -> OutcomeKind {
                 match self {
-                    $(Self::$Repeatable { .. } => OutcomeKind::$Repeatable,)*
-                    $(Self::$Once { .. } => OutcomeKind::$Once,)*
+                    $(Self::$Variant { .. } => OutcomeKind::$Variant,)*
+                }
+            }
+
+            /// Whose it is, where it is an order's.
+            #[must_use]
+            pub fn order_id(&self) -> Option<&str> {
+                match self {
+                    Self::Refused { subject: Some(Subject::OrderId(id)), .. } => Some(id),
+                    $(field!($Variant, $order) => field!($order => Some($order), None),)*
+                }
+            }
+
+            /// The order's state from here on, where it says one.
+            #[must_use]
+            pub const fn state(&self) -> Option<State> {
+                match self {
+                    $(field!($Variant, $state) => field!($state => Some(*$state), None),)*
+                }
+            }
+
+            /// What is special about it.
+            #[must_use]
+            pub fn marks(&self) -> &[Mark] {
+                match self {
+                    $(field!($Variant, $marks) => field!($marks => $marks, &[]),)*
                 }
             }
 
@@ -386,8 +404,7 @@ macro_rules! decisions {
             #[must_use]
             pub const fn repeat(&self) -> Option<&Repeat> {
                 match self {
-                    $(Self::$Repeatable { repeat, .. } => repeat.as_ref(),)*
-                    $(Self::$Once { .. } => None,)*
+                    $(field!($Variant, $repeat) => field!($repeat => $repeat.as_ref(), None),)*
                 }
             }
 
@@ -395,8 +412,7 @@ macro_rules! decisions {
             #[must_use]
             pub const fn repeat_mut(&mut self) -> Option<&mut Repeat> {
                 match self {
-                    $(Self::$Repeatable { repeat, .. } => repeat.as_mut(),)*
-                    $(Self::$Once { .. } => None,)*
+                    $(field!($Variant, $repeat) => field!($repeat => $repeat.as_mut(), None),)*
                 }
             }
         }
@@ -404,9 +420,27 @@ macro_rules! decisions {
 }
 
 decisions! {
-    repeatable: Confirmed, Waiting, Refused, Cancelled, Paid, PartPaid, PaymentFailed, Shipped, Delivered, Returned, Reviewed,
-        Received, Counted, Adjusted, Transferred, Amended, Extended;
-    once: Expired, Shortfall, PolicyApplied, DeadLettered;
+    Confirmed = "confirmed":            order_id _     _     repeat;
+    Waiting = "waiting":                order_id _     _     repeat;
+    Refused = "refused":                _        _     _     repeat;
+    Cancelled = "cancelled":            order_id state _     repeat;
+    Expired = "expired":                order_id state _     _;
+    Paid = "paid":                      order_id state marks repeat;
+    PartPaid = "part_paid":             order_id state _     repeat;
+    PaymentFailed = "payment_failed":   order_id _     _     repeat;
+    Shipped = "shipped":                order_id state marks repeat;
+    Delivered = "delivered":            order_id state marks repeat;
+    Returned = "returned":              order_id state marks repeat;
+    Reviewed = "reviewed":              order_id state _     repeat;
+    Received = "received":              _        _     _     repeat;
+    Counted = "counted":                _        _     marks repeat;
+    Shortfall = "shortfall":            order_id _     _     _;
+    PolicyApplied = "policy_applied":   _        _     _     _;
+    DeadLettered = "dead_lettered":     _        _     _     _;
+    Adjusted = "adjusted":              _        _     marks repeat;
+    Transferred = "transferred":        _        _     _     repeat;
+    Amended = "amended":                order_id state _     repeat;
+    Extended = "extended":              order_id state _     repeat;
 }
 
 impl Decision<'_> {
@@ -417,20 +451,6 @@ impl Decision<'_> {
             self,
             Self::Confirmed { released: true, .. } | Self::Expired { .. } | Self::Shortfall { .. }
         )
-    }
-
-    /// What is special about it.
-    #[must_use]
-    pub fn marks(&self) -> &[Mark] {
-        match self {
-            Self::Paid { marks, .. }
-            | Self::Shipped { marks, .. }
-            | Self::Delivered { marks, .. }
-            | Self::Returned { marks, .. }
-            | Self::Counted { marks, .. }
-            | Self::Adjusted { marks, .. } => marks,
-            _ => &[],
-        }
     }
 }
 

@@ -7,7 +7,7 @@
 use super::Inventory;
 use super::tables::order::{Bucket, Flags, View};
 use super::tables::orders::Found;
-use super::tables::sides::{Side, ToldKind};
+use super::tables::sides::Side;
 use super::tables::sites::SiteIndex;
 use super::tables::stock::StockIndex;
 use crate::words::outcome::{Reason, State};
@@ -76,23 +76,6 @@ pub struct Walked<T> {
     pub rows: Vec<T>,
     /// Where to go on; none where the table ends.
     pub next: Option<u32>,
-}
-
-impl ToldKind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Paid => "paid",
-            Self::PartPaid => "part_paid",
-            Self::FailedAttempt => "payment_failed",
-            Self::Shipment => "shipment",
-            Self::Delivery => "delivery",
-            Self::Return => "return",
-            Self::Cancel => "cancel",
-            Self::Review => "review",
-            Self::Amendment => "amendment",
-            Self::Extension => "extension",
-        }
-    }
 }
 
 impl Inventory {

@@ -15,7 +15,7 @@ use crate::words::append::StoredAppend;
 use crate::words::codec::{self, Format};
 use crate::words::command::Command;
 use crate::words::identity::Identity;
-use crate::words::outcome::{Decision, Outcome, Subject};
+use crate::words::outcome::Subject;
 use crate::words::policy::RULES_NEWEST;
 use crate::words::query::{EventAnswer, HistoryAnswer, OrderAnswer, PlacedAnswer, QueryCode, QueryError};
 use crate::words::timestamp::Timestamp;
@@ -161,7 +161,7 @@ fn needle(format: Format, order_id: &str) -> Vec<u8> {
 fn add_events(stored: &StoredAppend, order_id: &str, events: &mut Vec<EventAnswer>) {
     // What cannot be read is for the audit to name.
     let Ok(outcomes) = codec::outcomes(stored.append.format, &stored.append.payload) else { return };
-    for outcome in outcomes.iter().filter(|outcome| order_of(outcome) == Some(order_id)) {
+    for outcome in outcomes.iter().filter(|outcome| outcome.decision.order_id() == Some(order_id)) {
         if let Ok(outcome) = serde_json::to_value(outcome) {
             events.push(EventAnswer { outcome, command: None });
         }
@@ -211,32 +211,4 @@ async fn add_commands<S: Streams>(streams: &S, order_id: &str, history: &mut His
 
 fn place_of(outcome: &Value) -> Option<(u64, usize)> {
     Some((outcome["sequence"].as_u64()?, usize::try_from(outcome["index"].as_u64()?).ok()?))
-}
-
-/// Whose outcome it is, where it is an order's.
-fn order_of<'o>(outcome: &'o Outcome<'_>) -> Option<&'o str> {
-    match &outcome.decision {
-        Decision::Confirmed { order_id, .. }
-        | Decision::Waiting { order_id, .. }
-        | Decision::Cancelled { order_id, .. }
-        | Decision::Expired { order_id, .. }
-        | Decision::Paid { order_id, .. }
-        | Decision::PartPaid { order_id, .. }
-        | Decision::PaymentFailed { order_id, .. }
-        | Decision::Shipped { order_id, .. }
-        | Decision::Delivered { order_id, .. }
-        | Decision::Returned { order_id, .. }
-        | Decision::Reviewed { order_id, .. }
-        | Decision::Shortfall { order_id, .. }
-        | Decision::Amended { order_id, .. }
-        | Decision::Extended { order_id, .. }
-        | Decision::Refused { subject: Some(Subject::OrderId(order_id)), .. } => Some(order_id),
-        Decision::Refused { .. }
-        | Decision::Received { .. }
-        | Decision::Counted { .. }
-        | Decision::PolicyApplied { .. }
-        | Decision::DeadLettered { .. }
-        | Decision::Adjusted { .. }
-        | Decision::Transferred { .. } => None,
-    }
 }

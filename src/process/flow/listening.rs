@@ -196,11 +196,5 @@ fn first_order(batch: &Applied, start: usize, end: usize) -> Option<String> {
         placed || entry.command == Some(CommandKind::Place)
     };
     let place = batch.output.entries(start, end).iter().position(|entry| of_order(&entry))?;
-    match outcome(batch, start + place)?.decision {
-        Decision::Confirmed { order_id, .. } | Decision::Waiting { order_id, .. } => {
-            Some(order_id.to_string())
-        }
-        Decision::Refused { subject, .. } => subject.map(|subject| subject.id().to_owned()),
-        _ => None,
-    }
+    outcome(batch, start + place)?.decision.order_id().map(ToOwned::to_owned)
 }

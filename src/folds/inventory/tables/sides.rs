@@ -103,38 +103,43 @@ pub(crate) struct Told {
     pub(crate) first_sequence: u64,
 }
 
-/// What kind of id it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum ToldKind {
-    /// A payment that settled the order.
-    Paid,
-    /// A payment that did not.
-    PartPaid,
-    FailedAttempt,
-    Shipment,
-    Delivery,
-    Return,
-    Cancel,
-    Review,
-    Amendment,
-    Extension,
+/// The one list of kinds of ids, in the order of their tags in a snapshot: each with its name as a fact of an order.
+macro_rules! told_kinds {
+    ($($(#[$doc:meta])* $Kind:ident = $name:literal,)*) => {
+        /// What kind of id it is.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub(crate) enum ToldKind {
+            $($(#[$doc])* $Kind,)*
+        }
+
+        impl ToldKind {
+            /// Every kind, in the order of their tags.
+            pub(crate) const ALL: [Self; [$($name),*].len()] = [$(Self::$Kind),*];
+
+            /// The name of such a fact in what is told of an order.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Kind => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl ToldKind {
-    /// Every kind, in the order of their tags in a snapshot.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Paid,
-        Self::PartPaid,
-        Self::FailedAttempt,
-        Self::Shipment,
-        Self::Delivery,
-        Self::Return,
-        Self::Cancel,
-        Self::Review,
-        Self::Amendment,
-        Self::Extension,
-    ];
+told_kinds! {
+    /// A payment that settled the order.
+    Paid = "paid",
+    /// A payment that did not.
+    PartPaid = "part_paid",
+    FailedAttempt = "payment_failed",
+    Shipment = "shipment",
+    Delivery = "delivery",
+    Return = "return",
+    Cancel = "cancel",
+    Review = "review",
+    Amendment = "amendment",
+    Extension = "extension",
 }
 
 /// Where an order waits.
