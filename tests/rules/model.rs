@@ -1,21 +1,25 @@
 //! The judge: a naive model of the inventory, written from `docs/contract.md` alone, by somebody who has not read the
 //! engine. Everything is a `Vec` that is scanned, and what can be computed anew is never kept.
 //!
-//! The parts: this file has the steps of a record and what can be asked; `model_parts` the figures; `model_shape` what a
-//! command must look like; `model_orders`, `model_placing`, `model_payments`, `model_facts` and `model_stock` the commands; `model_waiting` what follows
+//! The parts: this file has the steps of a record and what can be asked; `model_parts` the figures; `model_shape` what the
+//! shape of a command is made of; `model_orders`, `model_placing`, `model_payments`, `model_facts` and `model_stock` the commands; `model_waiting` what follows
 //! from them and from time (expiry, forgetting, shortfalls, releases).
 
 use std::borrow::Cow;
 
 use weir::words::command::{Command, CommandKind};
 use weir::words::message::Way;
-use weir::words::outcome::{Decision, Outcome, Reason, Shortage, State, Subject};
+use weir::words::outcome::{Decision, Outcome, Reason, Shortage, State, Subject, Unreadable};
 use weir::words::policy::{Policy, SITE_DEFAULT};
 use weir::words::text::{Text, is_id};
 use weir::words::timestamp::Timestamp;
 
+use crate::model_facts::{deliver_shape, return_shape, ship_shape};
+use crate::model_orders::{cancel_shape, place_shape, review_shape};
 use crate::model_parts::{Order, Remembered, Shelf, StockFact};
-use crate::model_shape;
+use crate::model_payments::{extend_shape, pay_failed_shape, pay_shape};
+use crate::model_placing::amend_shape;
+use crate::model_stock::{adjust_shape, count_shape, policy_shape, receive_shape, transfer_shape};
 
 /// The sequence of a message and the index in it.
 pub(crate) type Ticket = (u64, u32);
@@ -165,7 +169,9 @@ impl Model {
         }
         let is_tick = matches!(command, Command::Tick(_)) && way.takes(CommandKind::Tick);
         self.forget();
-        if !is_tick {
+        if command.kind().rules() > self.policy.rules {
+            said.push(Decision::DeadLettered { reason: Unreadable::NotACommand });
+        } else if !is_tick {
             said.push(self.answer(way, command, alone));
         }
         self.look_at_changed();
@@ -183,13 +189,18 @@ impl Model {
             Err(Reason::WrongFamily.into())
         } else if matches!(command, Command::Policy(_)) && !alone {
             Err(Reason::NotAlone.into())
-        } else if let Err(reason) = model_shape::check(self.now, command) {
-            Err(reason.into())
         } else {
-            if let Some(Subject::OrderId(id)) = command.content().subject() {
-                order_state = self.order(&id).map(|order| order.state);
+            let state = match command.content().subject() {
+                Some(Subject::OrderId(id)) => self.order(&id).map(|order| order.state),
+                _ => None,
+            };
+            match self.decide(command) {
+                Err(shape) => Err(shape.into()),
+                Ok(answer) => {
+                    order_state = state;
+                    answer
+                }
             }
-            self.decide(command)
         };
         answer.unwrap_or_else(|no| Decision::Refused {
             command: command.kind(),
@@ -202,23 +213,24 @@ impl Model {
         })
     }
 
-    fn decide(&mut self, command: &Command<'_>) -> Answer {
+    /// What is wrong with a command's shape; or else what is decided of it.
+    fn decide(&mut self, command: &Command<'_>) -> Result<Answer, Reason> {
         match command {
-            Command::Place(place) => self.place(place),
-            Command::Cancel(cancel) => self.cancel(cancel),
-            Command::Amend(amend) => self.amend(amend),
-            Command::Extend(extend) => self.extend(extend),
-            Command::Review(review) => self.review(review),
-            Command::Pay(pay) => self.pay(pay),
-            Command::PayFailed(failed) => self.pay_failed(failed),
-            Command::Ship(ship) => self.ship(ship),
-            Command::Deliver(deliver) => self.deliver(deliver),
-            Command::Return(back) => self.give_back(back),
-            Command::Receive(receive) => self.receive(receive),
-            Command::Count(count) => self.count(count),
-            Command::Adjust(adjust) => self.adjust(adjust),
-            Command::Transfer(transfer) => self.transfer(transfer),
-            Command::Policy(change) => self.change_policy(change),
+            Command::Place(it) => place_shape(self.now, it).map(|()| self.place(it)),
+            Command::Cancel(it) => cancel_shape(it).map(|()| self.cancel(it)),
+            Command::Amend(it) => amend_shape(it).map(|()| self.amend(it)),
+            Command::Extend(it) => extend_shape(it).map(|()| self.extend(it)),
+            Command::Review(it) => review_shape(it).map(|()| self.review(it)),
+            Command::Pay(it) => pay_shape(it).map(|()| self.pay(it)),
+            Command::PayFailed(it) => pay_failed_shape(it).map(|()| self.pay_failed(it)),
+            Command::Ship(it) => ship_shape(it).map(|()| self.ship(it)),
+            Command::Deliver(it) => deliver_shape(it).map(|()| self.deliver(it)),
+            Command::Return(it) => return_shape(it).map(|()| self.give_back(it)),
+            Command::Receive(it) => receive_shape(it).map(|()| self.receive(it)),
+            Command::Count(it) => count_shape(it).map(|()| self.count(it)),
+            Command::Adjust(it) => adjust_shape(it).map(|()| self.adjust(it)),
+            Command::Transfer(it) => transfer_shape(it).map(|()| self.transfer(it)),
+            Command::Policy(it) => policy_shape(it).map(|()| self.change_policy(it)),
             Command::Tick(_) => unreachable!("a tick has no answer"),
         }
     }

@@ -6,6 +6,7 @@ use weir::words::outcome::{Decision, Mark, Reason};
 use crate::model::{Answer, Model, No, text};
 use crate::model_orders::{line_list, repeat, summed, totals};
 use crate::model_parts::{Column, FactContent, LEFT, OrderLine};
+use crate::model_shape::{Shape, ids, lines, named, texts, times};
 
 /// What a fact may take.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,6 +88,30 @@ enum Restock {
     All(bool),
     /// So many of each SKU.
     Of(Vec<(String, i64)>),
+}
+
+/// The shape of `ship`.
+pub(crate) fn ship_shape(it: &Ship<'_>) -> Shape {
+    ids(&[Some(&it.order_id), it.shipment_id.as_ref()])?;
+    times(&[it.occurred_at])?;
+    texts(&[it.carrier.as_ref()])?;
+    it.lines.as_ref().map_or(Ok(()), |lines| named(lines, 1))
+}
+
+/// The shape of `deliver`.
+pub(crate) fn deliver_shape(it: &Deliver<'_>) -> Shape {
+    ids(&[Some(&it.order_id), it.shipment_id.as_ref()])?;
+    times(&[it.occurred_at])?;
+    it.lines.as_ref().map_or(Ok(()), |lines| named(lines, 1))
+}
+
+/// The shape of `return`.
+pub(crate) fn return_shape(it: &Return<'_>) -> Shape {
+    ids(&[Some(&it.order_id), Some(&it.return_id)])?;
+    times(&[it.occurred_at])?;
+    texts(&[it.reason.as_ref()])?;
+    let named = it.lines.as_ref();
+    named.map_or(Ok(()), |named| lines(named.iter().map(|line| (&line.sku, line.quantity)), 1))
 }
 
 impl Model {

@@ -3,15 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use weir::words::command::{Cancel, CommandKind, Line, Place, PlaceLine, Review};
+use weir::words::command::{
+    ATTRIBUTES_MAX, Cancel, CommandKind, Line, ORDER_SITES_MAX, Place, PlaceLine, Review,
+};
 use weir::words::outcome::{Decision, Reason, Repeat, State, Subject, True};
 use weir::words::policy::SITE_DEFAULT;
+use weir::words::text::{Text, is_id};
 
 use crate::model::{Answer, Model, No, text, time};
 use crate::model_facts::as_lines;
 use crate::model_parts::{
     Amount, Column, FactContent, First, Noted, Order, Origin, PlaceContent, Remembered,
 };
+use crate::model_shape::{Shape, ids, is_minor, lines, named, need, texts, times, value};
 
 /// The most ids of facts that an order keeps.
 const ORDER_FACTS_MAX: usize = 1_000;
@@ -66,6 +70,48 @@ pub(crate) fn nothing_open(order: &Order) -> Reason {
         State::Expired => Reason::OrderExpired,
         _ => Reason::AlreadyShipped,
     }
+}
+
+/// How far ahead of log time an order may have been submitted.
+const AHEAD_MS_MAX: i64 = 300_000;
+
+/// The shape of `place`.
+pub(crate) fn place_shape(now: i64, place: &Place<'_>) -> Shape {
+    ids(&[Some(&place.order_id)])?;
+    times(&[place.submitted_at, place.ship_by, place.promised_by, place.wait_until])?;
+    let ahead = place.submitted_at.is_some_and(|at| at.millis() > now + AHEAD_MS_MAX);
+    need(!ahead, Reason::InvalidTime)?;
+    texts(&[place.carrier.as_ref(), place.customer.as_ref(), place.site.as_ref()])?;
+    let attributes = &place.attributes.0;
+    let is_attribute = |(key, value): &(Text<'_>, Text<'_>)| is_id(key) && (value.is_empty() || is_id(value));
+    need(attributes.len() <= ATTRIBUTES_MAX && attributes.iter().all(is_attribute), Reason::InvalidValue)?;
+    value(place.value.as_ref())?;
+    need(place.lines.iter().all(|line| line.unit_price.is_none_or(is_minor)), Reason::InvalidValue)?;
+    need(place.pay_within_ms.is_none_or(|within| within >= 1), Reason::InvalidValue)?;
+    if let Some(sites) = &place.sites {
+        need(place.site.is_none(), Reason::InvalidValue)?;
+        need((1..=ORDER_SITES_MAX).contains(&sites.len()), Reason::InvalidValue)?;
+        for (at, site) in sites.iter().enumerate() {
+            need(is_id(site) && !sites[..at].contains(site), Reason::InvalidValue)?;
+        }
+    }
+    lines(place.lines.iter().map(|line| (&line.sku, line.quantity)), 1)
+}
+
+/// The shape of `cancel`.
+pub(crate) fn cancel_shape(it: &Cancel<'_>) -> Shape {
+    ids(&[Some(&it.order_id), it.cancel_id.as_ref()])?;
+    texts(&[it.by.as_ref(), it.reason.as_ref()])?;
+    value(it.value.as_ref())?;
+    it.lines.as_ref().map_or(Ok(()), |lines| named(lines, 1))
+}
+
+/// The shape of `review`.
+pub(crate) fn review_shape(it: &Review<'_>) -> Shape {
+    ids(&[Some(&it.order_id), it.review_id.as_ref()])?;
+    times(&[it.occurred_at])?;
+    need((1..=5).contains(&it.score), Reason::InvalidValue)?;
+    texts(&[it.topic.as_ref()])
 }
 
 impl Model {

@@ -6,6 +6,7 @@ use weir::words::outcome::{Decision, Mark, Reason, State};
 use crate::model::{Answer, Model, text, time};
 use crate::model_orders::repeat;
 use crate::model_parts::{Amount, Column, FactContent, Order};
+use crate::model_shape::{Shape, ids, need, texts, times, value};
 
 impl Order {
     /// What is still to be paid, where that is known and more than nothing.
@@ -23,6 +24,27 @@ impl Order {
         }
         self.value = value;
     }
+}
+
+/// The shape of `pay`.
+pub(crate) fn pay_shape(it: &Pay<'_>) -> Shape {
+    ids(&[Some(&it.order_id), it.attempt_id.as_ref()])?;
+    value(it.amount.as_ref())?;
+    need(it.amount.as_ref().is_none_or(|amount| amount.minor > 0), Reason::InvalidValue)?;
+    times(&[it.occurred_at])
+}
+
+/// The shape of `pay_failed`.
+pub(crate) fn pay_failed_shape(it: &PayFailed<'_>) -> Shape {
+    ids(&[Some(&it.order_id), Some(&it.attempt_id)])?;
+    times(&[it.occurred_at])?;
+    texts(&[it.reason.as_ref()])
+}
+
+/// The shape of `extend`.
+pub(crate) fn extend_shape(it: &Extend<'_>) -> Shape {
+    ids(&[Some(&it.order_id), Some(&it.extension_id)])?;
+    need(it.pay_within_ms > 0, Reason::InvalidValue)
 }
 
 impl Model {

@@ -7,6 +7,7 @@ use weir::words::timestamp::Timestamp;
 use crate::model::{Answer, Model, No, text, time};
 use crate::model_orders::{nothing_open, place_line_list, repeat, summed, totals};
 use crate::model_parts::{Amount, Column, FactContent, First, Order, OrderLine, Origin, PlaceContent};
+use crate::model_shape::{Shape, ids, is_minor, lines, need, times, value};
 
 /// Where a line of a new order would come from.
 struct Found {
@@ -39,6 +40,17 @@ impl Order {
 
 fn short_of(sku: &str, requested: i64, available: i64) -> Shortage<'static> {
     Shortage { sku: text(sku), requested, available: available.max(0) }
+}
+
+/// The shape of `amend`.
+pub(crate) fn amend_shape(it: &Amend<'_>) -> Shape {
+    ids(&[Some(&it.order_id), Some(&it.amendment_id)])?;
+    times(&[it.promised_by])?;
+    value(it.value.as_ref())?;
+    for line in &it.lines {
+        need(line.unit_price.is_none_or(is_minor), Reason::InvalidValue)?;
+    }
+    lines(it.lines.iter().map(|line| (&line.sku, line.quantity)), 1)
 }
 
 impl Model {

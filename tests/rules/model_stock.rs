@@ -5,12 +5,71 @@ use std::collections::BTreeMap;
 
 use weir::words::command::{Adjust, CommandKind, Count, Receive, Transfer};
 use weir::words::outcome::{Adjustment, Decision, Mark, Reason, Shortage};
-use weir::words::policy::{OwnFigure, PolicyChange, SITE_DEFAULT};
+use weir::words::policy::{OwnFigure, PolicyChange, QUANTITY_LIMIT_MAX, SITE_DEFAULT, SITES_MAX};
+use weir::words::text::is_id;
 use weir::words::timestamp::Timestamp;
 
 use crate::model::{Answer, Model, No, text};
 use crate::model_orders::{line_list, repeat, summed, totals};
 use crate::model_parts::{Column, LEFT, OrderLine, Shelf, StockContent, StockFact};
+use crate::model_shape::{Shape, ids, lines, named, need, texts, times};
+
+/// The shape of `receive`.
+pub(crate) fn receive_shape(it: &Receive<'_>) -> Shape {
+    ids(&[Some(&it.receipt_id)])?;
+    times(&[it.occurred_at])?;
+    texts(&[it.site.as_ref()])?;
+    named(&it.lines, 1)
+}
+
+/// The shape of `count`.
+pub(crate) fn count_shape(it: &Count<'_>) -> Shape {
+    ids(&[Some(&it.count_id)])?;
+    times(&[it.occurred_at])?;
+    texts(&[it.site.as_ref()])?;
+    lines(it.lines.iter().map(|line| (&line.sku, line.quantity)), 0)?;
+    let books = -QUANTITY_LIMIT_MAX..=QUANTITY_LIMIT_MAX;
+    for (at, line) in it.lines.iter().enumerate() {
+        need(line.expected.is_none_or(|expected| books.contains(&expected)), Reason::InvalidQuantity)?;
+        need(it.lines[..at].iter().all(|other| other.sku != line.sku), Reason::DuplicateSku)?;
+    }
+    Ok(())
+}
+
+/// The shape of `adjust`.
+pub(crate) fn adjust_shape(it: &Adjust<'_>) -> Shape {
+    ids(&[Some(&it.adjustment_id)])?;
+    times(&[it.occurred_at])?;
+    texts(&[it.site.as_ref(), it.reason.as_ref()])?;
+    named(&it.lines, -QUANTITY_LIMIT_MAX)?;
+    need(it.lines.iter().all(|line| line.quantity != 0), Reason::InvalidQuantity)
+}
+
+/// The shape of `transfer`.
+pub(crate) fn transfer_shape(it: &Transfer<'_>) -> Shape {
+    ids(&[Some(&it.transfer_id)])?;
+    times(&[it.occurred_at])?;
+    texts(&[Some(&it.from), Some(&it.to)])?;
+    need(it.from != it.to, Reason::InvalidValue)?;
+    named(&it.lines, 1)
+}
+
+/// The shape of `policy`.
+pub(crate) fn policy_shape(change: &PolicyChange<'_>) -> Shape {
+    for (_, figure, bounds) in change.figures() {
+        need(bounds.contains(&figure), Reason::InvalidValue)?;
+    }
+    if let Some(sites) = &change.sites {
+        need((1..=SITES_MAX).contains(&sites.len()), Reason::InvalidValue)?;
+        need(sites.iter().all(|site| is_id(site)), Reason::InvalidId)?;
+    }
+    for own in change.safety_stock_of.iter().chain(&change.allowance_of).flatten() {
+        ids(&[own.site.as_ref(), Some(&own.sku)])?;
+        let most = 0..=QUANTITY_LIMIT_MAX;
+        need(own.quantity.is_none_or(|quantity| most.contains(&quantity)), Reason::InvalidValue)?;
+    }
+    Ok(())
+}
 
 impl Model {
     pub(crate) fn shelf(&self, site: &str, sku: &str) -> Option<&Shelf> {

@@ -4,19 +4,22 @@
 //! Few ids, few SKUs, small limits and short windows, so that everything happens often. `WEIR_TEST_CASES` sets how many
 //! cases run; a failure prints its smallest case.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
-use proptest::test_runner::TestCaseResult;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use weir::folds::inventory::{Due, StockView};
 use weir::words::codec::{self, Format};
 use weir::words::codes::Family;
 use weir::words::command::{
-    Adjust, Amend, Cancel, Command, Count, CountLine, Deliver, Extend, Line, Money, OnShortage, Pay,
-    PayFailed, Place, Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
+    Adjust, Amend, Cancel, Command, CommandKind, Count, CountLine, Deliver, Extend, Line, Money, OnShortage,
+    Pay, PayFailed, Place, Receive, Return, ReturnLine, Review, Ship, Tick, Transfer,
 };
 use weir::words::message::Way;
 use weir::words::outcome::{Decision, Outcome};
-use weir::words::policy::{OwnFigure, PolicyChange};
+use weir::words::policy::{OwnFigure, PolicyChange, RULES_NEWEST};
 use weir::words::text::Text;
 use weir::words::timestamp::Timestamp;
 
@@ -222,9 +225,11 @@ fn policy() -> impl Strategy<Value = Owned> {
     let orders = (some(200), some(12), some(10), some(300), some(10), some(300), some(10), some(300));
     let waiting = (some(200), some(8), some(6), some(30), some(400), some(400));
     let rest = (some(12), some(300), some(3), prop::option::weighted(0.1, 1..6i64), some(300));
-    (sites, own(), own(), orders, waiting, rest).prop_map(
-        |(sites, safety, allowance, orders, waiting, rest)| {
+    let rules = prop::option::weighted(0.3, 1..=RULES_NEWEST);
+    ((rules, sites), own(), own(), orders, waiting, rest).prop_map(
+        |((rules, sites), safety, allowance, orders, waiting, rest)| {
             Command::Policy(PolicyChange {
+                rules,
                 sites,
                 safety_stock_of: safety,
                 allowance_of: allowance,
@@ -453,4 +458,13 @@ fn without_times(mut decision: Decision<'_>) -> Decision<'_> {
         repeat.first_sequence = 0;
     }
     decision
+}
+
+/// A command that never comes is one that the model does not judge.
+#[test]
+fn every_command_comes_at_random() {
+    let mut runner = TestRunner::deterministic();
+    let steps = prop::collection::vec(step(), 500).new_tree(&mut runner).unwrap().current();
+    let kinds: BTreeSet<_> = steps.iter().flat_map(|step| &step.commands).map(Command::kind).collect();
+    assert_eq!(kinds, CommandKind::ALL.into());
 }
