@@ -4,13 +4,15 @@
 //! A change that breaks one of these tests breaks what is stored. It needs a new version beside the old one, and golden files
 //! of its own; `docs/working.md` says how those are written.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use weir::folds::inventory::SnapshotHead;
 use weir::words::append::Chain;
 use weir::words::codec::{self, Format, FrameWriter};
 use weir::words::command::{Command, CommandKind};
-use weir::words::outcome::OutcomeKind;
+use weir::words::outcome::{Outcome, OutcomeKind};
 use weir::words::policy::RULES_NEWEST;
 use weir::words::timestamp::Timestamp;
 
@@ -94,15 +96,20 @@ pub(crate) fn golden() -> (Shard, Vec<u8>) {
     (shard, outcomes.finish())
 }
 
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
 /// A golden file's bytes. `now` is what today's code writes: it becomes the file where that is missing and the variable says
 /// so; no file is ever written over.
 fn file(name: &str, now: &[u8]) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let path = folder().join(name);
     if std::env::var("WEIR_WRITE_GOLDEN").is_ok_and(|names| names == name) && !path.exists() {
         std::fs::write(&path, now).unwrap();
         panic!("{name} was written: look at it, and run again without WEIR_WRITE_GOLDEN");
     }
-    std::fs::read(path).unwrap()
+    std::fs::read(path)
+        .unwrap_or_else(|error| panic!("{name}: {error}; docs/working.md says how it is written"))
 }
 
 #[test]
@@ -143,23 +150,78 @@ fn snapshot_v1() {
     assert_eq!(on.inventory.chain().to_string(), "1071:bc2e5875da989565");
 }
 
-/// Commands of frames, as JSON: those of version 1 as it was frozen. A command that came later has a file of its own.
-const FRAMES: [(&str, &str); 1] = [("frame-v1.bin", include_str!("../golden/frame-v1.jsonl"))];
+/// A golden file that is written by hand, as JSON lines: commands, and outcomes. What is made of it stands beside it as bytes: a frame of
+/// the commands, and behind it one of the outcomes, where there are any.
+pub(crate) struct Written {
+    name: String,
+    pub(crate) commands: Vec<Command<'static>>,
+    pub(crate) outcomes: Vec<Outcome<'static>>,
+}
+
+/// Every golden file that is written by hand. `frame-v1` was frozen with version 1: what came later has a file of its own, which is found
+/// here by itself.
+pub(crate) fn written() -> &'static [Written] {
+    static WRITTEN: LazyLock<Vec<Written>> = LazyLock::new(|| {
+        let mut paths: Vec<_> =
+            std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        paths.sort();
+        paths.iter().map(|path| read(path)).collect()
+    });
+    &WRITTEN
+}
+
+fn read(path: &Path) -> Written {
+    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let text: &'static str = std::fs::read_to_string(path).unwrap().leak();
+    let (mut commands, mut outcomes) = (vec![], vec![]);
+    for line in text.lines() {
+        let is_outcome = line.starts_with(r#"{"outcome":"#);
+        let read = if is_outcome {
+            serde_json::from_str(line).map(|outcome| outcomes.push(outcome))
+        } else {
+            serde_json::from_str(line).map(|command| commands.push(command))
+        };
+        read.unwrap_or_else(|error| panic!("{name}: {line}: {error}"));
+    }
+    Written { name, commands, outcomes }
+}
+
+/// The commands of all files that are written by hand.
+pub(crate) fn commands() -> impl Iterator<Item = &'static Command<'static>> {
+    written().iter().flat_map(|file| &file.commands)
+}
+
+/// The outcomes of all golden files.
+pub(crate) fn outcomes() -> Vec<Outcome<'static>> {
+    let frozen = include_bytes!("../golden/outcomes-v1.bin");
+    let frozen = codec::outcomes(Format::Bincode, frozen).unwrap();
+    frozen.into_iter().chain(written().iter().flat_map(|file| file.outcomes.clone())).collect()
+}
 
 #[test]
 fn frames_are_written_and_read_as_ever() {
-    let mut kinds = std::collections::BTreeSet::new();
-    for (name, json) in FRAMES {
-        let commands: Vec<Command<'_>> =
-            json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        kinds.extend(commands.iter().map(Command::kind));
-        let golden = file(name, &codec::encode_commands(Format::Bincode, &commands));
-        let decoded = codec::commands(Some(Format::Bincode), &golden, RULES_NEWEST);
-        let decoded: Vec<_> = decoded.map(Result::unwrap).collect();
-        assert_eq!(decoded, commands);
-        assert_eq!(codec::encode_commands(Format::Bincode, &decoded), golden);
+    for Written { name, commands, outcomes } in written() {
+        let mut now = codec::encode_commands(Format::Bincode, commands);
+        let behind = now.len();
+        if !outcomes.is_empty() {
+            let (mut frame, mut bytes) = (FrameWriter::new(), Vec::new());
+            for outcome in outcomes {
+                codec::encode_outcome(&mut bytes, &outcome.decision, outcome.identity(), outcome.at);
+            }
+            frame.push_elements(&bytes, outcomes.len());
+            now.extend(frame.finish());
+        }
+        let golden = file(&format!("{name}.bin"), &now);
+        assert!(golden == now, "{name} is written otherwise");
+        let decoded = codec::commands(Some(Format::Bincode), &golden[..behind], RULES_NEWEST);
+        assert_eq!(decoded.map(Result::unwrap).collect::<Vec<_>>(), *commands);
+        if !outcomes.is_empty() {
+            assert_eq!(codec::outcomes(Format::Bincode, &golden[behind..]).unwrap(), *outcomes);
+        }
     }
-    assert_eq!(kinds, CommandKind::ALL.into(), "a command has no golden frame");
+    let kinds: BTreeSet<_> = commands().map(Command::kind).collect();
+    assert_eq!(kinds, CommandKind::ALL.into(), "a command has no golden frame: a .jsonl in tests/golden");
 }
 
 #[test]
@@ -172,10 +234,13 @@ fn outcomes_v1() {
         codec::encode_outcome(&mut bytes, &outcome.decision, outcome.identity(), outcome.at);
     }
     assert!(golden.ends_with(&bytes) && now == golden, "version 1 is written otherwise");
-    // Every kind is in it, and both formats say the same.
-    let kinds: std::collections::BTreeSet<_> =
-        outcomes.iter().map(|outcome| outcome.decision.kind()).collect();
-    assert_eq!(kinds, OutcomeKind::ALL.into());
+    // Both formats say the same.
     let json = serde_json::to_vec(&outcomes).unwrap();
     assert_eq!(codec::outcomes(Format::Json, &json).unwrap(), outcomes);
+}
+
+#[test]
+fn every_outcome_is_in_a_golden_file() {
+    let kinds: BTreeSet<_> = outcomes().iter().map(|outcome| outcome.decision.kind()).collect();
+    assert_eq!(kinds, OutcomeKind::ALL.into(), "an outcome is in no golden file: a .jsonl in tests/golden");
 }

@@ -24,7 +24,7 @@ rules! {
         pay O-1 attempt=P-4 amount=EUR40 -> refused already_paid it is paid
         pay_failed O-1 P-3    -> payment_failed
     "
-    a_hold_is_extended_from_the_record_on: "
+    a_hold_is_extended_from_the_record_on: r#"
         policy pay_within_ms=100 hold_ms_max=1000 -> policy_applied rules=1
         receive R-1 A:9       -> received
         place O-1 A:1         -> confirmed pay_by=100ms
@@ -35,6 +35,8 @@ rules! {
         extend O-1 E-1 100    -> extended confirmed again first=5
         extend O-1 E-1 200    -> refused id_conflict it is confirmed
         extend O-1 E-2 0      -> refused invalid_value
+        {"extend":{"order_id":"O-1","extension_id":"E-1","pay_within_ms":100}} -> extended confirmed again first=5
+        [ {"extend":{"order_id":"O-1","extension_id":"E-2","pay_within_ms":0}} | tick ] -> refused invalid_value
         extend O-1 E-2 1001   -> refused invalid_value it is confirmed
         +10ms
         tick                  -> expired O-2 expired
@@ -48,7 +50,7 @@ rules! {
         extend O-3 E-1 100    -> refused nothing_remains it is waiting
         cancel O-3            -> cancelled cancelled
         extend O-3 E-1 100    -> refused already_cancelled it is cancelled
-    "
+    "#
     a_payment_without_amount_settles: "
         receive R-1 A:9       -> received
         place O-1 A:1 value=EUR100 -> confirmed

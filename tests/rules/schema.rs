@@ -2,12 +2,13 @@
 
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use weir::words::codec::{self, Format, commands};
+use weir::words::codec::{Format, commands};
 use weir::words::outcome::{Decision, Outcome, Reason};
 use weir::words::policy::RULES_NEWEST;
 use weir::words::schema;
 
 use crate::contract_page::examples;
+use crate::golden;
 use crate::support::Shard;
 
 fn validator(schema: &Value) -> Validator {
@@ -24,8 +25,7 @@ fn decodes(command: &Value) -> bool {
 fn known_commands() -> Vec<Value> {
     let page = examples().into_iter().map(|(_, text)| serde_json::from_str::<Value>(&text).unwrap());
     let mut all: Vec<_> = page.filter(|value| value.get("outcome").is_none()).collect();
-    let golden = include_str!("../golden/frame-v1.jsonl").lines();
-    all.extend(golden.map(|line| serde_json::from_str::<Value>(line).unwrap()));
+    all.extend(golden::commands().map(|command| serde_json::to_value(command).unwrap()));
     all
 }
 
@@ -41,7 +41,7 @@ fn every_known_command_and_outcome_is_valid() {
         seen += 1;
     }
     assert!(seen > 40);
-    let golden = codec::outcomes(Format::Bincode, include_bytes!("../golden/outcomes-v1.bin")).unwrap();
+    let golden = golden::outcomes();
     assert!(golden.len() > 20);
     for outcome in &golden {
         let value = serde_json::to_value(outcome).unwrap();

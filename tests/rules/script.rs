@@ -5,6 +5,7 @@
 //! place O-1 A:2 B:1 partial  -> confirmed short B:1/0
 //! +1500ms                                       (moves the broker's clock; it may go back)
 //! [ tick | cancel O-1 A:1 ]  -> cancelled A:1 confirmed          (one message with two commands)
+//! {"extend":{"order_id":"O-1","extension_id":"E-1","pay_within_ms":9}} -> extended confirmed   (a command as JSON, in `[ … ]` too)
 //! json {"tick":{}}           ->                                  (bytes as they are; `hex` for a frame's)
 //! stock A                    -> on_hand=5 reserved=1 available=4 (looks at the state)
 //! order O-1                  -> confirmed
@@ -234,7 +235,11 @@ fn a_count_line(word: &str) -> CountLine<'_> {
     CountLine { expected, ..a_line(line).into() }
 }
 
+/// A command in words, or as JSON: one that has no words needs none.
 fn command(text: &str) -> Command<'_> {
+    if text.starts_with('{') {
+        return serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
     let (keyed, plain): (Vec<_>, Vec<_>) = text.split_whitespace().partition(|word| word.contains('='));
     let keyed = keyed.into_iter().map(|word| word.split_once('=').unwrap()).collect();
     let mut words = Words { plain: plain.into_iter(), keyed };

@@ -72,12 +72,6 @@ pub(crate) fn render(outcome: &Outcome<'_>) -> String {
             }
             say(&state.name());
         }
-        Decision::Paid { state, .. }
-        | Decision::Reviewed { state, .. }
-        | Decision::Amended { state, .. }
-        | Decision::Extended { state, .. } => {
-            say(&state.name());
-        }
         Decision::Shipped { lines: some, state, .. }
         | Decision::Delivered { lines: some, state, .. }
         | Decision::Returned { lines: some, state, .. } => {
@@ -91,7 +85,8 @@ pub(crate) fn render(outcome: &Outcome<'_>) -> String {
         }
         Decision::PolicyApplied { rules } => say(&format_args!("rules={rules}")),
         Decision::DeadLettered { reason } => say(&reason.name()),
-        Decision::PaymentFailed { .. } | Decision::Received { .. } | Decision::Transferred { .. } => {}
+        // Of most there is no more to say than the order's state.
+        other => other.state().iter().for_each(|state| say(&state.name())),
     }
     text += &repeated(outcome.decision.repeat());
     for mark in outcome.decision.marks() {
