@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use weir::folds::inventory::{Inventory, Output, Restoring};
-use weir::words::codec::{self, Format};
+use weir::words::codec::Format;
 use weir::words::fault::Fault;
 use weir::words::message::{LogMessage, Way};
 
@@ -70,10 +70,7 @@ fn messages(mut rest: &[u8]) -> impl Iterator<Item = (Option<Format>, i64, Bytes
         let (format, payload) = match first & 3 {
             0 => (Some(Format::Json), raw),
             1 => (Some(Format::Bincode), raw),
-            2 => {
-                let commands = derived::commands(payload);
-                (Some(Format::Bincode), codec::encode_commands(Format::Bincode, &commands).into())
-            }
+            2 => (Some(Format::Bincode), derived::frame(payload).into()),
             _ => (None, raw),
         };
         Some((format, stored_at_ns, payload))
