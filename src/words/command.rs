@@ -588,17 +588,17 @@ pub struct Extend<'a> {
     pub pay_within_ms: i64,
 }
 
-/// The site that stands in a field.
-fn at<'a>(site: &'a Option<Text<'_>>) -> Option<&'a str> {
-    Some(site.as_deref().unwrap_or(SITE_DEFAULT))
+/// The site that a field names, or means by naming none.
+fn at<'a>(site: Option<&'a Text<'_>>) -> &'a str {
+    site.map_or(SITE_DEFAULT, |site| site)
 }
 
 contents! {
     Place: OrderId(order_id), told order_id,
         // Sites of two shards are no site of one: the shard refuses those that are not its own.
         site |it| match &it.sites {
-            Some(sites) if it.site.is_none() => Some(sites.first().map_or(SITE_DEFAULT, |first| first)),
-            _ => at(&it.site),
+            Some(sites) if it.site.is_none() => Some(at(sites.first())),
+            _ => Some(at(it.site.as_ref())),
         },
         lists |it| it.lines.len().max(it.attributes.0.len()).max(length(it.sites.as_ref())),
         asks |it| it.lines.len().saturating_mul(length(it.sites.as_ref()).max(1));
@@ -613,11 +613,11 @@ contents! {
         lists |it| length(it.lines.as_ref()), asks |it| named(it.longest_list());
     Return: OrderId(order_id), told return_id, occurred occurred_at,
         lists |it| length(it.lines.as_ref()), asks |it| named(it.longest_list());
-    Receive: ReceiptId(receipt_id), told receipt_id, site |it| at(&it.site), occurred occurred_at,
+    Receive: ReceiptId(receipt_id), told receipt_id, site |it| Some(at(it.site.as_ref())), occurred occurred_at,
         lists |it| it.lines.len(), asks Content::longest_list;
-    Count: CountId(count_id), told count_id, site |it| at(&it.site), occurred occurred_at,
+    Count: CountId(count_id), told count_id, site |it| Some(at(it.site.as_ref())), occurred occurred_at,
         lists |it| it.lines.len(), asks Content::longest_list;
-    Adjust: AdjustmentId(adjustment_id), told adjustment_id, site |it| at(&it.site), occurred occurred_at,
+    Adjust: AdjustmentId(adjustment_id), told adjustment_id, site |it| Some(at(it.site.as_ref())), occurred occurred_at,
         lists |it| it.lines.len(), asks Content::longest_list;
     Transfer: TransferId(transfer_id), told transfer_id, site |it| Some(&it.from), occurred occurred_at,
         lists |it| it.lines.len(), asks |it| 2 * it.lines.len();

@@ -85,7 +85,7 @@ fn what_is_known_of_a_command_is_what_its_fields_say() {
                 "{command:?} is told by another id"
             );
         }
-        assert!(ids(fields).any(|_| true) == (subject != Value::Null), "{command:?} has another subject");
+        assert_eq!(ids(fields).next().is_some(), subject != Value::Null, "{command:?} has another subject");
         let told = content.told_by().map(Value::from);
         assert!(told.is_none_or(|told| ids(fields).any(|id| *id == told)), "{command:?} is told by no field");
         assert_eq!(

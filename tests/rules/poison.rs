@@ -377,7 +377,7 @@ fn unknown_rules_change_nothing() {
         (Format::Bincode, truncated.finish()),
     ] {
         let fault = shard.feed(Some(format), payload).unwrap_err();
-        assert_eq!(fault, Fault::UnknownRules { sequence: 2, rules: 9, newest: 1 });
+        assert_eq!(fault, Fault::UnknownRules { sequence: 2, rules: 9, newest: RULES_NEWEST });
         assert!(shard.output.is_empty());
         assert_eq!((shard.inventory.digests(), shard.inventory.chain()), (before, chain));
     }

@@ -86,10 +86,10 @@ rules! {
     /// A policy for rules that are not known halts before its record, alone; in a batch it is refused like any.
     unknown_rules_halt_the_shard: "
         receive R-1 A:1       -> received
-        policy rules=2        -> fault unknown_rules
+        policy rules=8        -> fault unknown_rules
         json {\"policy\":{\"rules\":7,\"field_of_the_future\":true}} -> fault unknown_rules
         json [{\"policy\":{\"rules\":7}}] -> fault unknown_rules
-        [ tick | policy rules=2 ] -> refused not_alone
+        [ tick | policy rules=8 ] -> refused not_alone
         place O-1 A:1         -> confirmed
     "
     open_orders_are_capped: "

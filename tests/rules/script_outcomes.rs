@@ -86,7 +86,11 @@ pub(crate) fn render(outcome: &Outcome<'_>) -> String {
         Decision::PolicyApplied { rules } => say(&format_args!("rules={rules}")),
         Decision::DeadLettered { reason } => say(&reason.name()),
         // Of most there is no more to say than the order's state.
-        other => other.state().iter().for_each(|state| say(&state.name())),
+        other => {
+            if let Some(state) = other.state() {
+                say(&state.name());
+            }
+        }
     }
     text += &repeated(outcome.decision.repeat());
     for mark in outcome.decision.marks() {
