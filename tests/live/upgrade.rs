@@ -1,6 +1,7 @@
 //! An upgrade whose rules differ, over several workers, with one of the former binary that wakes up late. The other binary is
-//! these sources with `tests/upgrade/next-rules.patch`; `tests/upgrade/build` makes it.
+//! these sources with the patches in `tests/upgrade`, which are other rules and one more command; `tests/upgrade/build` makes it.
 
+use async_nats::jetstream::Context;
 use serde_json::{Value, json};
 use weir::edges::streams::Streams as _;
 
@@ -22,6 +23,18 @@ async fn until_role(worker: &Weir, role: &str) {
 /// An order of two units, for what there is of them.
 fn partial(id: &str) -> Value {
     json!({"place": {"order_id": id, "on_shortage": "partial", "lines": [{"sku": "P", "quantity": 2}]}})
+}
+
+/// A command that the rules know from version 2 on.
+fn remind(id: &str) -> String {
+    json!({"remind": {"order_id": "P-1", "reminder_id": id}}).to_string()
+}
+
+/// Sends it, and sees that it is answered as no command: by whoever leads, and by one chain, or else the other one would halt.
+async fn remind_in_vain(server: &Server, context: &Context, id: &str) {
+    let sequence = publish(context, remind(id)).await;
+    let refused = outcome_of(server, sequence).await;
+    assert_eq!((&refused["outcome"], &refused["reason"]), (&json!("dead_lettered"), &json!("not_a_command")));
 }
 
 async fn outcome_of(server: &Server, sequence: u64) -> Value {
@@ -64,10 +77,12 @@ async fn workers_roll_to_other_rules_and_one_of_the_former_announces_nothing() {
     publish(&context, receipt.to_string()).await;
     let before = publish(&context, partial("P-1").to_string()).await;
     assert_eq!(outcome_of(&server, before).await["outcome"], "confirmed");
+    remind_in_vain(&server, &context, "D-1").await;
 
     // The last old one is held up while it leads, and misses what follows.
     zombie.signal("STOP");
     until_role(&second, "leader").await;
+    remind_in_vain(&server, &context, "D-1").await;
     let third = new("new-2").await;
     until_role(&third, "standby").await;
     let policy = server.folder().join("rules.toml");
@@ -82,6 +97,12 @@ async fn workers_roll_to_other_rules_and_one_of_the_former_announces_nothing() {
     let after = publish(&context, partial("P-2").to_string()).await;
     let decided = outcome_of(&server, after).await;
     assert_eq!((&decided["outcome"], &decided["reason"]), (&json!("refused"), &json!("insufficient_stock")));
+
+    // The command is known now, and nothing of what was sent before counts.
+    let first = publish(&context, remind("D-1")).await;
+    let (decided, again) = (outcome_of(&server, first).await, publish(&context, remind("D-1")).await);
+    assert_eq!((&decided["outcome"], &decided["state"]), (&json!("reminded"), &json!("confirmed")));
+    assert_eq!(outcome_of(&server, again).await["first_sequence"], first);
 
     let from = appends(&streams(&server).await).await.last().unwrap().sequence;
     zombie.signal("CONT");

@@ -1,6 +1,8 @@
 //! Two binaries and one log: what the rules in force do not know is a dead letter for both, with one code and one chain, whether a
 //! binary knows the command or has never heard of it.
 
+use std::collections::BTreeSet;
+
 use weir::folds::inventory::{Inventory, Output};
 use weir::words::append::Chain;
 use weir::words::codec::{self, Element, Format, FrameWriter};
@@ -11,15 +13,15 @@ use weir::words::outcome::{Decision, Unreadable};
 use weir::words::policy::RULES_NEWEST;
 use weir::words::timestamp::Timestamp;
 
+use crate::golden;
 use crate::support::{START_MS, Shard, receive};
 
 const BOTH: [Format; 2] = [Format::Json, Format::Bincode];
-const COMMANDS: &str = include_str!("../golden/frame-v1.jsonl");
 /// Rules before the first: every command is newer.
 const RULES_BEFORE: u32 = 0;
 
 fn commands() -> Vec<Command<'static>> {
-    COMMANDS.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    golden::commands().cloned().collect()
 }
 
 /// A command that nobody knows, as a client of a later version may send it.
@@ -119,4 +121,19 @@ fn what_stands_around_it_is_decided() {
         assert!(matches!(outcomes[1].decision, Decision::Received { .. }));
         assert_eq!(outcomes[1].index, 1);
     }
+}
+
+/// One more command, as a patch.
+const ONE_MORE: &str = include_str!("../upgrade/one-more-command.patch");
+/// The most files that one more command may touch, tests included.
+const FILES_MAX: usize = 10;
+
+/// `tests/upgrade/build` shows that the patch is a whole command. Documents and what is generated are not counted.
+#[test]
+fn a_new_command_touches_few_files() {
+    let files = ONE_MORE.lines().filter_map(|line| line.strip_prefix("+++ b/"));
+    let counted: BTreeSet<_> =
+        files.filter(|file| !file.starts_with("docs/") && !file.ends_with(".bin")).collect();
+    assert!(counted.iter().all(|file| file.starts_with("src/") || file.starts_with("tests/")), "{counted:?}");
+    assert!(counted.contains("src/words/command.rs") && counted.len() <= FILES_MAX, "{counted:?}");
 }
