@@ -71,7 +71,9 @@ impl Analytics {
         let mut sink = Sink { findings, signals: &mut self.signals };
         for mut order in gone {
             self.delay.closed(&mut order);
-            sink.close(SignalKind::DelayRisk, &order.name, self.now_ms);
+            if order.was_at_risk() {
+                sink.close(SignalKind::DelayRisk, &order.name, self.now_ms);
+            }
             leave_flow(&mut self.fulfilment, &mut order, self.now_ms);
         }
     }
@@ -140,7 +142,7 @@ impl Analytics {
         }
         let changes = self.cancellation.placed(self.now_ms, labels);
         self.changed(changes, findings);
-        self.follow(order_id, place, phase, findings);
+        self.follow_labelled(order_id, place, phase, labels, findings);
     }
 
     /// Follows a new order, if it is one of the sample.
@@ -151,13 +153,27 @@ impl Analytics {
         phase: Phase,
         findings: &mut Findings,
     ) {
-        let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
-        let carrier = place.carrier.as_deref().unwrap_or_default();
-        let labels = (self.sites.label(site), self.carriers.label(carrier));
+        let labels = (
+            self.sites.label(place.site.as_deref().unwrap_or(SITE_DEFAULT)),
+            self.carriers.label(place.carrier.as_deref().unwrap_or_default()),
+        );
+        self.follow_labelled(order_id, place, phase, labels, findings);
+    }
+
+    fn follow_labelled(
+        &mut self,
+        order_id: &str,
+        place: &Place<'_>,
+        phase: Phase,
+        labels: (u16, u16),
+        findings: &mut Findings,
+    ) {
         let id = order_hash(order_id);
         if !self.orders.follows(id) || self.orders.find(id).is_some() {
             return;
         }
+        let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
+        let carrier = place.carrier.as_deref().unwrap_or_default();
         let units = units(&place.lines);
         let said = Said {
             site,
@@ -332,9 +348,12 @@ impl Analytics {
         if !order.odd {
             self.service.delivered(order, at_ms, now_ms);
         }
+        let was_at_risk = order.was_at_risk();
         self.delay.delivery(order, at_ms);
-        let mut sink = Sink { findings, signals: &mut self.signals };
-        sink.close(SignalKind::DelayRisk, &order.name, now_ms);
+        if was_at_risk {
+            let mut sink = Sink { findings, signals: &mut self.signals };
+            sink.close(SignalKind::DelayRisk, &order.name, now_ms);
+        }
         self.orders.close(place, now_ms);
     }
 
@@ -370,8 +389,10 @@ impl Analytics {
         order.phase = Phase::Ended;
         self.delay.closed(order);
         leave_flow(&mut self.fulfilment, order, now_ms);
-        let mut sink = Sink { findings, signals: &mut self.signals };
-        sink.close(SignalKind::DelayRisk, &order.name, now_ms);
+        if order.was_at_risk() {
+            let mut sink = Sink { findings, signals: &mut self.signals };
+            sink.close(SignalKind::DelayRisk, &order.name, now_ms);
+        }
         self.orders.close(place, now_ms);
     }
 

@@ -83,6 +83,11 @@ impl Order {
     pub(super) fn is_open(&self) -> bool {
         self.phase < Phase::Delivered
     }
+
+    /// Whether a signal may stand that it will be late: most orders never have one, and none has to be looked for.
+    pub(super) fn was_at_risk(&self) -> bool {
+        self.warned_ms.is_some() || self.late.is_some()
+    }
 }
 
 /// The hash by which an order is known.
@@ -97,6 +102,10 @@ pub(super) struct Orders {
     max: usize,
     places: Vec<Option<Box<Order>>>,
     free: Vec<u32>,
+    /// One bit a place: whether an order is there that is not closed. Who walks over the open ones touches no closed one, of
+    /// which there are several times as many.
+    #[wincode(skip)]
+    unclosed: Vec<u64>,
     #[wincode(skip)]
     index: Index,
     /// Closed ones, the first to give way in front: when, which place, whose.
@@ -112,6 +121,7 @@ impl Orders {
             max: max.max(64),
             places: Vec::new(),
             free: Vec::new(),
+            unclosed: Vec::new(),
             index: Index::default(),
             closed: VecDeque::new(),
             thinning: 0,
@@ -162,7 +172,20 @@ impl Orders {
             u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
         };
         self.index.insert(id, place);
+        self.mark(place, true);
         place
+    }
+
+    fn mark(&mut self, place: u32, unclosed: bool) {
+        let (word, bit) = (place as usize / 64, 1_u64 << (place % 64));
+        if self.unclosed.len() <= word {
+            self.unclosed.resize(word + 1, 0);
+        }
+        if unclosed {
+            self.unclosed[word] |= bit;
+        } else {
+            self.unclosed[word] &= !bit;
+        }
     }
 
     fn remove(&mut self, place: u32, id: u64, gone: &mut Vec<Order>) {
@@ -172,6 +195,7 @@ impl Orders {
             gone.push(*order);
             self.index.remove(&id);
             self.free.push(place);
+            self.mark(place, false);
         }
     }
 
@@ -189,6 +213,7 @@ impl Orders {
     pub(super) fn close(&mut self, place: u32, now_ms: i64) {
         if let Some(id) = self.get(place).map(|order| order.id) {
             self.closed.push_back((now_ms, place, id));
+            self.mark(place, false);
         }
     }
 
@@ -201,23 +226,34 @@ impl Orders {
             self.closed.pop_front();
             self.remove(place, id, gone);
         }
-        for place in 0..self.places.len() {
-            let Some(order) = &self.places[place] else { continue };
+        let unclosed: Vec<u32> = self.unclosed().collect();
+        for place in unclosed {
+            let Some(order) = self.get(place) else { continue };
             let until =
                 order.heard_ms.max(order.promised_by_ms.unwrap_or(0).min(order.heard_ms + 4 * 365 * DAY_MS));
             if now_ms - until > SILENT_KEPT_MS {
                 let id = order.id;
                 self.silent += 1;
-                self.remove(u32::try_from(place).unwrap_or(u32::MAX), id, gone);
+                self.remove(place, id, gone);
             }
         }
     }
 
     /// The open ones: their places.
     pub(super) fn open(&self) -> impl Iterator<Item = u32> + '_ {
-        let open =
-            self.places.iter().enumerate().filter(|(_, order)| order.as_ref().is_some_and(|it| it.is_open()));
-        open.filter_map(|(place, _)| u32::try_from(place).ok())
+        self.unclosed().filter(|place| self.get(*place).is_some_and(Order::is_open))
+    }
+
+    /// The places of those that are not closed, from the first on.
+    fn unclosed(&self) -> impl Iterator<Item = u32> + '_ {
+        self.unclosed.iter().zip(0_u32..).flat_map(|(bits, word)| {
+            let mut bits = *bits;
+            std::iter::from_fn(move || {
+                let place = (bits != 0).then(|| word * 64 + bits.trailing_zeros());
+                bits &= bits.wrapping_sub(1);
+                place
+            })
+        })
     }
 
     /// Makes the index again after reading; false where it does not hold together. `keys` is how many keys profiles may name.
@@ -237,6 +273,13 @@ impl Orders {
             && self.free.iter().all(free)
             && self.places.iter().flatten().all(|order| order.profile.is_sound(keys));
         self.index = index;
+        self.unclosed = Vec::new();
+        for place in 0..self.places.len() {
+            if let (Some(order), Ok(number)) = (&self.places[place], u32::try_from(place)) {
+                let is_open = order.is_open();
+                self.mark(number, is_open);
+            }
+        }
         sound
     }
 }

@@ -174,6 +174,10 @@ impl Delay {
             order.tenth = tenth;
             sink.findings.push(Finding::Risk { order: order.id, late, at_ms: now_ms });
         }
+        if late < self.settings.warn_at && order.warned_ms.is_none() {
+            // Below the threshold from the start: no signal stands, and none is raised. Most orders are so, at every re-score.
+            return;
+        }
         sink.value(SignalKind::DelayRisk, &order.name, late, now_ms);
         if late >= self.settings.warn_at && order.warned_ms.is_none() {
             order.warned_ms = Some(now_ms);

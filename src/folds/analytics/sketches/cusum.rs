@@ -24,6 +24,10 @@ const RATE_MIN: f64 = 1e-4;
 const RATE_MAX: f64 = 0.6;
 /// A base rate needs so many trials before anything is suspected.
 const TRIALS_MIN: f64 = 200.0;
+/// Thresholds are computed anew once the base rate is off by so many times: a twentieth in its logarithm.
+const BASE_APART: f64 = 1.051_271_096_376_024;
+/// As well, once the trials between false alarms are: a fifth in their logarithm.
+const BETWEEN_APART: f64 = 1.221_402_758_160_169_9;
 /// Trials of a block.
 const BLOCK: f64 = 100.0;
 /// The base rate starts at 5%, as if ten trials had said so.
@@ -193,7 +197,7 @@ impl Cusum {
         }
         if !suspected && self.raised_ms.is_none() {
             let passed = (now_ms - self.decayed_ms).max(0) as f64;
-            let keep = (-passed / self.half_life_ms).exp2();
+            let keep = if passed > 0.0 { (-passed / self.half_life_ms).exp2() } else { 1.0 };
             self.hits = self.hits * keep + hits;
             self.trials = self.trials * keep + trials;
             self.watched_ms = self.watched_ms * keep + passed;
@@ -237,11 +241,9 @@ impl Cusum {
         let base = self.usual(now_ms);
         // The trials of a false-alarm interval, by how many came in the time that is remembered; three tests share it.
         let between = 3.0 * (self.trials / self.watched_ms.max(1.0) * self.between_ms).max(100.0);
-        let apart = |left: f64, right: f64| (left / right).ln().abs();
-        if self.aimed_at.0 == 0.0
-            || apart(base, self.aimed_at.0) > 0.05
-            || apart(between, self.aimed_at.1) > 0.2
-        {
+        // Whether one is more than so many times the other; no logarithm, as this runs for every order.
+        let apart = |left: f64, right: f64, times: f64| left > right * times || right > left * times;
+        if apart(base, self.aimed_at.0, BASE_APART) || apart(between, self.aimed_at.1, BETWEEN_APART) {
             self.aimed_at = (base, between);
             let late = self.lag_ms > 0.0;
             for (test, ratio) in self.tests.iter_mut().zip(RATIOS) {
