@@ -8,6 +8,7 @@ use super::inputs::{NUMBERS, Profile};
 
 /// The place of each covariate. The last few stay empty, so that the array has a good width.
 pub(super) const COVARIATES: usize = 40;
+const LANES: usize = 8;
 const ONE: usize = 0;
 const WEEKDAY: usize = 1;
 const TIME_OF_DAY: usize = 7;
@@ -22,6 +23,17 @@ const FIRST_NUMBER: usize = 19;
 
 /// One row's covariates.
 pub(super) type Covariates = [f32; COVARIATES];
+
+/// The sum of the products, in eight lanes.
+pub(super) fn product(weights: &Covariates, x: &Covariates) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    for first in (0..COVARIATES).step_by(LANES) {
+        for lane in 0..LANES {
+            lanes[lane] += weights[first + lane] * x[first + lane];
+        }
+    }
+    lanes.iter().sum()
+}
 
 /// What they are called, in the order of their places.
 pub(super) fn name(place: usize) -> &'static str {

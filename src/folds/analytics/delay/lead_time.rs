@@ -126,7 +126,6 @@ struct Row {
     cohort: u32,
     x: Covariates,
     keys: Keys,
-    advice: Advice,
 }
 
 /// An order at the moment from which its lead time counts.
@@ -153,6 +152,8 @@ pub(super) struct LeadTime {
     mixture: bool,
     rows_max: usize,
     rows: Vec<Row>,
+    /// What was said of each row; apart, as ticks walk over the rows and have no use for it.
+    advice: Vec<Advice>,
     free: Vec<u32>,
     /// Released since the last tick: free once they are no longer among the open ones.
     released: Vec<u32>,
@@ -188,6 +189,7 @@ impl LeadTime {
             mixture,
             rows_max: rows_max.max(64),
             rows: Vec::new(),
+            advice: Vec::new(),
             free: Vec::new(),
             released: Vec::new(),
             open: Vec::new(),
@@ -240,12 +242,13 @@ impl LeadTime {
     }
 
     fn label(&mut self, at: f64, place: u32, inputs: &Inputs) -> Option<Label> {
-        let row = self.rows[place as usize];
+        let (row, advice) = (&self.rows[place as usize], &self.advice[place as usize]);
         let Stage::Arrived { late } = row.stage else { return None };
         let block = self.scale.days() / 2.0;
-        self.experts.learn((at, block), late, &row.advice, (&row.x, &row.keys), inputs.keys());
+        self.experts.learn((at, block), late, advice, (&row.x, &row.keys), inputs.keys());
+        let published = f64::from(advice.published);
         self.release(place);
-        Some(Label { published: f64::from(row.advice.published), late })
+        Some(Label { published, late })
     }
 
     fn release(&mut self, place: u32) {
@@ -351,9 +354,8 @@ impl LeadTime {
             cohort: self.scale.start(),
             x,
             keys,
-            advice,
         };
-        (score, Some(self.keep(&row)))
+        (score, Some(self.keep(&row, &advice)))
     }
 
     /// Scores an order as if it began at this moment, and learns nothing from it.
@@ -369,12 +371,14 @@ impl LeadTime {
         self.published(score, &advice)
     }
 
-    fn keep(&mut self, row: &Row) -> u32 {
+    fn keep(&mut self, row: &Row, advice: &Advice) -> u32 {
         let place = if let Some(place) = self.free.pop() {
             self.rows[place as usize] = *row;
+            self.advice[place as usize] = *advice;
             place
         } else {
             self.rows.push(*row);
+            self.advice.push(*advice);
             u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX)
         };
         self.open.push(place);
@@ -565,6 +569,7 @@ impl LeadTime {
             && self.carriers.iter().all(|(_, curve)| curve.is_sound())
             && self.experts.is_sound(keys)
             && rows <= self.rows_max
+            && rows == self.advice.len()
             && self.free.iter().chain(&self.open).chain(&self.released).all(placed)
             && self.labels.iter().all(|(_, place)| placed(place))
             && self.rows.iter().all(row)

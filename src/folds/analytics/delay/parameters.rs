@@ -1,12 +1,23 @@
 //! The parameters of the accelerated failure time model: one weight a covariate, one value a key, learned by gradient steps.
 //!
-//! Covariates learn by `AdaGrad`. Keys learn by a step of their own size, which shrinks as their information grows and grows again as
-//! it is forgotten; the more keys a level has, the slower it forgets.
+//! Covariates learn by `AdaGrad`, whose step sizes are computed anew every [`STRIDES_KEPT`] steps: in so few the sums that they come from
+//! hardly grow, and a root and a division for each covariate are saved. Keys learn by a step of their own size, which shrinks as their
+//! information grows and grows again as it is forgotten; the more keys a level has, the slower it forgets.
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::covariates::{COVARIATES, Covariates};
+use super::covariates::{COVARIATES, Covariates, product};
 use super::inputs::{ALL, Inputs, Keys, LEVELS};
+
+/// How many steps are taken with the same step sizes.
+const STRIDES_KEPT: u8 = 16;
+
+/// What a key adds to a location, and what is known of it: beside each other, as they are used together.
+#[derive(Clone, Copy, Debug, SchemaRead, SchemaWrite)]
+struct Known {
+    value: f32,
+    information: f32,
+}
 
 /// How a level learns: step, information at which it is halved, and how fast information and value are forgotten.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +42,11 @@ pub(super) struct Parameters {
     all: AllRates,
     weights: Covariates,
     squares: Covariates,
-    /// By key.
-    values: Vec<f32>,
-    information: Vec<f32>,
+    /// The step sizes: the rate over the roots of `squares`, as of a few steps ago.
+    strides: Covariates,
+    /// Steps until `strides` are computed anew.
+    strides_left: u8,
+    by_key: Vec<Known>,
     /// By level, as of the last tick.
     steps: [f32; LEVELS],
     kappas: [f32; LEVELS],
@@ -48,8 +61,9 @@ impl Parameters {
             all,
             weights,
             squares: [0.5; COVARIATES],
-            values: Vec::new(),
-            information: Vec::new(),
+            strides: [0.0; COVARIATES],
+            strides_left: 0,
+            by_key: Vec::new(),
             steps: [0.7; LEVELS],
             kappas: [30.0; LEVELS],
         };
@@ -59,41 +73,41 @@ impl Parameters {
 
     /// Makes room for keys seen since.
     pub(super) fn fit(&mut self, keys: usize) {
-        if self.values.len() < keys {
-            self.values.resize(keys, 0.0);
-            self.information.resize(keys, 0.0);
+        if self.by_key.len() < keys {
+            self.by_key.resize(keys, Known { value: 0.0, information: 0.0 });
         }
     }
 
     /// How many keys there is room for.
     pub(super) fn keys(&self) -> usize {
-        self.values.len()
+        self.by_key.len()
     }
 
     /// The location: what is expected of a row's log lead time.
     pub(super) fn location(&self, x: &Covariates, keys: &Keys) -> f64 {
-        let mut lanes = [0.0_f32; 8];
-        for (weights, x) in self.weights.chunks_exact(8).zip(x.chunks_exact(8)) {
-            for (lane, (weight, x)) in lanes.iter_mut().zip(weights.iter().zip(x)) {
-                *lane += weight * x;
-            }
-        }
-        let keys: f32 = keys.as_slice().iter().map(|key| self.values[*key as usize]).sum();
-        f64::from(lanes.iter().sum::<f32>() + keys)
+        let keys: f32 = keys.as_slice().iter().map(|key| self.by_key[*key as usize].value).sum();
+        f64::from(product(&self.weights, x) + keys)
     }
 
     /// A step along a gradient of the log-likelihood, `curvature` being the information in it.
     pub(super) fn step(&mut self, x: &Covariates, keys: &Keys, levels: &[u8], gradient: f32, curvature: f32) {
-        for ((weight, squares), x) in self.weights.iter_mut().zip(&mut self.squares).zip(x) {
-            let along = gradient * x;
-            *squares += along * along;
-            *weight += self.rate * along / squares.sqrt();
+        if self.strides_left == 0 {
+            self.strides_left = STRIDES_KEPT;
+            for (stride, squares) in self.strides.iter_mut().zip(&self.squares) {
+                *stride = self.rate / squares.sqrt();
+            }
+        }
+        self.strides_left -= 1;
+        for place in 0..COVARIATES {
+            let along = gradient * x[place];
+            self.squares[place] += along * along;
+            self.weights[place] += self.strides[place] * along;
         }
         for key in keys.as_slice().iter().map(|key| *key as usize) {
             let level = usize::from(levels[key]);
-            let information = &mut self.information[key];
-            *information += curvature;
-            self.values[key] += self.steps[level] * gradient / (*information + self.kappas[level]);
+            let known = &mut self.by_key[key];
+            known.information += curvature;
+            known.value += self.steps[level] * gradient / (known.information + self.kappas[level]);
         }
     }
 
@@ -117,10 +131,9 @@ impl Parameters {
             keep_information[level] = (-days / (rates.half_life_days * stretch)).exp2() as f32;
             keep_value[level] = (-days / (rates.mean_life_days * stretch)).exp() as f32;
         }
-        let keys = self.values.iter_mut().zip(&mut self.information).zip(inputs.levels_of());
-        for ((value, information), level) in keys {
-            *value *= keep_value[usize::from(*level)];
-            *information *= keep_information[usize::from(*level)];
+        for (known, level) in self.by_key.iter_mut().zip(inputs.levels_of()) {
+            known.value *= keep_value[usize::from(*level)];
+            known.information *= keep_information[usize::from(*level)];
         }
     }
 
@@ -151,7 +164,7 @@ impl Parameters {
         keys: &'a Keys,
     ) -> (impl Iterator<Item = (usize, f32)> + 'a, impl Iterator<Item = (u32, f32)> + 'a) {
         let covariates = self.weights.iter().zip(x).map(|(weight, x)| weight * x).enumerate();
-        let keys = keys.as_slice().iter().map(|key| (*key, self.values[*key as usize]));
+        let keys = keys.as_slice().iter().map(|key| (*key, self.by_key[*key as usize].value));
         (covariates, keys)
     }
 
@@ -160,10 +173,12 @@ impl Parameters {
         finite(&self.weights)
             && finite(&self.steps)
             && self.squares.iter().chain(&self.kappas).all(|value| value.is_finite() && *value > 0.0)
-            && self.values.len() == self.information.len()
-            && self.values.len() <= keys
-            && finite(&self.values)
-            && self.information.iter().all(|value| value.is_finite() && *value >= 0.0)
+            && finite(&self.strides)
+            && self.by_key.len() <= keys
+            && self
+                .by_key
+                .iter()
+                .all(|it| it.value.is_finite() && it.information.is_finite() && it.information >= 0.0)
             && self.rate.is_finite()
             && self.all.step.is_finite()
             && self.all.kappa > 0.0
