@@ -256,7 +256,6 @@ fn policy() -> impl Strategy<Value = Owned> {
                 skus_max: rest.3.map(|most| most + 2),
                 skus_window_ms: rest.4,
                 order_facts_max: rest.0.map(|most| most + 4),
-                ..PolicyChange::default()
             })
         },
     )

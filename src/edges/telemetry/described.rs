@@ -96,17 +96,22 @@ impl Telemetry {
         );
         gauge("weir_snapshot_bytes", "The size of that snapshot.");
         gauge("weir_fault", "1 while the shard stands still for this fault.");
-        gauge(
-            "weir_orders",
-            "Orders in the state, by stage; waiting and timed ones (a hold or a wait that ends) are open ones.",
-        );
-        gauge("weir_stock_units", "Units of stock over all SKUs.");
-        gauge("weir_skus", "SKUs known, site by site.");
-        gauge("weir_skus_out_of_stock", "SKUs with nothing available.");
-        gauge("weir_stream_bytes", "Bytes that the stream holds.");
-        gauge("weir_stream_limit_bytes", "Bytes that the stream may hold; 0 where there is no limit.");
+        state(gauge);
         Audits::describe(counter, gauge);
         DoorTelemetry::describe(counter, gauge);
         verdicts::describe(gauge);
     }
+}
+
+/// Of the state, and of the streams that it is kept in.
+fn state(gauge: impl Fn(&'static str, &'static str)) {
+    gauge(
+        "weir_orders",
+        "Orders in the state, by stage; waiting and timed ones (a hold or a wait that ends) are open ones.",
+    );
+    gauge("weir_stock_units", "Units of stock over all SKUs.");
+    gauge("weir_skus", "SKUs known, site by site.");
+    gauge("weir_skus_out_of_stock", "SKUs with nothing available.");
+    gauge("weir_stream_bytes", "Bytes that the stream holds.");
+    gauge("weir_stream_limit_bytes", "Bytes that the stream may hold; 0 where there is no limit.");
 }

@@ -27,9 +27,9 @@ pub(super) type Covariates = [f32; COVARIATES];
 /// The sum of the products, in eight lanes.
 pub(super) fn product(weights: &Covariates, x: &Covariates) -> f32 {
     let mut lanes = [0.0_f32; LANES];
-    for first in (0..COVARIATES).step_by(LANES) {
-        for lane in 0..LANES {
-            lanes[lane] += weights[first + lane] * x[first + lane];
+    for (weights, x) in weights.chunks_exact(LANES).zip(x.chunks_exact(LANES)) {
+        for (lane, (weight, x)) in lanes.iter_mut().zip(weights.iter().zip(x)) {
+            *lane += weight * x;
         }
     }
     lanes.iter().sum()

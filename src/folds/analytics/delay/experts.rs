@@ -84,10 +84,10 @@ impl Regression {
         if self.logit.value != 0.0 {
             self.logit.step(0.3 * error * logit, 0.3 * self.rate);
         }
-        for place in 0..COVARIATES {
-            let gradient = error * x[place];
-            self.squares[place] += gradient * gradient;
-            self.weights[place] += self.rate * gradient / self.squares[place].sqrt();
+        for ((weight, squares), x) in self.weights.iter_mut().zip(&mut self.squares).zip(x) {
+            let gradient = error * x;
+            *squares += gradient * gradient;
+            *weight += self.rate * gradient / squares.sqrt();
         }
     }
 
@@ -378,7 +378,7 @@ mod tests {
         let mut inputs = Inputs::new();
         let keys = inputs.keys_of(&Profile::empty());
         for number in 0..labels {
-            let late = number % 10 == 0;
+            let late = number.is_multiple_of(10);
             let said = if late { 0.9 } else { 0.02 };
             let advice = experts.ask(said, &[0.0; COVARIATES], &keys, &inputs);
             experts.learn((f64::from(number) / 200.0, 5.0), late, &advice, (&[0.0; COVARIATES], &keys), 32);
@@ -419,7 +419,7 @@ mod tests {
         let keys = inputs.keys_of(&Profile::empty());
         let (mut exact, mut published) = (0.0, 0.0);
         for number in 0..3_000_u32 {
-            let late = number % 7 == 0;
+            let late = number.is_multiple_of(7);
             let advice = experts.ask(0.01, &[0.0; COVARIATES], &keys, &inputs);
             let of = |said: f32| if late { f64::from(said).ln() } else { (-f64::from(said)).ln_1p() };
             exact += of(advice.lead_time());

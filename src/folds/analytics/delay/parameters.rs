@@ -98,10 +98,11 @@ impl Parameters {
             }
         }
         self.strides_left -= 1;
-        for place in 0..COVARIATES {
-            let along = gradient * x[place];
-            self.squares[place] += along * along;
-            self.weights[place] += self.strides[place] * along;
+        let learned = self.weights.iter_mut().zip(&mut self.squares).zip(&self.strides);
+        for (((weight, squares), stride), x) in learned.zip(x) {
+            let along = gradient * x;
+            *squares += along * along;
+            *weight += stride * along;
         }
         for key in keys.as_slice().iter().map(|key| *key as usize) {
             let level = usize::from(levels[key]);

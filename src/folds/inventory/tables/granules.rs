@@ -176,10 +176,6 @@ impl<T: Clone> Granules<T> {
         self.granules.iter().flat_map(Granule::get)
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.granules.iter_mut().flat_map(|granule| granule.get_mut(Self::MOST))
-    }
-
     /// What is there now, once more: a count for each granule, and an allocation for those that were not shared yet.
     pub(crate) fn share(&mut self) -> Self {
         Self { granules: self.granules.iter_mut().map(Granule::share).collect() }
