@@ -408,14 +408,13 @@ impl ShardTelemetry {
             return;
         }
         let mut distributions = self.distributions.lock().unwrap_or_else(PoisonError::into_inner);
+        let messages: Vec<_> = messages.collect();
         distributions.batch_messages.record(messages.len() as u64, 1);
-        let mut gathered = Vec::with_capacity(messages.len());
-        for message in messages {
+        for message in &messages {
             distributions.apply.record_since(message.stored_at_ns, wall_ns, message.outcomes);
-            gathered.push(message);
         }
         drop(distributions);
-        self.answering.applied(gathered.into_iter(), wall_ns);
+        self.answering.applied(messages.into_iter(), wall_ns);
     }
 
     /// Shows a model from now on; the first one stays.
@@ -455,14 +454,13 @@ impl ShardTelemetry {
         if let Some(took) = took {
             distributions.publish.record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), 1);
         }
-        let mut gathered = Vec::new();
-        for message in messages {
+        let messages: Vec<_> = messages.collect();
+        for message in &messages {
             distributions.end_to_end.record_since(message.stored_at_ns, wall_ns, message.outcomes);
-            gathered.push(message);
         }
         drop(distributions);
         let took_us = took.map(|took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
-        self.answering.announced(gathered.into_iter(), busy, took_us, wall_ns);
+        self.answering.announced(messages.into_iter(), busy, took_us, wall_ns);
     }
 
     /// An append was not acknowledged.

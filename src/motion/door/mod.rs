@@ -11,6 +11,7 @@
 
 mod lane;
 mod pending;
+mod replying;
 pub mod routing;
 mod taking;
 
@@ -26,7 +27,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use self::lane::{Runner, Shard};
-use self::pending::{Board, Expired, To};
+use self::pending::{Board, Expired};
+use self::replying::To;
 use crate::edges::clock::SharedClock;
 use crate::edges::keys::Keys;
 use crate::edges::requests::{Replies, Request, Requests, Said};
@@ -35,7 +37,7 @@ use crate::edges::telemetry::DoorTelemetry;
 use crate::words::codec::Format;
 use crate::words::codes::Family;
 
-pub use self::pending::Answer;
+pub use self::replying::Answer;
 pub use self::routing::Routes;
 
 /// The pause before something that failed is tried again.
@@ -131,7 +133,7 @@ impl Door {
 
     /// Answers requests until they are [stopped](Replies::stop). Replies may leave only as long as the requests are kept.
     pub async fn serve<R: Requests>(&self, requests: &mut R) {
-        let replies: Arc<dyn pending::Inbox> = Arc::new(requests.replies());
+        let replies: Arc<dyn replying::Inbox> = Arc::new(requests.replies());
         while let Some(came) = requests.next().await {
             self.inner.board.telemetry.requests(came.len());
             let mut came = came.into_iter().peekable();

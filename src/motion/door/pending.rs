@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
+use super::replying::{Answer, Round, To, Waited, Waiting, Whole};
 use crate::edges::clock::SharedClock;
-use crate::edges::requests::{Outgoing, Replies};
 use crate::edges::telemetry::{Answering, DoorTelemetry};
 use crate::folds::analytics::BOUND_US;
 use crate::words::codec::{Format, write_door_reply, write_replies};
@@ -19,166 +18,8 @@ use crate::words::reply::{DoorReason, DoorReply, ReplyKind};
 /// How soon a decision is in time.
 const BOUND: Duration = Duration::from_micros(BOUND_US);
 
-/// What a reply's own header and its address take of what the server takes, in bytes.
-const REPLY_HEADER_BYTES: usize = 512;
-
 /// What stands around one reply of many, in bytes: a comma, or its length.
 const AROUND: usize = 9;
-
-/// The reply to a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// How it is written: as the request was.
-    pub format: Format,
-    /// One reply, or an array or a frame of them.
-    pub payload: Bytes,
-    /// What kind of reply it is; of several, the first that is not [`ReplyKind::Decided`], if there is one.
-    pub kind: ReplyKind,
-    /// When to try again, in milliseconds, where a reply says so: the longest of them.
-    pub retry_after_ms: Option<u32>,
-}
-
-/// Where a reply goes over a connection.
-pub(super) trait Inbox: Send + Sync {
-    fn reply(&self, replies: &[Outgoing]);
-    fn payload_bytes_max(&self) -> usize;
-}
-
-impl<R: Replies> Inbox for R {
-    fn reply(&self, replies: &[Outgoing]) {
-        Replies::reply(self, replies);
-    }
-
-    fn payload_bytes_max(&self) -> usize {
-        Replies::payload_bytes_max(self)
-    }
-}
-
-/// Who waits for a reply.
-pub(super) enum To {
-    Nobody,
-    Inbox(Bytes, Arc<dyn Inbox>),
-    Caller(oneshot::Sender<Answer>),
-}
-
-impl To {
-    /// The longest payload that it takes, in bytes.
-    pub(super) fn payload_bytes_max(&self) -> usize {
-        match self {
-            Self::Inbox(to, inbox) => inbox.payload_bytes_max().saturating_sub(REPLY_HEADER_BYTES + to.len()),
-            Self::Nobody | Self::Caller(_) => usize::MAX,
-        }
-    }
-}
-
-/// An answer that is whole.
-struct Whole {
-    to: To,
-    answer: Answer,
-    kinds: [u32; ReplyKind::ALL.len()],
-    took: Duration,
-    /// The request's deadline and number, and what it cost; none where it never waited.
-    waited: Option<((Duration, u64), usize)>,
-}
-
-/// So many answers leave at the latest.
-const ROUND_MAX: usize = 256;
-
-/// Answers that are given at one moment. What is locked and counted for them is so once, and they leave together: when this ends, or
-/// there are many of them.
-pub(super) struct Round<'b> {
-    board: &'b Board,
-    now: Duration,
-    wall_ms: i64,
-    whole: Vec<Whole>,
-    /// Whose answers they are, how many are good, and how many there are.
-    judged: Option<(Arc<Answering>, u64, u64)>,
-}
-
-impl Round<'_> {
-    /// The moment.
-    pub(super) const fn now(&self) -> Duration {
-        self.now
-    }
-
-    /// Counts an answer for a shard's objective.
-    pub(super) fn judge(&mut self, answering: &Arc<Answering>, is_good: bool) {
-        let (good, all) = match &mut self.judged {
-            Some((same, good, all)) if Arc::ptr_eq(same, answering) => (good, all),
-            _ => {
-                self.count();
-                let (_, good, all) = self.judged.insert((answering.clone(), 0, 0));
-                (good, all)
-            }
-        };
-        *good += u64::from(is_good);
-        *all += 1;
-    }
-
-    fn count(&mut self) {
-        if let Some((answering, good, all)) = self.judged.take() {
-            answering.answered(self.wall_ms, good, all);
-        }
-    }
-
-    /// Answers a request that never waited.
-    pub(super) fn answer(&mut self, to: To, answer: Answer) {
-        let mut kinds = [0; ReplyKind::ALL.len()];
-        kinds[answer.kind as usize] = 1;
-        self.push(Whole { to, answer, kinds, took: Duration::ZERO, waited: None });
-    }
-
-    fn push(&mut self, whole: Whole) {
-        self.whole.push(whole);
-        if self.whole.len() >= ROUND_MAX {
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        self.count();
-        if self.whole.is_empty() {
-            return;
-        }
-        self.board.telemetry.answered(self.whole.iter().map(|whole| (&whole.kinds, whole.took)));
-        let mut waited = Vec::with_capacity(self.whole.len());
-        let mut inbox: Option<Arc<dyn Inbox>> = None;
-        let mut outgoing = Vec::with_capacity(self.whole.len());
-        for Whole { to, answer, waited: key, .. } in self.whole.drain(..) {
-            waited.extend(key);
-            match to {
-                To::Nobody => {}
-                To::Caller(caller) => {
-                    // It may have given up.
-                    let _ = caller.send(answer);
-                }
-                To::Inbox(to, of) => {
-                    if inbox.as_ref().is_some_and(|inbox| !Arc::ptr_eq(inbox, &of)) {
-                        leave(inbox.as_ref(), &mut outgoing);
-                    }
-                    outgoing.push(Outgoing { to, format: answer.format, payload: answer.payload });
-                    inbox = Some(of);
-                }
-            }
-        }
-        leave(inbox.as_ref(), &mut outgoing);
-        // Behind their replies: where nothing waits any more, all have left.
-        self.board.no_longer_wait(&waited);
-    }
-}
-
-fn leave(inbox: Option<&Arc<dyn Inbox>>, outgoing: &mut Vec<Outgoing>) {
-    if let Some(inbox) = inbox {
-        inbox.reply(outgoing);
-    }
-    outgoing.clear();
-}
-
-impl Drop for Round<'_> {
-    fn drop(&mut self) {
-        self.flush();
-    }
-}
 
 /// A reply in few bytes: what is left of it where all of them together would be too long.
 #[derive(Clone, Copy, Debug)]
@@ -366,7 +207,7 @@ impl Gather {
     fn judge(&self, open: &Open, position: usize, (kind, busy): (ReplyKind, bool), round: &mut Round<'_>) {
         let answering = open.judged.get(position).and_then(Option::as_ref);
         let Some(answering) = answering.filter(|_| kind != ReplyKind::Refused) else { return };
-        round.judge(answering, kind == ReplyKind::Decided && !busy && self.is_in_time(round.now));
+        round.judge(answering, kind == ReplyKind::Decided && !busy && self.is_in_time(round.now()));
     }
 
     /// Answers what is open as it stands: the time is over.
@@ -377,7 +218,7 @@ impl Gather {
             return;
         }
         // Whoever waits for less than the objective allows cannot tell whether it was kept.
-        let is_judged = matches!(why, Expired::Closing) || !self.is_in_time(round.now);
+        let is_judged = matches!(why, Expired::Closing) || !self.is_in_time(round.now());
         for position in 0..open.slots.len() {
             let detail = Some(why.text().into());
             let reply = match open.slots[position] {
@@ -405,7 +246,7 @@ impl Gather {
         drop(open);
         let payload = self.payload(&slots, bytes, to.payload_bytes_max());
         let answer = Answer { format: self.format, payload: payload.into(), kind, retry_after_ms };
-        let took = round.now.saturating_sub(self.began);
+        let took = round.now().saturating_sub(self.began);
         let waited = Some(((self.deadline, self.number), self.cost));
         round.push(Whole { to, answer, kinds, took, waited });
     }
@@ -532,8 +373,7 @@ impl Board {
 
     /// Answers are given now.
     pub(super) fn round(&self) -> Round<'_> {
-        let (now, wall_ms) = (self.clock.monotonic(), self.clock.wall_ns() / 1_000_000);
-        Round { board: self, now, wall_ms, whole: Vec::new(), judged: None }
+        Round::begin(&*self.clock, &self.telemetry, self)
     }
 
     /// Makes a request of as many commands as are judged, for which `cost` bytes are taken. It must [wait](Self::wait) before anything can
@@ -573,22 +413,6 @@ impl Board {
         }
     }
 
-    fn no_longer_wait(&self, waited: &[((Duration, u64), usize)]) {
-        if waited.is_empty() {
-            return;
-        }
-        self.give_back(waited.iter().map(|(_, cost)| cost).sum());
-        let mut waiting = self.waiting();
-        for (key, _) in waited {
-            waiting.remove(key);
-        }
-        let empty = waiting.is_empty();
-        drop(waiting);
-        if empty {
-            self.empty.notify_waiters();
-        }
-    }
-
     /// The first deadline.
     pub(super) fn first(&self) -> Option<Duration> {
         self.waiting().first_key_value().map(|((first, _), _)| *first)
@@ -606,6 +430,24 @@ impl Board {
         let mut round = self.round();
         for gather in due {
             gather.expire(why, &mut round);
+        }
+    }
+}
+
+impl Waiting for Board {
+    fn no_longer_wait(&self, waited: &[Waited]) {
+        if waited.is_empty() {
+            return;
+        }
+        self.give_back(waited.iter().map(|(_, cost)| cost).sum());
+        let mut waiting = self.waiting();
+        for (key, _) in waited {
+            waiting.remove(key);
+        }
+        let empty = waiting.is_empty();
+        drop(waiting);
+        if empty {
+            self.empty.notify_waiters();
         }
     }
 }

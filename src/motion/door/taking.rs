@@ -8,7 +8,8 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::lane::{Counted, Item, Shard};
-use super::pending::{Answer, Gather, Round, To, UNAVAILABLE_RETRY_MS};
+use super::pending::{Gather, UNAVAILABLE_RETRY_MS};
+use super::replying::{Answer, Round, To};
 use super::{Inner, Routing, WITHIN_MAX, WITHIN_MIN, reply_format};
 use crate::edges::requests::{Request, Said};
 use crate::motion::rules::gathering::Weight;

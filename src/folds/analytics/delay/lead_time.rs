@@ -27,6 +27,9 @@ const RAMP: f64 = 6.0;
 const CARRIERS_MAX: usize = 32;
 /// No row is kept longer than so many typical lead times, whatever was promised.
 const AGE_MAX: f64 = 40.0;
+/// A late order is waited for so many times as long as was promised, or as is typical: where promises are short, most late ones
+/// arrive long after them, and without those the label-based experts would learn from who is on time alone.
+const WAITED_FOR: f64 = 4.0;
 /// The horizon of a row without a promise, in typical lead times.
 const HORIZON_WITHOUT_PROMISE: f64 = 4.0;
 /// The most ticks run one by one; what was missed before them is one.
@@ -100,6 +103,8 @@ impl Constants {
 enum Stage {
     Free,
     Open,
+    /// So late that it teaches no more; when it arrives, it is late.
+    Overdue,
     /// Arrived; what it teaches the experts is known at its promise.
     Arrived {
         late: bool,
@@ -159,6 +164,8 @@ pub(super) struct LeadTime {
     released: Vec<u32>,
     /// Open rows in the order in which they started.
     open: Vec<u32>,
+    /// Rows that are overdue, and those that were until they arrived since the last tick.
+    overdue: Vec<u32>,
     /// Arrived rows by when their label is known, in microseconds and negated, so that the first comes first.
     labels: BinaryHeap<(i64, u32)>,
     /// Only hashes with so many zeros at their end teach.
@@ -193,6 +200,7 @@ impl LeadTime {
             free: Vec::new(),
             released: Vec::new(),
             open: Vec::new(),
+            overdue: Vec::new(),
             labels: BinaryHeap::new(),
             thinning: 0,
             first_start: None,
@@ -268,6 +276,8 @@ impl LeadTime {
         }
         let open = std::mem::take(&mut self.open);
         self.open = open.into_iter().filter(|place| self.look_at(*place, now, inputs.levels_of())).collect();
+        let overdue = std::mem::take(&mut self.overdue);
+        self.overdue = overdue.into_iter().filter(|place| self.is_waited_for(*place, now)).collect();
         self.free.append(&mut self.released);
     }
 
@@ -280,7 +290,12 @@ impl LeadTime {
             return false;
         }
         if now > row.close.min(row.start + AGE_MAX * typical) {
-            self.release(place);
+            if row.deadline.is_some() {
+                row.stage = Stage::Overdue;
+                self.overdue.push(place);
+            } else {
+                self.release(place);
+            }
             return false;
         }
         let age = now - row.start;
@@ -310,6 +325,18 @@ impl LeadTime {
             self.parameters.step(&row.x, &row.keys, levels, gradient as f32, curvature as f32);
         }
         true
+    }
+
+    /// Whether an overdue row is still waited for.
+    fn is_waited_for(&mut self, place: u32, now: f64) -> bool {
+        let row = &self.rows[place as usize];
+        let horizon = row.deadline.map_or(0.0, |deadline| row.close - deadline) / self.constants.silent_close;
+        let waits = now <= row.close + WAITED_FOR * horizon.max(self.scale.days());
+        let is_overdue = row.stage == Stage::Overdue;
+        if is_overdue && !waits {
+            self.release(place);
+        }
+        is_overdue && waits
     }
 
     /// Scores an order at the moment that this model is about, and follows it. None where it is outside the sample that teaches.
@@ -400,6 +427,16 @@ impl LeadTime {
             }
         }
         self.open.retain(|place| self.rows[*place as usize].stage == Stage::Open);
+        for place in std::mem::take(&mut self.overdue) {
+            if self.rows[place as usize].stage != Stage::Overdue {
+                continue;
+            }
+            if self.teaches(self.rows[place as usize].order) {
+                self.overdue.push(place);
+            } else {
+                self.release(place);
+            }
+        }
         self.free.append(&mut self.released);
     }
 
@@ -497,6 +534,9 @@ impl LeadTime {
     /// The order arrived.
     #[expect(clippy::cast_possible_truncation, reason = "steps are f32")]
     pub(super) fn arrive(&mut self, place: u32, order: u64, now: f64, inputs: &Inputs) {
+        if self.is_overdue(place, order) {
+            return self.known(place, true, now);
+        }
         if self.row(place, order).is_none() {
             return;
         }
@@ -529,18 +569,26 @@ impl LeadTime {
                 self.rows[*open as usize].first_location += shift;
             }
         }
-        match row.deadline.filter(|_| now <= row.close) {
-            Some(deadline) => {
-                self.rows[place as usize].stage = Stage::Arrived { late: now >= deadline };
-                self.labels.push((-((deadline.max(now) * DAY_MS * 1_000.0) as i64), place));
-            }
+        match row.deadline {
+            Some(deadline) => self.known(place, now >= deadline, deadline.max(now)),
             None => self.release(place),
         }
     }
 
+    /// Whether an order was late will be known then.
+    #[expect(clippy::cast_possible_truncation, reason = "microseconds until the year 9998 fit")]
+    fn known(&mut self, place: u32, late: bool, at: f64) {
+        self.rows[place as usize].stage = Stage::Arrived { late };
+        self.labels.push((-((at * DAY_MS * 1_000.0) as i64), place));
+    }
+
+    fn is_overdue(&self, place: u32, order: u64) -> bool {
+        self.rows.get(place as usize).is_some_and(|row| row.order == order && row.stage == Stage::Overdue)
+    }
+
     /// The order ended otherwise, or what is known of it is of no use.
     pub(super) fn abandon(&mut self, place: u32, order: u64) {
-        if self.row(place, order).is_some() {
+        if self.row(place, order).is_some() || self.is_overdue(place, order) {
             self.release(place);
         }
     }
@@ -570,7 +618,7 @@ impl LeadTime {
             && self.experts.is_sound(keys)
             && rows <= self.rows_max
             && rows == self.advice.len()
-            && self.free.iter().chain(&self.open).chain(&self.released).all(placed)
+            && self.free.iter().chain(&self.open).chain(&self.overdue).chain(&self.released).all(placed)
             && self.labels.iter().all(|(_, place)| placed(place))
             && self.rows.iter().all(row)
     }
