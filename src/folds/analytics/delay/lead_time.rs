@@ -12,11 +12,12 @@ use std::collections::BinaryHeap;
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::constants::Constants;
 use super::covariates::{Covariates, Moment, Scales};
 use super::curve::{BINS, CarrierCurve, Curve, Survival, bin, logistic};
 use super::experts::{Advice, Experts};
 use super::inputs::{Inputs, Keys, Profile};
-use super::parameters::{AllRates, Parameters};
+use super::parameters::Parameters;
 use super::scale::Scale;
 use super::score::{Label, QUANTILES, Score};
 
@@ -27,6 +28,8 @@ const RAMP: f64 = 6.0;
 const CARRIERS_MAX: usize = 32;
 /// No row is kept longer than so many typical lead times, whatever was promised.
 const AGE_MAX: f64 = 40.0;
+/// Nothing is surer to be late.
+const LATE_MAX: f64 = 0.999;
 /// A late order is waited for so many times as long as was promised, or as is typical: where promises are short, most late ones
 /// arrive long after them, and without those the label-based experts would learn from who is on time alone.
 const WAITED_FOR: f64 = 4.0;
@@ -34,70 +37,6 @@ const WAITED_FOR: f64 = 4.0;
 const HORIZON_WITHOUT_PROMISE: f64 = 4.0;
 /// The most ticks run one by one; what was missed before them is one.
 const TICKS_MAX: f64 = 64.0;
-
-/// What distinguishes the models.
-#[derive(Clone, Copy, Debug, SchemaRead, SchemaWrite)]
-pub(super) struct Constants {
-    /// Added to ages before their logarithm is taken, in typical lead times: what happens sooner matters less.
-    offset: f64,
-    sigma: f64,
-    /// The weight of a delivery's step, and of an open order's.
-    ended: f64,
-    open: f64,
-    /// Where open orders stop teaching, and deliveries stop to enter the curve; as shares of the horizon, from the promise on.
-    open_end: f64,
-    accept_end: f64,
-    silent_close: f64,
-    share_of_promise: f64,
-    rate: f32,
-    all: AllRates,
-    intercept: f32,
-}
-
-impl Constants {
-    pub(super) const PAID: Self = Self {
-        offset: 0.3,
-        sigma: 0.9,
-        ended: 0.65,
-        open: 0.8,
-        open_end: -0.25,
-        accept_end: 0.75,
-        silent_close: 0.85,
-        share_of_promise: 0.5,
-        rate: 0.015,
-        all: AllRates { step: 0.025, kappa: 30.0 },
-        intercept: 0.336_472_24, // ln 1.4
-    };
-
-    pub(super) const SHIPPED: Self = Self {
-        offset: 0.3,
-        sigma: 1.1,
-        ended: 0.4,
-        open: 1.0,
-        open_end: 0.0,
-        accept_end: 0.25,
-        silent_close: 0.85,
-        share_of_promise: 0.4,
-        rate: 0.0125,
-        all: AllRates { step: 0.04, kappa: 1.2 },
-        intercept: 0.095_310_18, // ln 1.1
-    };
-
-    /// From payment until it leaves; its promise is `ship_by`.
-    pub(super) const HANDLING: Self = Self {
-        offset: 0.5,
-        sigma: 0.5,
-        ended: 0.6,
-        open: 1.0,
-        open_end: 0.5,
-        accept_end: 2.0,
-        silent_close: 2.2,
-        share_of_promise: 0.5,
-        rate: 0.015,
-        all: AllRates { step: 0.025, kappa: 30.0 },
-        intercept: 0.470_003_63, // ln 1.6
-    };
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 enum Stage {
@@ -353,7 +292,7 @@ impl LeadTime {
         let score = self.score(location, carrier, &beginning.moment);
         let advice =
             score.late_by_lead_time.map_or(Advice::NONE, |late| self.experts.ask(late, &x, &keys, inputs));
-        let score = self.published(score, &advice);
+        let score = self.published(score, &advice, &beginning.moment);
         if !self.teaches(beginning.order) {
             return (score, None);
         }
@@ -395,7 +334,7 @@ impl LeadTime {
         let score = self.score(self.parameters.location(&x, &keys), carrier, &beginning.moment);
         let advice =
             score.late_by_lead_time.map_or(Advice::NONE, |late| self.experts.ask(late, &x, &keys, inputs));
-        self.published(score, &advice)
+        self.published(score, &advice, &beginning.moment)
     }
 
     fn keep(&mut self, row: &Row, advice: &Advice) -> u32 {
@@ -464,7 +403,7 @@ impl LeadTime {
             let until = ((deadline - moment.at) / typical).max(0.002) + self.constants.offset;
             let lasts =
                 survival.at(until.ln() - location) - survival.before(self.constants.offset.ln() - location);
-            (-lasts).exp().clamp(1e-4, 0.999)
+            (-lasts).exp().clamp(1e-4, LATE_MAX)
         });
         Score { late, late_by_lead_time: late, days: self.lasts(location, 0.0) }
     }
@@ -480,8 +419,14 @@ impl LeadTime {
         })
     }
 
-    fn published(&self, score: Score, advice: &Advice) -> Score {
-        let late = if self.mixture { score.late.map(|_| f64::from(advice.published)) } else { score.late };
+    fn published(&self, score: Score, advice: &Advice, moment: &Moment) -> Score {
+        // A promise that has passed is broken, whatever anybody expects.
+        let is_broken = moment.deadline.is_some_and(|deadline| deadline <= moment.at);
+        let late = if self.mixture && !is_broken {
+            score.late.map(|_| f64::from(advice.published))
+        } else {
+            score.late.map(|late| if is_broken { LATE_MAX } else { late })
+        };
         Score { late, ..score }
     }
 

@@ -12,6 +12,7 @@
 //! Absent: a model of its own for the arrival of orders that wait to be shipped: those are re-scored by the model of their payment.
 
 mod backlog;
+mod constants;
 mod covariates;
 mod curve;
 mod experts;
@@ -33,9 +34,10 @@ use super::orders::{NO_ROW, Order, Orders, Phase};
 use super::signals::SignalKind;
 use super::{Finding, Sink};
 use backlog::Backlog;
+use constants::Constants;
 use covariates::Moment as At;
 use inputs::Inputs;
-use lead_time::{Beginning, Constants, DAY_MS, LeadTime, Part};
+use lead_time::{Beginning, DAY_MS, LeadTime, Part};
 
 /// Nothing is expected later than in so many days.
 const AHEAD_DAYS_MAX: f64 = 3_653.0;
