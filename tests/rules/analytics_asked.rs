@@ -64,7 +64,7 @@ fn those_at_risk_are_ranked_and_paged() {
     let mut observed = Observed::new(Settings::default());
     // Up to where no more are placed: some of them are under way.
     let at = 30 * DAY_MS;
-    for (at, command) in world(3_000, 100.0, 8).into_iter().filter(|(of, _)| *of < at) {
+    for (at, command) in world(24_000, 800.0, 8).into_iter().filter(|(of, _)| *of < at) {
         observed.send(at, &command);
     }
     // The first ones are promised so soon that they cannot but be late, and of the last one nobody warns.

@@ -14,6 +14,7 @@ use weir::folds::analytics::{Analytics, Moment};
 use weir::words::command::{
     Attributes, Cancel, Command, Deliver, Line, Money, OnShortage, Pay, Place, Receive, Ship,
 };
+use weir::words::policy::{PolicyChange, WINDOW_MS_MAX};
 use weir::words::timestamp::Timestamp;
 
 use super::{DAY_MS, Hand, START_MS, alone, append, options, until_measured};
@@ -176,6 +177,9 @@ async fn a_live_shard_scores_as_the_binary_evaluates() {
     let clock: SharedClock = hand.clone();
     let streams = MemoryStreams::new(clock.clone(), MemoryLimits::default());
     let (engine, _) = alone(&ShardEdges::in_memory(streams.clone()), &clock, &options("one", 8_192));
+    // An evaluation keeps every order to its end; a shard would close one that arrives months late.
+    let settled_window_ms = Some(WINDOW_MS_MAX);
+    append(&streams, &[Command::Policy(PolicyChange { settled_window_ms, ..PolicyChange::default() })]).await;
     let lines = vec![Line { sku: "goods".into(), quantity: 1_000_000 }];
     append(&streams, &[Command::Receive(Receive { receipt_id: "R".into(), lines, ..Receive::default() })])
         .await;
