@@ -290,8 +290,10 @@ pub(crate) async fn announced(streams: &JetStreams) -> Vec<Value> {
     for StoredAppend { append, .. } in appends(streams).await {
         assert_eq!(append.header.from, through, "{:?}", append.header);
         through = append.header.through;
-        for outcome in outcomes(append.format, &append.payload).unwrap() {
-            announced.push(serde_json::to_value(&outcome).unwrap());
+        match outcomes(append.format, &append.payload) {
+            Ok(known) => announced.extend(known.iter().map(|it| serde_json::to_value(it).unwrap())),
+            // A newer binary's may be of kinds that are not known here.
+            Err(_) => announced.extend(serde_json::from_slice::<Vec<Value>>(&append.payload).unwrap()),
         }
     }
     announced

@@ -143,6 +143,36 @@ fn delay_is_learned_from_the_stream_and_honest() {
     assert_eq!(observed.analytics.risk_of("unheard of"), None);
 }
 
+/// Where promises are short, most late orders arrive long after them. They count as late: who is on time alone would teach that all are.
+#[test]
+fn orders_that_arrive_long_after_their_promise_count_as_late() {
+    let mut observed = Observed::new(Settings::default());
+    let mut random = fastrand::Rng::with_seed(11);
+    let mut commands = Vec::new();
+    for number in 0..6_000_u64 {
+        let at = ms(f64::from(u32::try_from(number).unwrap()) / 60.0);
+        // Promised a day, and mostly two days under way; or promised four, and two to six.
+        let is_quick = random.u32(0..4) == 0;
+        let (promised, carrier) = if is_quick { (1.0, "quick") } else { (4.0, "slow") };
+        let days =
+            if is_quick { 2.0 - f64::from(random.u32(0..10) / 9) } else { f64::from(random.u32(2..=6)) };
+        commands.push((at, place(number, at, promised, "north", carrier)));
+        commands.push((at, pay(number)));
+        commands.push((at + 60_000, ship(number)));
+        commands.push((at + ms(days) - 60_000, deliver(number)));
+    }
+    commands.sort_by_key(|(at, _)| *at);
+    for (at, command) in &commands {
+        observed.send(*at, command);
+    }
+    let honesty = observed.analytics.delay().honesty(Moment::Paid);
+    assert!(honesty.count() > 5_700, "{}", honesty.count());
+    // 0.9 of a quarter, and two fifths of the rest: exactly so with four days or less on time.
+    assert!((0.48..0.57).contains(&honesty.share()), "{}", honesty.share());
+    // What a rate by carrier reaches is 0.59.
+    assert!(honesty.log_loss() < 0.66, "{}", honesty.log_loss());
+}
+
 #[test]
 fn a_restored_state_goes_on_to_the_bit() {
     let commands = world(1_500, 50.0, 2);

@@ -12,6 +12,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use weir::edges::jetstream::{Connection, Connections};
 
+/// How often three servers are started where a port of theirs was taken.
+const TRIES_MAX: u32 = 5;
+
 use crate::process::{Ending, Input, Process};
 use crate::{PATIENCE, folder, scratch, until};
 
@@ -82,11 +85,17 @@ impl Server {
     /// # Panics
     /// If they cannot be started.
     pub async fn start_three() -> [Self; 3] {
-        let configurations = cluster(3, "").expect("free ports");
-        let mut servers = Vec::new();
-        for configuration in configurations {
-            servers.push(Self::launch(Launch::for_test(configuration)).await.expect("a nats-server"));
-        }
+        let mut tries = 0;
+        let servers = loop {
+            tries += 1;
+            match Self::launch_three().await {
+                Ok(servers) => break servers,
+                // The ports of a cluster must be known before: somebody may take one in between.
+                Err(error)
+                    if tries < TRIES_MAX && format!("{error:#}").contains("address already in use") => {}
+                Err(error) => panic!("a nats-server: {error:#}"),
+            }
+        };
         for server in &servers {
             server.wait_until_ready().await;
         }
@@ -99,6 +108,14 @@ impl Server {
         .await;
         context.delete_stream("PROBE").await.expect("it was there");
         servers.try_into().expect("three")
+    }
+
+    async fn launch_three() -> Result<Vec<Self>> {
+        let mut servers = Vec::new();
+        for configuration in cluster(3, "")? {
+            servers.push(Self::launch(Launch::for_test(configuration)).await?);
+        }
+        Ok(servers)
     }
 
     /// Starts a server and waits until it says where it listens.
