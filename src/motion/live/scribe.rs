@@ -86,6 +86,7 @@ impl<E: Edges> Shard<E> {
                     if newest > distance.newest {
                         distance.newest = newest;
                         self.telemetry.snapshot_known(newest);
+                        pause = LOOK_INTERVAL;
                         continue;
                     }
                 }

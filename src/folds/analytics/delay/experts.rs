@@ -6,7 +6,7 @@
 //! one observation, not thousands, hence the clip per block. A shop whose dates follow a schedule, which no lead-time model can
 //! tell, is carried by the rates within a few blocks; elsewhere the lead-time model keeps most of the weight.
 //!
-//! While few labels are known, what the mixture says is drawn towards the running rate, between their logits: the first wave of late
+//! While few labels are known, what the mixture says is drawn towards what the rates say, between their logits: the first wave of late
 //! orders is read too high by everybody who has never seen one end.
 
 use wincode::{SchemaRead, SchemaWrite};
@@ -150,11 +150,11 @@ pub(super) struct Experts {
 }
 
 const FORGET: f64 = 0.917_004_043_204_671_2; // 2^(-1/8)
-/// With so many labels the mixture is believed wholly, with none by half. Chosen on starts of a real shop: of the steps of a hundred
-/// deliveries among the first 10,000, a third fewer are then more than 0.01 of log-loss above the better of the running rate and a constant.
+/// With so many labels the mixture is believed wholly, with none by half. Chosen on five starts of a real shop: of 999 steps of a hundred
+/// deliveries, 193 are then more than 0.01 of log-loss above the better of the running rate and a constant, where 272 were without this.
 const LABELS_TRUSTED: f64 = 10_000.0;
-/// The rates that it is drawn towards start at a tenth, as if so many labels had said so. With 100 the first steps of a shop where half of the
-/// orders are late are worse by 0.1, with 10 those before a wave by 0.01.
+/// The rates that it is drawn towards start at a tenth, as if so many labels had said so. With 100, the worst stretch of those starts is
+/// better by 0.016, but 201 steps are above, and the first hundreds of a shop where half of the orders are late are worse by up to 0.02.
 const DRAWN_PRIOR: f64 = 20.0;
 /// So many labels make half of the prior.
 const LABELS_HALF: f64 = 1_000.0;

@@ -26,7 +26,7 @@ pub(super) const DAY_MS: f64 = 86_400_000.0;
 const AGE_MIN: f64 = 0.005;
 const RAMP: f64 = 6.0;
 const CARRIERS_MAX: usize = 32;
-/// No row is kept longer than so many typical lead times, whatever was promised.
+/// No row is open longer than so many typical lead times, whatever was promised.
 const AGE_MAX: f64 = 40.0;
 /// Nothing is surer to be late.
 const LATE_MAX: f64 = 0.999;
@@ -228,13 +228,13 @@ impl LeadTime {
         if row.stage != Stage::Open {
             return false;
         }
+        if now > row.close && row.deadline.is_some() {
+            row.stage = Stage::Overdue;
+            self.overdue.push(place);
+            return false;
+        }
         if now > row.close.min(row.start + AGE_MAX * typical) {
-            if row.deadline.is_some() {
-                row.stage = Stage::Overdue;
-                self.overdue.push(place);
-            } else {
-                self.release(place);
-            }
+            self.release(place);
             return false;
         }
         let age = now - row.start;
@@ -290,9 +290,7 @@ impl LeadTime {
         let carrier = self.carrier(inputs.carrier(beginning.profile));
         let location = self.parameters.location(&x, &keys);
         let score = self.score(location, carrier, &beginning.moment);
-        let advice =
-            score.late_by_lead_time.map_or(Advice::NONE, |late| self.experts.ask(late, &x, &keys, inputs));
-        let score = self.published(score, &advice, &beginning.moment);
+        let (score, advice) = self.advised(score, &beginning.moment, (&x, &keys), inputs);
         if !self.teaches(beginning.order) {
             return (score, None);
         }
@@ -332,9 +330,7 @@ impl LeadTime {
         let carrier = carrier.and_then(|key| self.carriers.iter().position(|(own, _)| *own == key));
         let carrier = carrier.and_then(|place| u8::try_from(place).ok()).unwrap_or(u8::MAX);
         let score = self.score(self.parameters.location(&x, &keys), carrier, &beginning.moment);
-        let advice =
-            score.late_by_lead_time.map_or(Advice::NONE, |late| self.experts.ask(late, &x, &keys, inputs));
-        self.published(score, &advice, &beginning.moment)
+        self.advised(score, &beginning.moment, (&x, &keys), inputs).0
     }
 
     fn keep(&mut self, row: &Row, advice: &Advice) -> u32 {
@@ -419,15 +415,24 @@ impl LeadTime {
         })
     }
 
-    fn published(&self, score: Score, advice: &Advice, moment: &Moment) -> Score {
+    /// What is published in place of what the lead-time model says, and what each expert said.
+    #[expect(clippy::cast_possible_truncation, reason = "advice is kept as f32")]
+    fn advised(
+        &self,
+        score: Score,
+        moment: &Moment,
+        (x, keys): (&Covariates, &Keys),
+        inputs: &Inputs,
+    ) -> (Score, Advice) {
+        let Some(lead_time) = score.late_by_lead_time else { return (score, Advice::NONE) };
+        let mut advice = self.experts.ask(lead_time, x, keys, inputs);
         // A promise that has passed is broken, whatever anybody expects.
-        let is_broken = moment.deadline.is_some_and(|deadline| deadline <= moment.at);
-        let late = if self.mixture && !is_broken {
-            score.late.map(|_| f64::from(advice.published))
-        } else {
-            score.late.map(|late| if is_broken { LATE_MAX } else { late })
-        };
-        Score { late, ..score }
+        if moment.deadline.is_some_and(|deadline| deadline <= moment.at) {
+            advice.published = LATE_MAX as f32;
+        } else if !self.mixture {
+            return (score, advice);
+        }
+        (Score { late: Some(f64::from(advice.published)), ..score }, advice)
     }
 
     /// The row at `place`, if it is still this order's and open.
