@@ -173,6 +173,28 @@ fn orders_that_arrive_long_after_their_promise_count_as_late() {
     assert!(honesty.log_loss() < 0.66, "{}", honesty.log_loss());
 }
 
+/// No order takes less than ten days or more than fifteen, and twenty are promised: no lead-time model knows such an edge.
+#[test]
+fn a_shop_that_is_never_late_is_hardly_warned() {
+    let mut observed = Observed::new(Settings::default());
+    let mut random = fastrand::Rng::with_seed(12);
+    let mut commands = Vec::new();
+    for number in 0..4_000_u64 {
+        let at = ms(f64::from(u32::try_from(number).unwrap()) / 80.0);
+        commands.push((at, place(number, at, 20.0, "north", "quick")));
+        commands.push((at, pay(number)));
+        commands.push((at + 2 * DAY_MS, ship(number)));
+        commands.push((at + ms(10.0 + 5.0 * random.f64()), deliver(number)));
+    }
+    commands.sort_by_key(|(at, _)| *at);
+    for (at, command) in &commands {
+        observed.send(*at, command);
+    }
+    let warnings =
+        observed.findings.iter().filter(|finding| matches!(finding, Finding::Warned { .. })).count();
+    assert!(warnings < 40, "{warnings} of 4,000 orders");
+}
+
 #[test]
 fn a_restored_state_goes_on_to_the_bit() {
     let commands = world(1_500, 50.0, 2);

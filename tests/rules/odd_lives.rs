@@ -94,6 +94,34 @@ fn delivered_before_it_was_shipped_and_paid_arrives_and_nothing_else_counts() {
 }
 
 #[test]
+#[expect(clippy::cast_precision_loss, reason = "some thousands of labels")]
+fn before_a_distant_promise_no_order_is_late_however_old_it_is() {
+    let mut observed = seasoned();
+    let late = |observed: &Observed| {
+        [Moment::Paid, Moment::Shipped].map(|moment| {
+            let honesty = observed.analytics.delay().honesty(moment);
+            (honesty.count() as f64 * honesty.share()).round()
+        })
+    };
+    let before = late(&observed);
+    let old = 400 * DAY_MS;
+    assert!(45.0 * observed.analytics.delay().typical_days(Moment::Paid) < 400.0);
+    observed.send(BASE, &promised(50_001, BASE, START_MS + BASE + 2 * old, "distant"));
+    observed.send(BASE, &pay(50_001));
+    observed.send(BASE + DAY_MS, &ship(50_001));
+    // Time passes day by day, and it grows older than any order that teaches.
+    for day in 2..old / DAY_MS {
+        observed.send(BASE + day * DAY_MS, &receive(&format!("R-{day}"), "A", 1));
+    }
+    let risk = observed.analytics.risk_of("O-50001");
+    assert!(risk.is_none_or(|risk| risk < 0.5), "{risk:?}");
+    observed.send(BASE + old, &deliver(50_001));
+    observed.send(BASE + 3 * old, &receive("R-last", "A", 1));
+    assert_eq!((card(&observed, "distant").on_time, late(&observed)), (Some(1.0), before));
+    check_figures(&observed);
+}
+
+#[test]
 fn promises_of_a_second_and_of_a_century_are_what_they_are() {
     let mut observed = seasoned();
     let typical = observed.analytics.delay().typical_days(Moment::Paid);

@@ -125,6 +125,8 @@ pub struct Cancellation {
     hours: [u64; HOURS_BOUNDS.len() + 1],
     /// The sum of the times from placing to cancelling, in hours.
     hours_sum: f64,
+    /// Nine of ten cancels come within so long after their orders.
+    lag_ms: f64,
     late: u64,
     waiting: u64,
     /// The surges that stand, by series and label: how many times the base rate they were when they were found.
@@ -149,6 +151,7 @@ impl Cancellation {
             value_minor: BTreeMap::new(),
             hours: [0; HOURS_BOUNDS.len() + 1],
             hours_sum: 0.0,
+            lag_ms: lag_ms(&[0; HOURS_BOUNDS.len() + 1]),
             late: 0,
             waiting: 0,
             surges: BTreeMap::new(),
@@ -164,28 +167,15 @@ impl Cancellation {
         self.take(now_ms, (site, carrier), 1, 0)
     }
 
-    /// Nine of ten cancels come within so long after their orders; a day at least until there are enough of them to tell.
-    fn lag_ms(&self) -> f64 {
-        let all: u64 = self.hours.iter().sum();
-        let mut within = 0;
-        let bucket = self.hours.iter().position(|count| {
-            within += count;
-            within * 10 >= all * 9
-        });
-        let hours = HOURS_BOUNDS[bucket.unwrap_or_default().min(HOURS_BOUNDS.len() - 1)];
-        let least = if all < CANCELS_MIN { 24.0 } else { 0.0 };
-        hours.max(least) * 3_600_000.0
-    }
-
     fn take(&mut self, now_ms: i64, (site, carrier): (u16, u16), trials: u32, hits: u32) -> Vec<Changed> {
-        let (mut changes, lag_ms) = (Vec::new(), self.lag_ms());
+        let mut changes = Vec::new();
         for (series, label) in [(0_u8, NONE), (1, site), (2, carrier)] {
             let of_series = &mut self.detectors[usize::from(series)];
             if of_series.len() <= usize::from(label) {
                 of_series.resize_with(usize::from(label) + 1, || Cusum::new(WEEK_MS, WEEK_MS));
             }
             let detector = &mut of_series[usize::from(label)];
-            detector.comes_late(now_ms, lag_ms);
+            detector.comes_late(now_ms, self.lag_ms);
             let change = detector.take(now_ms, trials, hits);
             match &change {
                 Some(Change::Raised(surge)) => {
@@ -237,6 +227,7 @@ impl Cancellation {
         let hours = (now_ms - order.placed_ms).max(0) as f64 / 3_600_000.0;
         self.hours[HOURS_BOUNDS.partition_point(|bound| *bound < hours)] += 1;
         self.hours_sum += hours;
+        self.lag_ms = lag_ms(&self.hours);
         self.late += u64::from(order.late_from_ms().is_some_and(|from| now_ms >= from));
         self.waiting += u64::from(order.phase == Phase::Waiting);
         self.take(now_ms, (order.site, order.carrier), 0, whole)
@@ -353,8 +344,22 @@ impl Cancellation {
             && self.names.iter_mut().all(Names::restore)
             && self.detectors.iter().flatten().all(Cusum::is_sound)
             && self.hours_sum.is_finite()
+            && self.lag_ms.is_finite()
             && self.surges.values().all(|times| times.is_finite())
     }
+}
+
+/// Nine of ten cancels come within so long after their orders; a day at least until there are enough of them to tell.
+fn lag_ms(hours: &[u64; HOURS_BOUNDS.len() + 1]) -> f64 {
+    let all: u64 = hours.iter().sum();
+    let mut within = 0;
+    let bucket = hours.iter().position(|count| {
+        within += count;
+        within * 10 >= all * 9
+    });
+    let hours = HOURS_BOUNDS[bucket.unwrap_or_default().min(HOURS_BOUNDS.len() - 1)];
+    let least = if all < CANCELS_MIN { 24.0 } else { 0.0 };
+    hours.max(least) * 3_600_000.0
 }
 
 fn add(to: &mut Cancels, count: Cancels) {

@@ -21,7 +21,8 @@ const ALL_ORDERS: &str = "orders";
 impl Analytics {
     /// Takes in a record. What it finds is added to `findings`.
     pub fn observe(&mut self, record: &Record<'_, '_>, findings: &mut Findings) {
-        self.advance(record.at.millis(), findings);
+        // Commands of one message share its time: what time brings came with the first.
+        self.pass(record.at.millis(), findings);
         for outcome in record.outcomes {
             self.outcome(record, outcome, findings);
         }
@@ -133,9 +134,9 @@ impl Analytics {
         let carrier = place.carrier.as_deref().unwrap_or_default();
         let labels = (self.sites.label(site), self.carriers.label(carrier));
         self.volume.placed();
-        for line in &place.lines {
-            self.stock.asked(site, &line.sku, line.quantity);
-            if phase == Phase::Confirmed && self.signals.open(SignalKind::StockOut) > 0 {
+        self.stock.asked(site, asked(&place.lines));
+        if phase == Phase::Confirmed && self.signals.open(SignalKind::StockOut) > 0 {
+            for line in &place.lines {
                 let mut sink = Sink { findings, signals: &mut self.signals };
                 sink.close(SignalKind::StockOut, &format!("{site} {}", line.sku), self.now_ms);
             }
@@ -236,9 +237,7 @@ impl Analytics {
         let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
         self.volume.placed();
         self.stock.order_refused();
-        for line in &place.lines {
-            self.stock.asked(site, &line.sku, line.quantity);
-        }
+        self.stock.asked(site, asked(&place.lines));
         let all = units(&place.lines).max(1);
         let value = place.value.as_ref().map_or(0, |value| value.minor.max(0));
         for shortage in shortages {
@@ -436,6 +435,11 @@ impl Analytics {
         }
         sink.value(SignalKind::StockOut, &subject, if available > 0 { 0.0 } else { 1.0 }, at_ms);
     }
+}
+
+/// The SKUs that lines ask for, and how many of each.
+fn asked<'l>(lines: &'l [PlaceLine<'_>]) -> impl Iterator<Item = (&'l str, i64)> {
+    lines.iter().map(|line| (&*line.sku, line.quantity))
 }
 
 fn units(lines: &[PlaceLine<'_>]) -> i64 {

@@ -10,7 +10,7 @@ use super::Analytics;
 use crate::words::hash::hash;
 
 /// The version that this binary writes, and the only one that it reads.
-pub const STATE_VERSION: u8 = 3;
+pub const STATE_VERSION: u8 = 4;
 
 const HEAD_BYTES: usize = 1 + 8 + 8;
 /// No list of a damaged state may claim more memory than this before its bytes are seen.
@@ -38,12 +38,14 @@ impl Analytics {
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
         let config = Configuration::default().with_varint_encoding().disable_preallocation_size_limit();
-        let body = wincode::config::serialize(self, config).expect("memory takes whatever is written");
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + body.len());
+        let length = wincode::config::serialized_size(self, config).expect("every part has a size");
+        let mut bytes = Vec::with_capacity(HEAD_BYTES + usize::try_from(length).unwrap_or(0));
         bytes.push(STATE_VERSION);
-        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(&hash(&body).to_le_bytes());
-        bytes.extend_from_slice(&body);
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        wincode::config::serialize_into(&mut bytes, self, config).expect("memory takes whatever is written");
+        let (head, body) = bytes.split_at_mut(HEAD_BYTES);
+        head[HEAD_BYTES - 8..].copy_from_slice(&hash(body).to_le_bytes());
         bytes
     }
 

@@ -12,7 +12,7 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::sketches::index::Index;
-use crate::words::hash::{hash, mix};
+use crate::words::hash::{fold, hash};
 use crate::words::text::ID_BYTES_MAX;
 
 const DAY_MS: i64 = 86_400_000;
@@ -132,15 +132,15 @@ impl Stock {
     }
 
     fn named(site: &str, sku: &str) -> u64 {
-        mix(hash(site.as_bytes()), hash(sku.as_bytes()))
+        fold(hash(site.as_bytes()), hash(sku.as_bytes()))
     }
 
     fn find(&self, site: &str, sku: &str) -> Option<&Sku> {
         self.index.get(&Self::named(site, sku)).map(|place| &self.skus[*place as usize])
     }
 
-    fn entry(&mut self, site: &str, sku: &str) -> Option<&mut Sku> {
-        let named = Self::named(site, sku);
+    /// The SKU of this name, which is followed from now on if there is room.
+    fn entry(&mut self, named: u64, site: &str, sku: &str) -> Option<&mut Sku> {
         if let Some(place) = self.index.get(&named) {
             return self.skus.get_mut(*place as usize);
         }
@@ -214,20 +214,22 @@ impl Stock {
         }
     }
 
-    /// So many units were asked for.
-    pub(super) fn asked(&mut self, site: &str, sku: &str, units: i64) {
-        self.today += units as f64;
-        let day = self.day.unwrap_or(0);
-        if let Some(it) = self.entry(site, sku) {
-            it.today += units as f64;
-            it.asked_day = day;
+    /// An order asked for so many units of these SKUs.
+    pub(super) fn asked<'l>(&mut self, site: &str, lines: impl IntoIterator<Item = (&'l str, i64)>) {
+        let (of_site, day) = (hash(site.as_bytes()), self.day.unwrap_or(0));
+        for (sku, units) in lines {
+            self.today += units as f64;
+            if let Some(it) = self.entry(fold(of_site, hash(sku.as_bytes())), site, sku) {
+                it.today += units as f64;
+                it.asked_day = day;
+            }
         }
     }
 
     /// An order was refused for want of stock: this SKU lacked so many units, which would have brought `value_minor`.
     pub(super) fn refused(&mut self, site: &str, sku: &str, units: i64, value_minor: u64) {
         self.refused_units = self.refused_units.saturating_add(units.max(0).unsigned_abs());
-        if let Some(it) = self.entry(site, sku) {
+        if let Some(it) = self.entry(Self::named(site, sku), site, sku) {
             it.refused = it.refused.saturating_add(units.max(0).unsigned_abs());
             it.refused_value_minor = it.refused_value_minor.saturating_add(value_minor);
         }
@@ -421,7 +423,7 @@ mod tests {
         for day in 0..days {
             for _ in 0..rate * 4 {
                 if random.f64() < 0.25 {
-                    stock.asked("main", "A", 1);
+                    stock.asked("main", [("A", 1)]);
                 }
             }
             stock.advance((day + 1) * DAY_MS + 1);
@@ -467,12 +469,12 @@ mod tests {
         let mut stock = Stock::new(10);
         stock.advance(1);
         for number in 0..50 {
-            stock.asked("main", &format!("S{number}"), 1);
+            stock.asked("main", [(&*format!("S{number}"), 1)]);
         }
         assert_eq!((stock.followed().count(), stock.refused_and_not_followed().1), (10, 40));
         stock.advance(40 * DAY_MS);
         assert_eq!(stock.followed().count(), 0);
-        stock.asked("main", "new", 1);
+        stock.asked("main", [("new", 1)]);
         assert!(stock.skus.len() == 1 && stock.restore());
     }
 }

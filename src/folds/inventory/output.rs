@@ -41,6 +41,8 @@ pub struct Entry {
     pub reason: Option<Reason>,
     /// Whether it repeats an earlier outcome.
     pub repeat: bool,
+    /// Whether it answers a command; releases, expiries and shortfalls come of themselves.
+    pub answers: bool,
     /// Which command it is a refusal of.
     pub command: Option<CommandKind>,
 }
@@ -312,7 +314,8 @@ impl<'o> Turn<'o> {
         encode_outcome(&mut self.output.bytes, decision, identity, self.at);
         let end = u32::try_from(self.output.bytes.len()).expect("an output stays far below 4 GiB");
         let (index, place) = (self.index as u16, self.place as u16);
-        let entry = Entry { sequence: self.sequence, end, index, place, kind, reason, repeat, command };
+        let (sequence, answers) = (self.sequence, decision.is_answer());
+        let entry = Entry { sequence, end, index, place, kind, reason, repeat, answers, command };
         self.output.entries.push(entry);
         self.place += 1;
     }
@@ -328,8 +331,17 @@ impl<'o> Turn<'o> {
         self.confirmations.write(&mut self.output.bytes, order_id, pay_by, index);
         let end = u32::try_from(self.output.bytes.len()).expect("an output stays far below 4 GiB");
         let (kind, sequence) = (OutcomeKind::Confirmed, self.sequence);
-        let entry =
-            Entry { sequence, end, index, place: 0, kind, reason: None, repeat: false, command: None };
+        let entry = Entry {
+            sequence,
+            end,
+            index,
+            place: 0,
+            kind,
+            reason: None,
+            repeat: false,
+            answers: true,
+            command: None,
+        };
         self.output.entries.push(entry);
         self.place = 1;
     }

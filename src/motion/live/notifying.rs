@@ -93,11 +93,8 @@ impl Waiting {
                 let from = first.output.len_through(self.through);
                 let entries = first.output.outcomes_from(from);
                 for (entry, bytes) in entries.take_while(|(entry, _)| entry.identity() <= through) {
-                    let is_wanted = told.kinds[entry.kind as usize];
-                    if (is_wanted || told.unrequested && may_be_unrequested(entry.kind))
-                        && let Ok(outcome) = decode_outcome(bytes)
-                        && (is_wanted || !outcome.decision.is_answer())
-                    {
+                    let is_due = told.kinds[entry.kind as usize] || told.unrequested && !entry.answers;
+                    if is_due && let Ok(outcome) = decode_outcome(bytes) {
                         due.push((entry.kind, json(&outcome)));
                     }
                 }
@@ -110,11 +107,6 @@ impl Waiting {
         self.through = self.through.max(through);
         due
     }
-}
-
-/// Whether an outcome of this kind may be one that answers nobody.
-const fn may_be_unrequested(kind: OutcomeKind) -> bool {
-    matches!(kind, OutcomeKind::Confirmed | OutcomeKind::Expired | OutcomeKind::Shortfall)
 }
 
 fn json(outcome: &Outcome<'_>) -> Vec<u8> {

@@ -72,6 +72,8 @@ const LOAD_PAUSE: Duration = Duration::from_millis(250);
 /// The pause before observing begins again after a panic; it doubles for each further time.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Saving a state holds up the measuring: the next one is saved after so many times as long.
+const SAVED_ONE_IN: u32 = 500;
 /// How long a shard that ends waits for what was measured to be saved.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -152,8 +154,8 @@ struct Observer<E: Edges> {
     retold: Option<(Running<()>, mpsc::Receiver<Retold>)>,
     /// What is being saved.
     saving: Option<Running<Result<Option<Saved>, AppendError>>>,
-    /// The position of what was saved last, and when that was.
-    saved: (u64, Duration),
+    /// The position of what was saved last, when that was, and how long it held up the measuring.
+    saved: (u64, Duration, Duration),
     looks: u32,
     /// Since how many looks nothing was skipped.
     calm: u32,
@@ -177,7 +179,7 @@ impl<E: Edges> Observer<E> {
         tokio::spawn(signalling::publish(name, shard.edges.streams.clone(), told, watched.clone()));
         Self {
             models: Models::new(&shard.status.shard, &shard.edges),
-            saved: (0, shard.clock.monotonic()),
+            saved: (0, shard.clock.monotonic(), Duration::ZERO),
             asked: shard.status.risks().open(),
             shard,
             options,
@@ -515,7 +517,7 @@ impl<E: Edges> Observer<E> {
         let newest = snapshots.kept().await.ok().and_then(|kept| Some(kept.first()?.sequence));
         // Whoever recovers from the snapshot goes on with this.
         let is_behind = newest.is_some_and(|newest| self.saved.0 < newest && newest <= done);
-        if is_behind || passed >= self.options.save_every {
+        if passed >= self.saved.2 * SAVED_ONE_IN && (is_behind || passed >= self.options.save_every) {
             self.save();
         }
     }
@@ -526,10 +528,12 @@ impl<E: Edges> Observer<E> {
         if done.0 == 0 || done.0 == self.saved.0 {
             return;
         }
+        let began = self.shard.clock.monotonic();
         let bytes = self.watched.watch().model().save();
+        let now = self.shard.clock.monotonic();
         let announced = self.shard.status.progress().through;
         let (models, writer) = (self.models.clone(), self.shard.options.writer.clone());
-        self.saved = (self.saved.0, self.shard.clock.monotonic());
+        self.saved = (self.saved.0, now, now.saturating_sub(began));
         self.saving = Some(start(async move { models.save(&writer, done, announced, bytes).await }));
     }
 

@@ -4,7 +4,7 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::inputs::{NUMBERS, Profile};
+use super::profile::{NUMBERS, Profile};
 
 /// The place of each covariate. The last few stay empty, so that the array has a good width.
 pub(super) const COVARIATES: usize = 40;
@@ -122,10 +122,7 @@ impl Scales {
         for (standard, value) in self.lengths(moment, typical) {
             standard.take(value);
         }
-        for (place, value) in profile.numbers.iter().map(|value| f64::from(*value)).enumerate() {
-            if value.is_nan() {
-                continue;
-            }
+        for (place, value) in profile.numbers() {
             let (size, count, standard) = &mut self.numbers[place];
             *count = (*count + 1.0).min(1_000.0);
             *size += (value.abs() - *size) / *count;
@@ -156,9 +153,9 @@ impl Scales {
         if let Some(paid) = moment.paid.filter(|_| moment.left) {
             x[SINCE_PAID] = self.since_paid.read(log_length(moment.at - paid, typical, 5.0));
         }
-        for (place, value) in profile.numbers.iter().map(|value| f64::from(*value)).enumerate() {
+        for (place, value) in profile.numbers() {
             let (size, count, standard) = &self.numbers[place];
-            if !value.is_nan() && *count > 0.0 {
+            if *count > 0.0 {
                 x[FIRST_NUMBER + place] = standard.read(log_of(value, *size));
             }
         }
@@ -228,9 +225,9 @@ mod tests {
             Moment { at: 20_000.3, deadline: None, ship_by: None, backlog: 0.0, left: false, paid: None };
         let mut sum = 0.0;
         for round in 0..20_000 {
-            let mut profile = Profile::empty();
-            profile.numbers[2] = 1e9 * random.f32();
-            profile.numbers[3] = if round % 1_000 == 0 { f32::MAX } else { -1e-6 * random.f32() };
+            let mut profile = Profile::with_room_for(0);
+            profile.set_number(2, 1e9 * random.f32());
+            profile.set_number(3, if round % 1_000 == 0 { f32::MAX } else { -1e-6 * random.f32() });
             let x = scales.take(&profile, &moment, 10.0);
             assert!(x.iter().all(|value| value.is_finite() && value.abs() <= 1.5), "{x:?}");
             sum += f64::from(x[FIRST_NUMBER + 2]);

@@ -236,8 +236,14 @@ impl Experts {
         advice.experts[RECALIBRATED] = bounded(self.recalibrated.predict(logit, x, recalibrated)) as f32;
         advice.experts[REGRESSION] = bounded(self.regression.predict(0.0, x, regression)) as f32;
         advice.experts[RATE] = rate as f32;
+        advice.published = self.mixed(&advice.experts) as f32;
+        advice
+    }
+
+    /// What is published where the experts say so.
+    fn mixed(&self, experts: &[f32; EXPERTS]) -> f64 {
         let mean = |from: usize| {
-            let experts = advice.experts[from..].iter().zip(&self.weights[from..]);
+            let experts = experts[from..].iter().zip(&self.weights[from..]);
             let (sum, weights) =
                 experts.filter(|(said, _)| !said.is_nan()).fold((0.0, 0.0), |(sum, all), (said, weight)| {
                     (sum + weight * f64::from(*said), all + weight)
@@ -245,8 +251,16 @@ impl Experts {
             sum / weights
         };
         // All experts, and the rates among them.
-        advice.published = self.drawn(mean(0), mean(RATE)) as f32;
-        advice
+        self.drawn(mean(0), mean(RATE))
+    }
+
+    /// What would be published now of a row of which the lead-time model said `fresh` if it began today, and says `aged` now that it
+    /// is older: the odds move as far as those of the lead-time model, the only expert that knows of age.
+    #[expect(clippy::cast_possible_truncation, reason = "advice is kept as f32")]
+    pub(super) fn aged(&self, advice: &Advice, fresh: f64, aged: f64) -> f64 {
+        let mut experts = advice.experts;
+        experts[LEAD_TIME] = fresh as f32;
+        logistic(log_odds(self.mixed(&experts)) + log_odds(aged) - log_odds(fresh))
     }
 
     /// What the mixture says, drawn towards what the rates say, of all orders and of the row's own levels, while few labels are known.
@@ -361,12 +375,13 @@ fn bounded(p: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inputs::{Inputs, Profile};
+    use super::super::inputs::Inputs;
+    use super::super::profile::Profile;
     use super::*;
 
     fn asked(experts: &Experts, lead_time: f64) -> f64 {
         let mut inputs = Inputs::new();
-        let keys = inputs.keys_of(&Profile::empty());
+        let keys = inputs.keys_of(&Profile::with_room_for(0));
         f64::from(experts.ask(lead_time, &[0.0; COVARIATES], &keys, &inputs).published)
     }
 
@@ -374,7 +389,7 @@ mod tests {
     fn learned(labels: u32) -> Experts {
         let mut experts = Experts::new();
         let mut inputs = Inputs::new();
-        let keys = inputs.keys_of(&Profile::empty());
+        let keys = inputs.keys_of(&Profile::with_room_for(0));
         for number in 0..labels {
             let late = number.is_multiple_of(10);
             let said = if late { 0.9 } else { 0.02 };
@@ -412,10 +427,25 @@ mod tests {
     }
 
     #[test]
+    fn with_age_the_odds_of_what_is_published_move_as_those_of_the_lead_time_model() {
+        let mut inputs = Inputs::new();
+        let keys = inputs.keys_of(&Profile::with_room_for(0));
+        for experts in [Experts::new(), learned(20_000)] {
+            let advice = experts.ask(0.2, &[0.0; COVARIATES], &keys, &inputs);
+            let said = |fresh, aged| experts.aged(&advice, fresh, aged);
+            assert!((said(0.2, 0.2) - f64::from(advice.published)).abs() < 1e-6);
+            let moved = log_odds(said(0.2, 0.7)) - log_odds(said(0.2, 0.2));
+            assert!((moved - log_odds(0.7) + log_odds(0.2)).abs() < 1e-9);
+            // Both as sure as can be: age has said nothing.
+            assert!((said(0.999, 0.999) - said(0.999, 0.2)) > 0.0 && said(0.999, 0.999) < 1.0);
+        }
+    }
+
+    #[test]
     fn evidence_is_the_log_likelihood_against_what_was_published() {
         let mut experts = Experts::new();
         let mut inputs = Inputs::new();
-        let keys = inputs.keys_of(&Profile::empty());
+        let keys = inputs.keys_of(&Profile::with_room_for(0));
         let (mut exact, mut published) = (0.0, 0.0);
         for number in 0..3_000_u32 {
             let late = number.is_multiple_of(7);

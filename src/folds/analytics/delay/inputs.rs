@@ -11,35 +11,25 @@
 
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::profile::{ALL, ATTRIBUTE_FIRST, ATTRIBUTES_MAX, CARRIER, NONE, OWN_LEVELS, Profile, SITE, VALUE};
 use crate::folds::analytics::sketches::index::Index;
-use crate::words::hash::{hash, mix};
+use crate::words::hash::{fold, hash};
 
-/// The most attributes (by name) that become inputs; what an order names beyond is left out.
-pub const ATTRIBUTES_MAX: usize = 16;
 /// The most keys of one level, `other` among them.
 pub const KEYS_MAX: usize = 4_096;
-/// Numbers of an order: its units, its value, and its attributes.
-pub(super) const NUMBERS: usize = 2 + ATTRIBUTES_MAX;
-/// Levels that an order has by itself: all orders, site, carrier, value, and its attributes.
-pub(super) const OWN_LEVELS: usize = ATTRIBUTE_FIRST + ATTRIBUTES_MAX;
 /// Pairs among the first four levels that have 2 to [`PAIRED_KEYS_MAX`] keys.
 pub(super) const PAIRS: usize = 6;
 /// Which of the four are paired.
 const PAIRED: [(usize, usize); PAIRS] = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)];
 /// All levels.
 pub(super) const LEVELS: usize = OWN_LEVELS + PAIRS;
-/// No key: the order does not have this level.
-pub(super) const NONE: u32 = u32::MAX;
 
-pub(super) const ALL: usize = 0;
-const SITE: usize = 1;
-pub(super) const CARRIER: usize = 2;
-const VALUE: usize = 3;
-const ATTRIBUTE_FIRST: usize = 4;
 const PAIRED_KEYS_MAX: u32 = 64;
 const SEEN_ONCE: usize = 4_096;
 const DECIDED_AFTER: u32 = 50;
 const BINNED_ABOVE: u32 = 1_024;
+/// How many characters of an attribute's name are kept.
+const TEXT_MAX: usize = 64;
 
 /// What an attribute is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
@@ -90,29 +80,6 @@ pub struct Said<'a> {
     pub attributes: &'a [(std::borrow::Cow<'a, str>, std::borrow::Cow<'a, str>)],
 }
 
-/// An order's inputs: numbers (not a number where there is none) and one key a level ([`NONE`] where there is none).
-#[derive(Clone, Copy, Debug, SchemaRead, SchemaWrite)]
-pub(in crate::folds::analytics) struct Profile {
-    pub(super) numbers: [f32; NUMBERS],
-    pub(super) levels: [u32; OWN_LEVELS],
-    /// Whose backlog it is in: a key of the level `seller` or `site`.
-    pub(super) party: u32,
-}
-
-impl Profile {
-    pub(super) const fn empty() -> Self {
-        Self { numbers: [f32::NAN; NUMBERS], levels: [NONE; OWN_LEVELS], party: NONE }
-    }
-}
-
-impl Profile {
-    /// Whether what was read back names only keys below `keys`.
-    pub(in crate::folds::analytics) fn is_sound(&self, keys: usize) -> bool {
-        let known = |key: &u32| *key == NONE || (*key as usize) < keys;
-        self.levels.iter().all(known) && known(&self.party)
-    }
-}
-
 /// The keys of one row, by which the model's parameters are found.
 #[derive(Clone, Copy, Debug, SchemaRead, SchemaWrite)]
 pub(super) struct Keys {
@@ -121,6 +88,9 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// Zeros take the least room in a saved state.
+    const NONE: Self = Self { keys: [0; LEVELS], len: 0 };
+
     pub(super) fn as_slice(&self) -> &[u32] {
         &self.keys[..usize::from(self.len).min(LEVELS)]
     }
@@ -166,6 +136,9 @@ pub(super) struct Inputs {
     index: Index,
     /// Which levels are paired now.
     paired: [u8; 4],
+    /// The place of the attribute that probably comes next.
+    #[wincode(skip)]
+    next_attribute: usize,
     /// Attributes left out since there were [`ATTRIBUTES_MAX`] already.
     pub(super) left_out: u64,
 }
@@ -191,6 +164,7 @@ impl Inputs {
             level_of,
             index: Index::default(),
             paired: [u8::MAX; 4],
+            next_attribute: 0,
             left_out: 0,
         }
     }
@@ -241,27 +215,27 @@ impl Inputs {
 
     /// The order's carrier, if it was seen twice.
     pub(super) fn carrier(&self, profile: &Profile) -> Option<u32> {
-        let key = profile.levels[CARRIER];
-        (key != NONE && key != self.levels[CARRIER].other).then_some(key)
+        profile.level(CARRIER).filter(|key| *key != self.levels[CARRIER].other)
     }
 
     /// Takes in what a placed order says.
     pub(super) fn profile(&mut self, said: &Said<'_>) -> Profile {
-        let mut profile = Profile::empty();
-        profile.levels[ALL] = self.levels[ALL].other;
-        profile.levels[SITE] = self.key(SITE, hash(said.site.as_bytes()));
-        profile.party = profile.levels[SITE];
+        let mut profile = Profile::with_room_for(said.attributes.len().min(ATTRIBUTES_MAX));
+        profile.set_level(ALL, self.levels[ALL].other);
+        profile.party = self.key(SITE, hash(said.site.as_bytes()));
+        profile.set_level(SITE, profile.party);
         if !said.carrier.is_empty() {
-            profile.levels[CARRIER] = self.key(CARRIER, hash(said.carrier.as_bytes()));
+            self.set_carrier(&mut profile, said.carrier);
         }
         #[expect(clippy::cast_possible_truncation, reason = "inputs are rounded to f32")]
         {
-            profile.numbers[0] = said.units as f32;
-            profile.numbers[1] = said.value.map_or(f32::NAN, |value| value as f32);
+            profile.set_number(0, said.units as f32);
+            if let Some(value) = said.value {
+                profile.set_number(1, value as f32);
+                profile.set_level(VALUE, self.key(VALUE, bin_hash(value)));
+            }
         }
-        if let Some(value) = said.value {
-            profile.levels[VALUE] = self.key(VALUE, bin_hash(value));
-        }
+        self.next_attribute = 0;
         for (name, value) in said.attributes.iter().take(ATTRIBUTES_MAX) {
             self.attribute(&mut profile, name, value);
         }
@@ -270,7 +244,7 @@ impl Inputs {
 
     /// The carrier that an order left with.
     pub(super) fn set_carrier(&mut self, profile: &mut Profile, carrier: &str) {
-        profile.levels[CARRIER] = self.key(CARRIER, hash(carrier.as_bytes()));
+        profile.set_level(CARRIER, self.key(CARRIER, hash(carrier.as_bytes())));
     }
 
     fn attribute(&mut self, profile: &mut Profile, name: &str, value: &str) {
@@ -301,24 +275,31 @@ impl Inputs {
             self.levels[level].distinct = 0;
         }
         let (seller, kind) = (self.attributes[place].seller, self.attributes[place].kind);
-        if numeric {
+        if let Some(number) = number.filter(|_| numeric) {
             #[expect(clippy::cast_possible_truncation, reason = "inputs are rounded to f32")]
-            let number = number.map_or(f32::NAN, |number| number as f32);
-            profile.numbers[2 + place] = number;
+            profile.set_number(2 + place, number as f32);
         }
         if kind == Kind::Count || (value.is_empty() && !binned) {
             return;
         }
         let key = if binned { bin_hash(number.unwrap_or(f64::NAN)) } else { hash(value.as_bytes()) };
-        profile.levels[level] = self.key(level, key);
+        let key = self.key(level, key);
+        profile.set_level(level, key);
         if seller {
-            profile.party = profile.levels[level];
+            profile.party = key;
         }
     }
 
     fn attribute_place(&mut self, name: &str) -> Option<usize> {
+        // Orders name the same ones in the same order: the one after the last is tried first.
+        let next = self.next_attribute;
+        if self.attributes.get(next).is_some_and(|it| it.text == name && name.len() < TEXT_MAX) {
+            self.next_attribute = next + 1;
+            return Some(next);
+        }
         let named = hash(name.as_bytes());
         if let Some(place) = self.attributes.iter().position(|attribute| attribute.name == named) {
+            self.next_attribute = place + 1;
             return Some(place);
         }
         if self.attributes.len() == ATTRIBUTES_MAX {
@@ -327,7 +308,7 @@ impl Inputs {
         let known = VOCABULARY.iter().position(|(known, _)| *known == name);
         self.attributes.push(Attribute {
             name: named,
-            text: name.chars().take(64).collect(),
+            text: name.chars().take(TEXT_MAX).collect(),
             kind: known.map_or(Kind::Auto, |known| VOCABULARY[known].1),
             seller: name == "seller",
             rank: u32::try_from(known.unwrap_or(VOCABULARY.len() + self.attributes.len())).unwrap_or(NONE),
@@ -340,7 +321,7 @@ impl Inputs {
 
     /// The key of `value` at `level`: its own, or the level's `other`.
     fn key(&mut self, level: usize, value: u64) -> u32 {
-        let named = mix(level as u64, value);
+        let named = fold(level as u64, value);
         if let Some(key) = self.index.get(&named) {
             return *key;
         }
@@ -388,17 +369,16 @@ impl Inputs {
 
     /// The keys of a row: those of its levels that tell orders apart, of all orders, and of its pairs.
     pub(super) fn keys_of(&mut self, profile: &Profile) -> Keys {
-        let mut keys = Keys { keys: [NONE; LEVELS], len: 0 };
-        for (level, key) in profile.levels.iter().enumerate() {
-            if *key != NONE && (level == ALL || self.levels[level].distinct > 1) {
-                keys.push(*key);
+        let mut keys = Keys::NONE;
+        for (level, key) in profile.levels() {
+            if level == ALL || self.levels[level].distinct > 1 {
+                keys.push(key);
             }
         }
         for (pair, (left, right)) in PAIRED.into_iter().enumerate() {
             let of = |place: usize| {
                 let level = usize::from(self.paired[place]);
-                let key = *profile.levels.get(level)?;
-                (key != NONE && key != self.levels[level].other).then_some(key)
+                profile.level(level).filter(|key| *key != self.levels[level].other)
             };
             if let (Some(left), Some(right)) = (of(left), of(right)) {
                 let key = self.key(OWN_LEVELS + pair, u64::from(left) << 32 | u64::from(right));
@@ -410,7 +390,7 @@ impl Inputs {
 
     /// As [`Inputs::keys_of`], of which only the first `keys` are known.
     pub(super) fn known_keys_of(&mut self, profile: &Profile, keys: usize) -> Keys {
-        let mut known = Keys { keys: [NONE; LEVELS], len: 0 };
+        let mut known = Keys::NONE;
         for key in self.keys_of(profile).as_slice() {
             if (*key as usize) < keys {
                 known.push(*key);
@@ -450,7 +430,7 @@ fn bin_hash(value: f64) -> u64 {
     } else {
         (1.5 * value.abs().log2()).floor() as i64
     };
-    mix(u64::MAX, bin.cast_unsigned())
+    fold(u64::MAX, bin.cast_unsigned())
 }
 
 #[cfg(test)]
@@ -465,11 +445,11 @@ mod tests {
     fn a_key_is_admitted_at_its_second_sight_and_a_level_is_bounded() {
         let mut inputs = Inputs::new();
         let colour = |name: &str| vec![("colour".into(), name.to_owned().into())];
-        let first = inputs.profile(&said(&colour("red"))).levels[ATTRIBUTE_FIRST];
-        let second = inputs.profile(&said(&colour("red"))).levels[ATTRIBUTE_FIRST];
+        let first = inputs.profile(&said(&colour("red"))).level(ATTRIBUTE_FIRST).unwrap();
+        let second = inputs.profile(&said(&colour("red"))).level(ATTRIBUTE_FIRST).unwrap();
         assert_eq!(first, inputs.levels[ATTRIBUTE_FIRST].other);
         assert_ne!(first, second);
-        assert_eq!(inputs.profile(&said(&colour("red"))).levels[ATTRIBUTE_FIRST], second);
+        assert_eq!(inputs.profile(&said(&colour("red"))).level(ATTRIBUTE_FIRST), Some(second));
         for number in 0..20_000 {
             for _ in 0..2 {
                 let _ = inputs.profile(&said(&colour(&format!("c{number}"))));
@@ -491,9 +471,8 @@ mod tests {
                 ];
                 let profile = inputs.profile(&said(&attributes));
                 if number > 100 {
-                    assert!(!profile.numbers[2].is_nan());
-                    assert!(profile.numbers[3].is_nan());
-                    assert!(!profile.numbers[4].is_nan());
+                    let numbers: Vec<usize> = profile.numbers().map(|(place, _)| place).collect();
+                    assert_eq!(numbers, [0, 2, 4]);
                 }
             }
         }

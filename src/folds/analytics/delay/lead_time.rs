@@ -16,8 +16,9 @@ use super::constants::Constants;
 use super::covariates::{Covariates, Moment, Scales};
 use super::curve::{BINS, CarrierCurve, Curve, Survival, bin, logistic};
 use super::experts::{Advice, Experts};
-use super::inputs::{Inputs, Keys, Profile};
+use super::inputs::{Inputs, Keys};
 use super::parameters::Parameters;
+use super::profile::Profile;
 use super::scale::Scale;
 use super::score::{Label, QUANTILES, Score};
 
@@ -453,7 +454,13 @@ impl LeadTime {
         let at =
             |time: f64| (((time - row.start) / typical).max(AGE_MIN) + self.constants.offset).ln() - location;
         let survival = self.survival(row.carrier);
-        Some((survival.at(at(now)) - survival.at(at(deadline))).exp().clamp(1e-4, 0.999))
+        let until = survival.at(at(deadline));
+        let late = |since: f64| (survival.at(since) - until).exp().clamp(1e-4, LATE_MAX);
+        let aged = late(at(now));
+        if !self.mixture {
+            return Some(aged);
+        }
+        Some(self.experts.aged(&self.advice[place as usize], late(at(row.start)), aged))
     }
 
     /// Days since 1970 by which an open order will have arrived, by [`QUANTILES`], given that it has not yet. None where it is older than

@@ -20,14 +20,16 @@ mod honesty;
 mod inputs;
 mod lead_time;
 mod parameters;
+mod profile;
 mod scale;
 mod score;
 
 use wincode::{SchemaRead, SchemaWrite};
 
 pub use honesty::{Calibration, Honesty, Warnings};
-pub(super) use inputs::Profile;
-pub use inputs::{ATTRIBUTES_MAX, KEYS_MAX, Kind, Said, VOCABULARY};
+pub use inputs::{KEYS_MAX, Kind, Said, VOCABULARY};
+pub use profile::ATTRIBUTES_MAX;
+pub(super) use profile::Profile;
 pub use score::{QUANTILES, Score};
 
 use super::orders::{NO_ROW, Order, Orders, Phase};

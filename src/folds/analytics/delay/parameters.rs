@@ -7,7 +7,8 @@
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::covariates::{COVARIATES, Covariates, product};
-use super::inputs::{ALL, Inputs, Keys, LEVELS};
+use super::inputs::{Inputs, Keys, LEVELS};
+use super::profile::ALL;
 
 /// How many steps are taken with the same step sizes.
 const STRIDES_KEPT: u8 = 16;

@@ -32,6 +32,9 @@ const BETWEEN_APART: f64 = 1.221_402_758_160_169_9;
 const BLOCK: f64 = 100.0;
 /// The base rate starts at 5%, as if ten trials had said so.
 const PRIOR: (f64, f64) = (0.5, 10.0);
+/// Trials without a hit are taken in together: so many, or those of so many milliseconds. A sum falls by as much, however many at a time.
+const TOGETHER: u32 = 64;
+const TOGETHER_MS: i64 = 1_000;
 /// How many blocks the variation of blocks remembers, and how many its start is worth.
 const BLOCKS: (f64, f64) = (64.0, 8.0);
 /// How many standard deviations above what was seen a base rate may lie that is still learned.
@@ -123,6 +126,8 @@ pub struct Cusum {
     began_ms: i64,
     lag_ms: f64,
     learned_from_ms: i64,
+    /// Trials that are still to be taken in.
+    pending: u32,
 }
 
 impl Cusum {
@@ -148,6 +153,7 @@ impl Cusum {
             began_ms: 0,
             lag_ms: 0.0,
             learned_from_ms: 0,
+            pending: 0,
         }
     }
 
@@ -179,7 +185,11 @@ impl Cusum {
 
     /// Takes in trials and hits. A hit may come long after its trial: then it is counted without one.
     pub fn take(&mut self, now_ms: i64, trials: u32, hits: u32) -> Option<Change> {
-        let (trials, hits) = (f64::from(trials), f64::from(hits));
+        self.pending = self.pending.saturating_add(trials);
+        if hits == 0 && self.pending < TOGETHER && now_ms - self.decayed_ms < TOGETHER_MS {
+            return None;
+        }
+        let (trials, hits) = (f64::from(std::mem::take(&mut self.pending)), f64::from(hits));
         if self.decayed_ms == 0 {
             (self.decayed_ms, self.since_ms) = (now_ms, now_ms);
             (self.began_ms, self.learned_from_ms) = (now_ms, now_ms);
@@ -391,6 +401,28 @@ mod tests {
         delays.sort_by(f64::total_cmp);
         assert!(delays[50] <= 1.25 * ideal_minutes, "{} {ideal_minutes}", delays[50]);
         assert!((12.0..20.0).contains(&ideal_minutes), "{ideal_minutes}");
+    }
+
+    /// Misses that are taken in together change nothing but when they are.
+    #[test]
+    fn trials_one_by_one_and_together_raise_at_the_same_hit() {
+        let mut random = fastrand::Rng::with_seed(6);
+        let (mut single, mut together) = (Cusum::new(WEEK_MS, WEEK_MS), Cusum::new(WEEK_MS, WEEK_MS));
+        let (mut misses, mut raised) = (0, Vec::new());
+        for trial in 0..400_000_u32 {
+            let now_ms = 1 + i64::from(trial) * 20;
+            let rate = if trial % 100_000 > 95_000 { 0.3 } else { 0.1 };
+            let hit = u32::from(random.f64() < rate);
+            let changes = [
+                single.take(now_ms, 1, hit),
+                if hit == 1 { together.take(now_ms, misses + 1, 1) } else { None },
+            ];
+            misses = if hit == 1 { 0 } else { misses + 1 };
+            let is_raised = changes.map(|change| matches!(change, Some(Change::Raised(_))));
+            assert_eq!(is_raised[0], is_raised[1], "{trial}");
+            raised.extend(is_raised[0].then_some(trial));
+        }
+        assert!(raised.len() >= 3, "{raised:?}");
     }
 
     #[test]
