@@ -225,12 +225,17 @@ impl Cancellation {
             return Vec::new();
         }
         let hours = (now_ms - order.placed_ms).max(0) as f64 / 3_600_000.0;
-        self.hours[HOURS_BOUNDS.partition_point(|bound| *bound < hours)] += 1;
-        self.hours_sum += hours;
-        self.lag_ms = lag_ms(&self.hours);
+        self.came_after(hours);
         self.late += u64::from(order.late_from_ms().is_some_and(|from| now_ms >= from));
         self.waiting += u64::from(order.phase == Phase::Waiting);
         self.take(now_ms, (order.site, order.carrier), 0, whole)
+    }
+
+    /// An order was cancelled as a whole so many hours after it was placed.
+    fn came_after(&mut self, hours: f64) {
+        self.hours[HOURS_BOUNDS.partition_point(|bound| *bound < hours)] += 1;
+        self.hours_sum += hours;
+        self.lag_ms = lag_ms(&self.hours);
     }
 
     fn value(&mut self, order: &Order, units: u64) {
@@ -393,8 +398,7 @@ mod tests {
         let mut found = [0; 2];
         for (at, placed, is_cancel) in events {
             if is_cancel {
-                let hours = (at - placed) / HOUR_MS;
-                cancellation.hours[HOURS_BOUNDS.partition_point(|bound| *bound < hours)] += 1;
+                cancellation.came_after((at - placed) / HOUR_MS);
             }
             let changes = cancellation.take(at as i64, (1, 1), u32::from(!is_cancel), u32::from(is_cancel));
             let raised = |(series, _, change): &&Changed| *series == 0 && matches!(change, Change::Raised(_));
