@@ -32,7 +32,8 @@ async fn a_worker_needs_a_url_and_no_more() {
     Weir::setup(&server).await;
     let worker = Weir::ready(&server, &[]).await;
     assert_eq!(worker.get("/livez"), (200, "ok\n".to_owned()));
-    assert_eq!(worker.get("/readyz"), (200, "ready\n".to_owned()));
+    until("it to be ready", async || (worker.get("/readyz") == (200, "ready\n".to_owned())).then_some(()))
+        .await;
     assert_eq!(worker.get("/nothing").0, 404);
 
     let context = plain(&server).await;

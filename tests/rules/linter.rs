@@ -138,6 +138,33 @@ fn panel_units_rule() {
     }
 }
 
+/// No rule of the linter, but one of Grafana: a colour holds from its step's value on, that one included.
+#[test]
+fn a_figure_at_its_limit_is_not_red() {
+    let mut tiles = 0;
+    for board in Board::all() {
+        for panel in board.panels().into_iter().filter(|panel| panel["type"] == "stat") {
+            let title = panel["title"].as_str().unwrap();
+            let steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array().unwrap();
+            let from = |colour: &str| {
+                let step = steps.iter().find(|step| step["color"] == colour)?;
+                step["value"].as_f64()
+            };
+            let Some(limit) = title.split_once("(bad above ").map(|(_, limit)| limit.trim_end_matches(')'))
+            else {
+                continue;
+            };
+            let share = if limit.ends_with('%') { 0.01 } else { 1.0 };
+            let limit: f64 = limit.trim_end_matches(['%', 's', ' ']).parse().unwrap();
+            let (red, green) = (from("red").unwrap(), from("green").unwrap());
+            assert!(green < share * limit && red > share * limit, "{}: {title}: {steps:?}", board.name);
+            assert!(red < share * limit + 1e-5, "{}: {title}: {steps:?}", board.name);
+            tiles += 1;
+        }
+    }
+    assert!(tiles >= 12, "{tiles}");
+}
+
 #[test]
 fn panel_no_targets_rule() {
     for board in Board::all() {

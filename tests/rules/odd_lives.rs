@@ -111,7 +111,7 @@ fn before_a_distant_promise_no_order_is_late_however_old_it_is() {
     observed.send(BASE + DAY_MS, &ship(50_001));
     // Time passes day by day, and it grows older than any order that teaches.
     for day in 2..old / DAY_MS {
-        observed.send(BASE + day * DAY_MS, &receive(&format!("R-{day}"), "A", 1));
+        observed.send(BASE + day * DAY_MS, &receive(format!("R-{day}"), "A", 1));
     }
     let risk = observed.analytics.risk_of("O-50001");
     assert!(risk.is_none_or(|risk| risk < 0.5), "{risk:?}");

@@ -92,7 +92,7 @@ function lines(panel, { all, step }, from, to) {
     });
     return { name, over, last: points.at(-1)[1], max: Math.max(...points.map(([, value]) => value)) };
   });
-  const limits = custom.thresholdsStyle?.mode === "dashed" ? thresholds.steps.filter(({ value }) => value !== null && value > -1e17) : [];
+  const limits = custom.thresholdsStyle?.mode === "dashed" ? thresholds.steps.filter(({ value }) => value !== null) : [];
   const values = shapes.flatMap(({ over }) => over.flatMap(([, below, above]) => [below, above])).concat(limits.map(({ value }) => value));
   const low = Math.min(0, ...values);
   const high = Math.max(...values, low + 1e-9) * 1.05;

@@ -26,7 +26,7 @@ use super::options::AnalyticsOptions;
 use super::ports::{Observations, Seen};
 use super::risks::Asked;
 use super::signalling;
-use super::stage::{Running, start};
+use super::stage::{Running, end_of, start};
 use crate::edges::Edges;
 use crate::edges::streams::{AppendError, ReadError, Streams as _};
 use crate::edges::telemetry::analytics::Watched;
@@ -580,14 +580,6 @@ fn tell_submitted(
 async fn next_of(retold: &mut Option<(Running<()>, mpsc::Receiver<Retold>)>) -> Option<Retold> {
     match retold {
         Some((_, told)) => told.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The end of what is being saved. It waits where nothing is.
-async fn end_of<T: 'static>(saving: &mut Option<Running<T>>) -> Result<T, String> {
-    match saving {
-        Some(saving) => saving.ended().await,
         None => std::future::pending().await,
     }
 }

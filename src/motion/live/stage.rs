@@ -69,3 +69,11 @@ impl<E: Edges> Shard<E> {
         );
     }
 }
+
+/// The end of what runs. It waits where nothing does.
+pub(super) async fn end_of<T: 'static>(running: &mut Option<Running<T>>) -> Result<T, String> {
+    match running {
+        Some(running) => running.ended().await,
+        None => std::future::pending().await,
+    }
+}

@@ -19,6 +19,8 @@ const TILE: (u64, u64) = (4, 4);
 const PANEL: (u64, u64) = (12, 8);
 /// The version of the JSON model that is written: Grafana 10 and later read it, and bring it up to their own.
 const SCHEMA_VERSION: u32 = 39;
+/// By so much a figure is beyond its limit: less than any figure moves by.
+const BEYOND: f64 = 1e-6;
 /// Every panel asks the source that is chosen on top.
 fn source() -> Value {
     json!({"type": "prometheus", "uid": "${datasource}"})
@@ -164,18 +166,26 @@ fn targets(targets: &[Target], instant: bool, format: &str) -> Value {
     queries.collect()
 }
 
-/// Colours from a threshold on: what is not there has none.
+/// Colours of a tile: what is not there has none. Grafana takes a step's colour from its value on, that one included: a figure at the
+/// limit that it may reach is not red yet.
 fn steps(threshold: Threshold) -> Value {
     let (bad, good) = ("red", "green");
     let floor = -1e18;
     match threshold {
         Threshold::Above(value) => json!([
-            {"color": "text", "value": null}, {"color": good, "value": floor}, {"color": bad, "value": value},
+            {"color": "text", "value": null},
+            {"color": good, "value": floor},
+            {"color": bad, "value": value + BEYOND},
         ]),
         Threshold::Below(value) => json!([
             {"color": "text", "value": null}, {"color": bad, "value": floor}, {"color": good, "value": value},
         ]),
     }
+}
+
+/// A line at the limit.
+fn limit_line(threshold: Threshold) -> Value {
+    json!([{"color": "text", "value": null}, {"color": "red", "value": threshold.value()}])
 }
 
 fn alert_links(alert: &Alert, links: &Links) -> Value {
@@ -233,7 +243,7 @@ fn item_panel(item: &Item, links: &Links) -> Value {
             panel["description"] = json!(format!("{} Alert: {}.", alert.meaning, alert.name));
             panel["links"] = alert_links(alert, links);
             panel["fieldConfig"]["defaults"]["thresholds"] =
-                json!({"mode": "absolute", "steps": steps(alert.threshold)});
+                json!({"mode": "absolute", "steps": limit_line(alert.threshold)});
             panel["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"] = json!({"mode": "dashed"});
             panel
         }
