@@ -8,13 +8,15 @@
 //! All lengths are multiples of the typical lead time T ([`Scale`]). Rows are bounded: above the cap a sample of orders by their
 //! hash teaches ([`LeadTime::teaches`]), and half of the rows give way each time it is reached.
 
+mod asking;
+
 use std::collections::BinaryHeap;
 
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::constants::Constants;
 use super::covariates::{Covariates, Moment, Scales};
-use super::curve::{BINS, CarrierCurve, Curve, Survival, bin, logistic};
+use super::curve::{CarrierCurve, Curve, Survival, bin, logistic};
 use super::experts::{Advice, Experts};
 use super::inputs::{Inputs, Keys};
 use super::parameters::Parameters;
@@ -439,53 +441,6 @@ impl LeadTime {
     /// The row at `place`, if it is still this order's and open.
     fn row(&self, place: u32, order: u64) -> Option<&Row> {
         self.rows.get(place as usize).filter(|row| row.order == order && row.stage == Stage::Open)
-    }
-
-    /// An open order's probability to be late, now that it is so old: what its start said, read with today's parameters, given that
-    /// it has not arrived yet.
-    pub(super) fn risk(&self, place: u32, order: u64, now: f64) -> Option<f64> {
-        let row = self.row(place, order)?;
-        let deadline = row.deadline?;
-        if now >= deadline {
-            return Some(1.0);
-        }
-        let location = self.parameters.location(&row.x, &row.keys);
-        let typical = self.scale.days();
-        let at =
-            |time: f64| (((time - row.start) / typical).max(AGE_MIN) + self.constants.offset).ln() - location;
-        let survival = self.survival(row.carrier);
-        let until = survival.at(at(deadline));
-        let late = |since: f64| (survival.at(since) - until).exp().clamp(1e-4, LATE_MAX);
-        let aged = late(at(now));
-        if !self.mixture {
-            return Some(aged);
-        }
-        Some(self.experts.aged(&self.advice[place as usize], late(at(row.start)), aged))
-    }
-
-    /// Days since 1970 by which an open order will have arrived, by [`QUANTILES`], given that it has not yet. None where it is older than
-    /// orders ever get.
-    pub(super) fn arrives_by(&self, place: u32, order: u64, now: f64) -> Option<[f64; 5]> {
-        let row = self.row(place, order)?;
-        let location = self.parameters.location(&row.x, &row.keys);
-        let age = (now - row.start).max(0.0);
-        if bin((age / self.scale.days() + self.constants.offset).ln() - location) == BINS - 1 {
-            return None;
-        }
-        Some(self.lasts(location, age).map(|days| row.start + days))
-    }
-
-    /// What moves an open order's lead time most, in days of a typical one: covariates by their names, levels by theirs.
-    pub(super) fn reasons(&self, place: u32, order: u64, mut told: impl FnMut(Part, f64)) {
-        let Some(row) = self.row(place, order) else { return };
-        let days = 1.3 * self.scale.days();
-        let (covariates, keys) = self.parameters.parts(&row.x, &row.keys);
-        for (place, part) in covariates.filter(|(place, _)| *place > 0) {
-            told(Part::Covariate(place), f64::from(part) * days);
-        }
-        for (key, part) in keys {
-            told(Part::Key(key), f64::from(part) * days);
-        }
     }
 
     /// The order arrived.
