@@ -236,31 +236,27 @@ impl Experts {
         advice.experts[RECALIBRATED] = bounded(self.recalibrated.predict(logit, x, recalibrated)) as f32;
         advice.experts[REGRESSION] = bounded(self.regression.predict(0.0, x, regression)) as f32;
         advice.experts[RATE] = rate as f32;
-        advice.published = self.mixed(&advice.experts) as f32;
+        // All experts, and the rates among them.
+        advice.published = self.drawn(self.mean(&advice, 0), self.mean(&advice, RATE)) as f32;
         advice
     }
 
-    /// What is published where the experts say so.
-    fn mixed(&self, experts: &[f32; EXPERTS]) -> f64 {
-        let mean = |from: usize| {
-            let experts = experts[from..].iter().zip(&self.weights[from..]);
-            let (sum, weights) =
-                experts.filter(|(said, _)| !said.is_nan()).fold((0.0, 0.0), |(sum, all), (said, weight)| {
-                    (sum + weight * f64::from(*said), all + weight)
-                });
-            sum / weights
-        };
-        // All experts, and the rates among them.
-        self.drawn(mean(0), mean(RATE))
+    /// What the experts from the place `from` on say together.
+    fn mean(&self, advice: &Advice, from: usize) -> f64 {
+        let experts = advice.experts[from..].iter().zip(&self.weights[from..]);
+        let (sum, weights) = experts
+            .filter(|(said, _)| !said.is_nan())
+            .fold((0.0, 0.0), |(sum, all), (said, weight)| (sum + weight * f64::from(*said), all + weight));
+        sum / weights
     }
 
-    /// What would be published now of a row of which the lead-time model said `fresh` if it began today, and says `aged` now that it
-    /// is older: the odds move as far as those of the lead-time model, the only expert that knows of age.
+    /// What is to be said now of a row of which the lead-time model would say `fresh` if it began today, and says `aged` now that it
+    /// is older: the mixture's odds move as far as those of the lead-time model, the only expert that knows of age.
     #[expect(clippy::cast_possible_truncation, reason = "advice is kept as f32")]
     pub(super) fn aged(&self, advice: &Advice, fresh: f64, aged: f64) -> f64 {
-        let mut experts = advice.experts;
-        experts[LEAD_TIME] = fresh as f32;
-        logistic(log_odds(self.mixed(&experts)) + log_odds(aged) - log_odds(fresh))
+        let mut advice = *advice;
+        advice.experts[LEAD_TIME] = fresh as f32;
+        logistic(log_odds(self.mean(&advice, 0)) + log_odds(aged) - log_odds(fresh))
     }
 
     /// What the mixture says, drawn towards what the rates say, of all orders and of the row's own levels, while few labels are known.
@@ -427,13 +423,13 @@ mod tests {
     }
 
     #[test]
-    fn with_age_the_odds_of_what_is_published_move_as_those_of_the_lead_time_model() {
+    fn with_age_the_odds_of_the_mixture_move_as_those_of_the_lead_time_model() {
         let mut inputs = Inputs::new();
         let keys = inputs.keys_of(&Profile::with_room_for(0));
         for experts in [Experts::new(), learned(20_000)] {
             let advice = experts.ask(0.2, &[0.0; COVARIATES], &keys, &inputs);
             let said = |fresh, aged| experts.aged(&advice, fresh, aged);
-            assert!((said(0.2, 0.2) - f64::from(advice.published)).abs() < 1e-6);
+            assert!((said(0.2, 0.2) - experts.mean(&advice, 0)).abs() < 1e-6);
             let moved = log_odds(said(0.2, 0.7)) - log_odds(said(0.2, 0.2));
             assert!((moved - log_odds(0.7) + log_odds(0.2)).abs() < 1e-9);
             // Both as sure as can be: age has said nothing.
