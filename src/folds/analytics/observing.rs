@@ -21,7 +21,7 @@ const ALL_ORDERS: &str = "orders";
 impl Analytics {
     /// Takes in a record. What it finds is added to `findings`.
     pub fn observe(&mut self, record: &Record<'_, '_>, findings: &mut Findings) {
-        // Commands of one message share its time: what time brings came with the first.
+        // Commands of one millisecond share what time brings: it came with the first.
         self.pass(record.at.millis(), findings);
         for outcome in record.outcomes {
             self.outcome(record, outcome, findings);

@@ -41,11 +41,11 @@ impl Analytics {
         let length = wincode::config::serialized_size(self, config).expect("every part has a size");
         let mut bytes = Vec::with_capacity(HEAD_BYTES + usize::try_from(length).unwrap_or(0));
         bytes.push(STATE_VERSION);
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&[0; 16]);
         wincode::config::serialize_into(&mut bytes, self, config).expect("memory takes whatever is written");
         let (head, body) = bytes.split_at_mut(HEAD_BYTES);
-        head[HEAD_BYTES - 8..].copy_from_slice(&hash(body).to_le_bytes());
+        head[1..9].copy_from_slice(&(body.len() as u64).to_le_bytes());
+        head[9..].copy_from_slice(&hash(body).to_le_bytes());
         bytes
     }
 

@@ -72,7 +72,7 @@ const LOAD_PAUSE: Duration = Duration::from_millis(250);
 /// The pause before observing begins again after a panic; it doubles for each further time.
 const PAUSE: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// Saving a state holds up the measuring: the next one is saved after so many times as long.
+/// Saving a state holds up the measuring: the next one is saved after so many times as long, or when it is due anyway.
 const SAVED_ONE_IN: u32 = 500;
 /// How long a shard that ends waits for what was measured to be saved.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -517,7 +517,7 @@ impl<E: Edges> Observer<E> {
         let newest = snapshots.kept().await.ok().and_then(|kept| Some(kept.first()?.sequence));
         // Whoever recovers from the snapshot goes on with this.
         let is_behind = newest.is_some_and(|newest| self.saved.0 < newest && newest <= done);
-        if passed >= self.saved.2 * SAVED_ONE_IN && (is_behind || passed >= self.options.save_every) {
+        if is_behind && passed >= self.saved.2 * SAVED_ONE_IN || passed >= self.options.save_every {
             self.save();
         }
     }
@@ -528,8 +528,10 @@ impl<E: Edges> Observer<E> {
         if done.0 == 0 || done.0 == self.saved.0 {
             return;
         }
+        let watching = self.watched.watch();
         let began = self.shard.clock.monotonic();
-        let bytes = self.watched.watch().model().save();
+        let bytes = watching.model().save();
+        drop(watching);
         let now = self.shard.clock.monotonic();
         let announced = self.shard.status.progress().through;
         let (models, writer) = (self.models.clone(), self.shard.options.writer.clone());

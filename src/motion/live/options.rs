@@ -31,7 +31,8 @@ pub struct AnalyticsOptions {
     pub settings: Settings,
     /// How many batches may wait to be measured; what comes beyond is skipped. Up to about 200 KiB each.
     pub batches: usize,
-    /// How often the state is saved at least, where anything was measured; it is after each snapshot, too.
+    /// How often the state is saved at least, where anything was measured; it is after a snapshot, too, where saving
+    /// held up little.
     pub save_every: Duration,
 }
 

@@ -19,7 +19,7 @@ const TILE: (u64, u64) = (4, 4);
 const PANEL: (u64, u64) = (12, 8);
 /// The version of the JSON model that is written: Grafana 10 and later read it, and bring it up to their own.
 const SCHEMA_VERSION: u32 = 39;
-/// By so much a figure is beyond its limit: less than any figure moves by.
+/// By so much a figure is beyond its limit: less than tiles show.
 const BEYOND: f64 = 1e-6;
 /// Every panel asks the source that is chosen on top.
 fn source() -> Value {

@@ -34,6 +34,12 @@ pub(super) struct Advice {
 impl Advice {
     pub(super) const NONE: Self = Self { experts: [f32::NAN; EXPERTS], published: f32::NAN };
 
+    /// Whether what was read back is probabilities, or no opinion.
+    pub(super) fn is_sound(&self) -> bool {
+        let said = self.experts.iter().chain([&self.published]);
+        said.into_iter().all(|said| said.is_nan() || (0.0..=1.0).contains(said))
+    }
+
     /// What the lead-time model said.
     pub(super) const fn lead_time(&self) -> f32 {
         self.experts[LEAD_TIME]
@@ -250,13 +256,13 @@ impl Experts {
         sum / weights
     }
 
-    /// What is to be said now of a row of which the lead-time model would say `fresh` if it began today, and says `aged` now that it
-    /// is older: the mixture's odds move as far as those of the lead-time model, the only expert that knows of age.
+    /// What is to be said now of a row of which the lead-time model would say `fresh` if it began today, while `aging` is how far its
+    /// log odds have moved since: the mixture's move as far, as no other expert knows of age. The others' word is that of the row's start.
     #[expect(clippy::cast_possible_truncation, reason = "advice is kept as f32")]
-    pub(super) fn aged(&self, advice: &Advice, fresh: f64, aged: f64) -> f64 {
+    pub(super) fn aged(&self, advice: &Advice, fresh: f64, aging: f64) -> f64 {
         let mut advice = *advice;
         advice.experts[LEAD_TIME] = fresh as f32;
-        logistic(log_odds(self.mean(&advice, 0)) + log_odds(aged) - log_odds(fresh))
+        logistic(log_odds(bounded(self.mean(&advice, 0))) + aging)
     }
 
     /// What the mixture says, drawn towards what the rates say, of all orders and of the row's own levels, while few labels are known.
@@ -352,7 +358,9 @@ impl Experts {
             && self.by_key.len() <= keys
             && self.by_key.iter().all(key)
             && self.products.iter().all(|product| PRODUCTS.contains(product))
-            && self.evidence.iter().chain(&self.gathered).chain(&self.weights).all(|value| value.is_finite())
+            && self.evidence.iter().chain(&self.gathered).all(|value| value.is_finite())
+            && self.weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0)
+            && self.weights[LEAD_TIME] > 0.0
             && !self.block_end.is_nan()
     }
 }
@@ -428,12 +436,10 @@ mod tests {
         let keys = inputs.keys_of(&Profile::with_room_for(0));
         for experts in [Experts::new(), learned(20_000)] {
             let advice = experts.ask(0.2, &[0.0; COVARIATES], &keys, &inputs);
-            let said = |fresh, aged| experts.aged(&advice, fresh, aged);
-            assert!((said(0.2, 0.2) - experts.mean(&advice, 0)).abs() < 1e-6);
-            let moved = log_odds(said(0.2, 0.7)) - log_odds(said(0.2, 0.2));
-            assert!((moved - log_odds(0.7) + log_odds(0.2)).abs() < 1e-9);
-            // Both as sure as can be: age has said nothing.
-            assert!((said(0.999, 0.999) - said(0.999, 0.2)) > 0.0 && said(0.999, 0.999) < 1.0);
+            let said = |aging| experts.aged(&advice, 0.2, aging);
+            assert!((said(0.0) - experts.mean(&advice, 0)).abs() < 1e-6);
+            assert!((log_odds(said(1.5)) - log_odds(said(0.0)) - 1.5).abs() < 1e-9);
+            assert!(said(20.0) > 0.999 && said(-20.0) < 0.001);
         }
     }
 

@@ -519,6 +519,7 @@ impl LeadTime {
                 && row.x.iter().all(|value| value.is_finite())
                 && row.start.is_finite()
                 && row.first_location.is_finite()
+                && row.deadline.is_none_or(f64::is_finite)
         };
         self.scale.is_sound()
             && self.scales.is_sound()
@@ -530,6 +531,7 @@ impl LeadTime {
             && self.experts.is_sound(keys)
             && rows <= self.rows_max
             && rows == self.advice.len()
+            && self.advice.iter().all(Advice::is_sound)
             && self.free.iter().chain(&self.open).chain(&self.overdue).chain(&self.released).all(placed)
             && self.labels.iter().all(|(_, place)| placed(place))
             && self.rows.iter().all(row)

@@ -57,11 +57,7 @@ impl Profile {
     /// With room for so many attributes beside what every order has.
     pub(super) fn with_room_for(attributes: usize) -> Self {
         let room = attributes + 4;
-        Self {
-            numbers: Sparse(Vec::with_capacity(room)),
-            levels: Sparse(Vec::with_capacity(room)),
-            party: NONE,
-        }
+        Self { numbers: Sparse(Vec::new()), levels: Sparse(Vec::with_capacity(room)), party: NONE }
     }
 
     /// The numbers that it has, with their places.

@@ -3,9 +3,12 @@
 use super::{AGE_MIN, LATE_MAX, LeadTime, Part};
 use crate::folds::analytics::delay::curve::{BINS, bin};
 
+/// Nothing is nearer to certain: what is left of minus the logarithm of the share that lasts.
+const LASTS_MIN: f64 = 1e-9;
+
 impl LeadTime {
-    /// An open order's probability to be late, now that it is so old: what its start said, read with today's parameters, given that
-    /// it has not arrived yet.
+    /// An open order's probability to be late, now that it is so old: what the experts said at its start, weighed as today, the
+    /// lead-time model's own word renewed, and its odds moved by how the order has aged.
     pub(in crate::folds::analytics::delay) fn risk(&self, place: u32, order: u64, now: f64) -> Option<f64> {
         let row = self.row(place, order)?;
         let deadline = row.deadline?;
@@ -18,12 +21,17 @@ impl LeadTime {
             |time: f64| (((time - row.start) / typical).max(AGE_MIN) + self.constants.offset).ln() - location;
         let survival = self.survival(row.carrier);
         let until = survival.at(at(deadline));
-        let late = |since: f64| (survival.at(since) - until).exp().clamp(1e-4, LATE_MAX);
-        let aged = late(at(now));
+        let lasts = |since: f64| (until - survival.at(since)).max(LASTS_MIN);
+        let late = |since: f64| (-lasts(since)).exp().clamp(1e-4, LATE_MAX);
         if !self.mixture {
-            return Some(aged);
+            return Some(late(at(now)));
         }
-        Some(self.experts.aged(&self.advice[place as usize], late(at(row.start)), aged))
+        // Not of what is clamped: where nothing is surer than what was said at first, age still tells.
+        let log_odds = |since: f64| -lasts(since).exp_m1().ln();
+        let aging = log_odds(at(now)) - log_odds(at(row.start));
+        Some(
+            self.experts.aged(&self.advice[place as usize], late(at(row.start)), aging).clamp(1e-4, LATE_MAX),
+        )
     }
 
     /// Days since 1970 by which an open order will have arrived, by [`QUANTILES`](crate::folds::analytics::QUANTILES), given that it has
