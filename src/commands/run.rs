@@ -173,13 +173,15 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     let stop_counting = CancellationToken::new();
     let counting = tokio::spawn(objectives.keep(stop_counting.clone()));
     let names = &deployment.names;
-    let mut door = None;
-    if config.door.enabled {
-        door = Some(OpenDoor::open(&config, names, &options.writer, &clock, &telemetry).await?);
-    }
     // A worker that is only a door leads nothing.
     let shards = if config.door.only { Vec::new() } else { shards };
     let engine = Engine::share(shards, &clock, &options, &telemetry, sharing);
+    let mut door = None;
+    if config.door.enabled {
+        let opened =
+            OpenDoor::open(&config, names, &options.writer, &clock, &telemetry, engine.statuses()).await?;
+        door = Some(opened);
+    }
     shown.set_statuses(engine.statuses());
     shown.set_health(engine.health());
     if let Some(door) = door.as_ref().filter(|_| config.door.only) {

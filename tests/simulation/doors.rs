@@ -1,19 +1,22 @@
 //! Doors: they die and come again, and what goes to them and comes from them is lost, late and doubled.
 //!
 //! Whatever happens, no reply is wrong. A decision is the one that the log makes; what is said to be accepted is in the log; and each
-//! request that reached a door stores its command once at most, and not at all where that was said.
+//! request that reached a door stores its command once at most, and not at all where that was said. Some doors are workers, too: they hear
+//! from their own folds, and lead one moment and not the next.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
 use tokio::sync::watch;
-use weir::edges::memory::{MemoryAsker, MemoryLimits, MemoryRequests};
+use weir::edges::memory::{MemoryAsker, MemoryLimits, MemoryReplies, MemoryRequests};
 use weir::edges::requests::{Requests as _, Said};
 use weir::edges::telemetry::Telemetry;
-use weir::motion::door::{DoorOptions, Doorkeeper, Routes};
+use weir::motion::door::{DoorOptions, Doorkeeper, Nearby, Routes};
+use weir::motion::status::Status;
 use weir::words::codec::{Format, commands, decode_outcome, encode_commands, replies};
 use weir::words::codes::Family;
 use weir::words::command::{Command, Line, Place, Receive};
@@ -23,8 +26,8 @@ use weir::words::reply::{DoorReply, Reply, ReplyKind};
 
 use crate::check;
 use crate::edges::{SimKeys, SimStreams};
-use crate::seeds::{PATIENCE, each};
-use crate::workers::{Setting, worker};
+use crate::seeds::{PATIENCE, each, in_virtual_time};
+use crate::workers::{Setting, start, worker};
 use crate::world::{Faults, Life, World};
 
 /// How many seeds run where nobody says otherwise.
@@ -42,9 +45,40 @@ fn shards(count: usize) -> Shards {
 /// Where doors are to be found now.
 type Open = Arc<Mutex<Vec<Option<MemoryAsker>>>>;
 
-/// Runs a door, life after life, until told to end.
-async fn door(world: Arc<World>, number: usize, open: Open, mut end: watch::Receiver<bool>) {
+/// Opens a door, for one life: beside the shards of these statuses.
+fn opened(life: &Arc<Life>, statuses: &[Arc<Status>]) -> (MemoryAsker, MemoryReplies, Doorkeeper) {
+    let (asker, requests) = MemoryRequests::new();
+    let back = requests.replies();
+    let options = DoorOptions { pending_max: 40, ..DoorOptions::new(&life.name) };
+    let keys = SimKeys { life: life.clone() };
+    let of_shard = life.clone();
+    let streams = move |name: &str| {
+        let shard = name.strip_prefix('s')?.parse().ok()?;
+        Some(SimStreams { life: of_shard.clone(), shard })
+    };
+    let routes = Routes::new(&shards(life.world.shards.len()));
+    let held = statuses.to_vec();
+    let nearby = move |name: &str| {
+        let status = held.iter().find(|status| status.shard == name)?;
+        Some(Nearby::listen(status.clone()))
+    };
+    let telemetry = Telemetry::new().door();
+    let mut keeper =
+        Doorkeeper::open(options, life.shared_clock(), telemetry, (keys, routes), streams, nearby);
+    keeper.serve(requests);
+    (asker, back, keeper)
+}
+
+/// Runs a door, life after life, until told to end; beside shards of its own where a setting is given. Says why any of those stood still.
+async fn door(
+    world: Arc<World>,
+    number: usize,
+    beside: Option<Setting>,
+    open: Open,
+    mut end: watch::Receiver<bool>,
+) -> Vec<String> {
     let clock = world.worker_clock();
+    let mut faults = Vec::new();
     for life_number in 0.. {
         let (crash_at, closes_after) = {
             let mut rng = world.rng();
@@ -53,19 +87,9 @@ async fn door(world: Arc<World>, number: usize, open: Open, mut end: watch::Rece
         };
         let life = Life::new(&world, format!("d{number}-{life_number}"), clock.clone(), crash_at);
         world.tell(&format_args!("{} opens", life.name));
-        let (asker, requests) = MemoryRequests::new();
-        let back = requests.replies();
-        let options = DoorOptions { pending_max: 40, ..DoorOptions::new(&life.name) };
-        let keys = SimKeys { life: life.clone() };
-        let of_shard = life.clone();
-        let streams = move |name: &str| {
-            let shard = name.strip_prefix('s')?.parse().ok()?;
-            Some(SimStreams { life: of_shard.clone(), shard })
-        };
-        let routes = Routes::new(&shards(world.shards.len()));
-        let telemetry = Telemetry::new().door();
-        let mut keeper = Doorkeeper::open(options, life.shared_clock(), telemetry, (keys, routes), streams);
-        keeper.serve(requests);
+        let engine = beside.map(|setting| start(&life, &setting));
+        let statuses = engine.as_ref().map_or_else(Vec::new, |engine| engine.statuses().to_vec());
+        let (asker, back, keeper) = opened(&life, &statuses);
         open.lock().unwrap()[number] = Some(asker);
         let closes = tokio::time::sleep(Duration::from_millis(closes_after.min(1 << 40)));
         let ended = tokio::select! {
@@ -76,19 +100,25 @@ async fn door(world: Arc<World>, number: usize, open: Open, mut end: watch::Rece
                 world.tell(&format_args!("{} closes", life.name));
                 open.lock().unwrap()[number] = None;
                 keeper.close(Some(&back), Duration::from_secs(3)).await;
+                if let Some(engine) = engine {
+                    engine.drain(Duration::from_secs(10)).await;
+                }
                 life.die();
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
         open.lock().unwrap()[number] = None;
+        faults.extend(statuses.iter().filter_map(|status| Some(status.progress().fault?.to_string())));
         life.die();
-        drop(keeper);
+        drop((keeper, engine));
         if ended {
             break;
         }
         let pause = world.rng().u64(10..4_000);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
+    faults
 }
 
 /// What customers sent and heard.
@@ -228,7 +258,10 @@ async fn simulate(seed: u64) {
     let doors = rng.usize(1..4);
     let open: Open = Arc::new(Mutex::new(vec![None; doors]));
     let doors: Vec<_> = (0..doors)
-        .map(|number| tokio::spawn(door(world.clone(), number, open.clone(), ended.clone())))
+        .map(|number| {
+            let beside = rng.bool().then_some(setting);
+            tokio::spawn(door(world.clone(), number, beside, open.clone(), ended.clone()))
+        })
         .collect();
     let heard = Arc::new(Mutex::new(Heard::default()));
     let customers: Vec<_> = (0..CUSTOMERS)
@@ -266,7 +299,8 @@ async fn simulate(seed: u64) {
         assert_eq!(task.await.unwrap(), [], "seed {seed}");
     }
     for door in doors {
-        door.await.unwrap();
+        let faults = door.await.unwrap();
+        assert!(faults.is_empty(), "seed {seed}: {faults:?}");
     }
     let heard = std::mem::take(&mut *heard.lock().unwrap());
     judge(seed, &world, &heard).await;
@@ -318,6 +352,66 @@ async fn judge(seed: u64, world: &World, heard: &Heard) {
         );
     }
     assert_eq!(stored.len() as u64, CUSTOMERS * ORDERS, "seed {seed}");
+}
+
+/// A door beside the leader answers what the fold has decided, though nothing can be announced; another waits for the outcome stream, and
+/// so does the first one once its fold leads no more.
+async fn hears_from_the_fold() {
+    const SETTING: Setting = Setting {
+        workers: 1,
+        standbys: 1,
+        every_records: 30,
+        format: Format::Json,
+        deaths: false,
+        cut_offs: false,
+        panics: false,
+    };
+    let world = World::new(1, 1, MemoryLimits::default(), Faults { delay_ms: 5, ..Faults::default() });
+    let life = |name: &str| Life::new(&world, name.to_owned(), world.worker_clock(), u64::MAX);
+    let (here, there) = (life("here"), life("there"));
+    let engine = start(&here, &SETTING);
+    let status = engine.statuses()[0].clone();
+    let (near, _, _near) = opened(&here, engine.statuses());
+    let (far, _, _far) = opened(&there, &[]);
+    let mut number = 0;
+    let mut placed = async |door: &MemoryAsker| {
+        number += 1;
+        let payload = format!(
+            r#"{{"place":{{"order_id":"O-{number}","site":"s0","lines":[{{"sku":"A","quantity":1}}]}}}}"#
+        );
+        let asked = door.ask(Some(Family::Orders), Said::default(), payload.into()).await.await.unwrap();
+        replies(Format::Json, &asked.payload).unwrap()[0].kind()
+    };
+    let leads = async |status: &Status| {
+        while status.role() != Some("leader") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    leads(&status).await;
+    for _ in 0..40 {
+        for door in [&near, &far] {
+            assert_eq!(placed(door).await, ReplyKind::Decided);
+        }
+    }
+    here.outcomes_hang.store(true, Relaxed);
+    assert_eq!(placed(&far).await, ReplyKind::Accepted);
+    for _ in 0..3 {
+        assert_eq!(placed(&near).await, ReplyKind::Decided);
+    }
+    here.outcomes_hang.store(false, Relaxed);
+    let other = start(&there, &SETTING);
+    engine.drain(Duration::from_secs(30)).await;
+    leads(&other.statuses()[0]).await;
+    for _ in 0..40 {
+        for door in [&near, &far] {
+            assert_eq!(placed(door).await, ReplyKind::Decided);
+        }
+    }
+}
+
+#[test]
+fn a_door_beside_the_leader_hears_from_its_fold() {
+    in_virtual_time(hears_from_the_fold());
 }
 
 #[test]

@@ -172,6 +172,9 @@ impl Streams for SimStreams {
     async fn append_outcomes(&self, append: Append, expected_last: u64) -> Result<u64, AppendError> {
         let (world, shard) = (self.life.world.clone(), self.shard);
         let name = self.life.name.clone();
+        while self.life.outcomes_hang.load(Relaxed) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         write(&self.life, async move {
             let (from, through) = (append.header.from, append.header.through);
             let stored = world.shards[shard].streams().append_outcomes(append, expected_last).await;

@@ -321,6 +321,8 @@ pub(crate) struct Life {
     pub(crate) readers_cut: AtomicBool,
     /// Its snapshots cannot be listed.
     pub(crate) pointers_hang: AtomicBool,
+    /// Appends of outcomes wait while this is set.
+    pub(crate) outcomes_hang: AtomicBool,
     /// Its snapshots are not stored.
     pub(crate) objects_hang: AtomicBool,
     /// The steps at which whatever takes them panics.
@@ -342,6 +344,7 @@ impl Life {
             cut_off: Mutex::default(),
             readers_cut: AtomicBool::new(false),
             pointers_hang: AtomicBool::new(false),
+            outcomes_hang: AtomicBool::new(false),
             objects_hang: AtomicBool::new(false),
             panics_at: Mutex::default(),
             reader_panics: AtomicBool::new(false),

@@ -19,14 +19,12 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::hearing::Outcomes;
 use super::pending::{Board, Gather, UNAVAILABLE_RETRY_MS};
-use crate::edges::streams::{
-    APPEND_HEADER, AppendError, Headers, LogReader as _, ReadError, Reader as _, Streams,
-};
+use crate::edges::streams::{APPEND_HEADER, AppendError, Headers, LogReader as _, ReadError, Streams};
 use crate::edges::telemetry::Answering;
 use crate::motion::rules::gathering::{Packed, Weight, pack};
-use crate::words::append::StoredAppend;
-use crate::words::codec::{DecidedReplies, Format, NotOutcomes, told};
+use crate::words::codec::{DecidedReplies, Format, NotOutcomes};
 use crate::words::codes::Family;
 use crate::words::message::Way;
 use crate::words::reply::{DoorReason, DoorReply};
@@ -98,30 +96,30 @@ struct Lane {
     woken: Notify,
 }
 
-/// Outcomes that came while something was not acknowledged: they may answer it.
+/// Outcomes that were heard while something was not acknowledged: they may answer it.
 #[derive(Default)]
-struct Early {
+pub(super) struct Early {
     numbers: u64,
     under_way: BTreeSet<u64>,
-    appends: VecDeque<(u64, StoredAppend)>,
+    heard: VecDeque<(u64, Outcomes)>,
     bytes: usize,
 }
 
 impl Early {
-    fn keep(&mut self, append: &StoredAppend) {
+    pub(super) fn keep(&mut self, outcomes: &Outcomes) {
         if self.under_way.is_empty() {
             return;
         }
-        self.bytes += append.append.payload.len();
-        self.appends.push_back((self.numbers, append.clone()));
+        self.bytes += outcomes.bytes();
+        self.heard.push_back((self.numbers, outcomes.clone()));
         while self.bytes > EARLY_BYTES_MAX {
             self.drop_first();
         }
     }
 
     fn drop_first(&mut self) {
-        if let Some((_, append)) = self.appends.pop_front() {
-            self.bytes -= append.append.payload.len();
+        if let Some((_, outcomes)) = self.heard.pop_front() {
+            self.bytes -= outcomes.bytes();
         }
     }
 
@@ -132,17 +130,14 @@ impl Early {
     }
 
     /// An append has ended, with this sequence if it was stored; gives what may answer it.
-    fn end(&mut self, number: u64, sequence: Option<u64>) -> Vec<StoredAppend> {
+    fn end(&mut self, number: u64, sequence: Option<u64>) -> Vec<Outcomes> {
         self.under_way.remove(&number);
-        let holds = |append: &StoredAppend| {
-            let header = &append.append.header;
-            sequence.is_some_and(|at| header.from.sequence <= at && at <= header.through.sequence)
-        };
-        let found = self.appends.iter().filter(|(_, append)| holds(append));
-        let found = found.map(|(_, append)| append.clone()).collect();
+        let holds = |outcomes: &Outcomes| sequence.is_some_and(|at| outcomes.span().contains(&at));
+        let found = self.heard.iter().filter(|(_, outcomes)| holds(outcomes));
+        let found = found.map(|(_, outcomes)| outcomes.clone()).collect();
         // What is under way since later cannot be in what came before it.
         let first = self.under_way.first().copied().unwrap_or(u64::MAX);
-        while self.appends.front().is_some_and(|(last, _)| *last < first) {
+        while self.heard.front().is_some_and(|(last, _)| *last < first) {
             self.drop_first();
         }
         found
@@ -151,10 +146,10 @@ impl Early {
 
 /// How far a shard is with what this door has stored.
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     /// The last message stored.
     stored: u64,
-    /// The last message of which something is announced.
+    /// The last message of which something is decided.
     decided: u64,
     /// The message that is waited for, and since when.
     waits: Option<(u64, Duration)>,
@@ -170,7 +165,7 @@ impl Progress {
         }
     }
 
-    fn decided(&mut self, sequence: u64, now: Duration) {
+    pub(super) fn decided(&mut self, sequence: u64, now: Duration) {
         (self.decided, self.moved) = (sequence, now);
         if self.waits.is_some_and(|(waits, _)| waits <= sequence) {
             self.waits = (self.stored > sequence).then_some((self.stored, now));
@@ -188,9 +183,9 @@ pub(super) struct Shard {
     early: Mutex<Early>,
     progress: Mutex<Progress>,
     /// No append of this door that begins now is stored at or before this sequence.
-    log_known: AtomicU64,
+    pub(super) log_known: AtomicU64,
     /// Whether the outcomes are read: nothing is appended before.
-    reading: watch::Sender<bool>,
+    pub(super) reading: watch::Sender<bool>,
     /// How it answers who asks here.
     pub(super) answering: Arc<Answering>,
 }
@@ -210,11 +205,11 @@ impl Shard {
         })
     }
 
-    fn early(&self) -> MutexGuard<'_, Early> {
+    pub(super) fn early(&self) -> MutexGuard<'_, Early> {
         self.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress> {
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -247,18 +242,18 @@ impl Shard {
     fn matches(
         self: &Arc<Self>,
         board: &Board,
-        append: &StoredAppend,
+        outcomes: &Outcomes,
         writer: &mut DecidedReplies,
     ) -> Result<(), NotOutcomes> {
-        let (header, format) = (&append.append.header, append.append.format);
-        let span = header.from.sequence..=header.through.sequence;
-        let few = header.through.sequence.saturating_sub(header.from.sequence) <= 256;
+        let (span, format) = (outcomes.span(), outcomes.format());
+        let few = span.end().saturating_sub(*span.start()) <= 256;
         if self.pending.is_empty() || few && !span.into_iter().any(|at| self.pending.contains_key(&at)) {
             return Ok(());
         }
         let mut again: Vec<Item> = Vec::new();
         let mut round = board.round();
-        let result = told(format, &append.append.payload, |one| {
+        let waits = |sequence| self.pending.contains_key(&sequence);
+        let result = outcomes.each(waits, |one| {
             if !one.is_answer {
                 return;
             }
@@ -297,7 +292,7 @@ impl Shard {
     }
 }
 
-/// One lane's task, or one shard's reader.
+/// One lane's task, or whoever hears a shard's outcomes.
 pub(super) struct Runner<S> {
     pub(super) shard: Arc<Shard>,
     pub(super) board: Arc<Board>,
@@ -380,8 +375,8 @@ impl<S: Streams> Runner<S> {
         let early = self.shard.early().end(number, sequence);
         if !early.is_empty() {
             let mut writer = DecidedReplies::default();
-            for append in &early {
-                self.answer(append, &mut writer);
+            for outcomes in &early {
+                self.answer(outcomes, &mut writer);
             }
         }
     }
@@ -502,69 +497,11 @@ impl<S: Streams> Runner<S> {
         }
     }
 
-    fn answer(&self, append: &StoredAppend, writer: &mut DecidedReplies) {
-        if let Err(error) = self.shard.matches(&self.board, append, writer) {
-            tracing::error!(shard = self.shard.name, sequence = append.sequence, %error, "outcomes cannot be read");
-        }
-    }
-
-    /// Reads the outcomes, for ever.
-    pub(super) async fn read(self) {
-        let mut last = None;
-        let mut complained = false;
-        loop {
-            let Err(error) = self.read_on(&mut last, &mut complained).await;
-            if !complained {
-                tracing::warn!(shard = self.shard.name, %error, "the door cannot read outcomes; trying on");
-            }
-            complained = true;
-            tokio::time::sleep(super::RETRY_PAUSE).await;
-        }
-    }
-
-    async fn read_on(
-        &self,
-        last: &mut Option<u64>,
-        complained: &mut bool,
-    ) -> Result<std::convert::Infallible, ReadError> {
-        let from = if let Some(last) = *last {
-            last
-        } else {
-            let log = self.streams.log_state().await?;
-            self.shard.log_known.fetch_max(log.last_sequence, Relaxed);
-            self.streams.outcomes_state().await?.last_sequence
-        };
-        let mut reader = self.streams.read_outcomes(from + 1).await?;
-        *last = Some(from);
-        self.shard.reading.send_replace(true);
-        *complained = false;
-        let mut writer = DecidedReplies::default();
-        let mut due = None;
-        loop {
-            let Ok(read) = tokio::time::timeout(super::STALL, reader.next()).await else {
-                // Quiet, or silent though there is more.
-                let end = self.streams.outcomes_state().await?.last_sequence;
-                let at = last.unwrap_or_default();
-                if due.is_some_and(|due| due > at) {
-                    return Err(ReadError::Unavailable("the reader fell silent".to_owned()));
-                }
-                if end < at {
-                    // The broker lost what it had announced; what comes now begins behind its end.
-                    *last = Some(end);
-                    return Err(ReadError::Unavailable("the broker lost announced outcomes".to_owned()));
-                }
-                due = Some(end);
-                continue;
-            };
-            due = None;
-            for append in read? {
-                *last = Some(append.sequence);
-                self.shard.early().keep(&append);
-                let through = append.append.header.through.sequence;
-                self.shard.log_known.fetch_max(through, Relaxed);
-                self.shard.progress().decided(through, self.board.clock.monotonic());
-                self.answer(&append, &mut writer);
-            }
+    /// Answers whatever these outcomes answer.
+    pub(super) fn answer(&self, outcomes: &Outcomes, writer: &mut DecidedReplies) {
+        if let Err(error) = self.shard.matches(&self.board, outcomes, writer) {
+            let (shard, through) = (&self.shard.name, *outcomes.span().end());
+            tracing::error!(shard, through, %error, "outcomes cannot be read");
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The door: where requests enter, and wait for their answers.
 //!
 //! A request is read once, and refused for what no shard would take. Its commands are routed, encoded, and appended to their shards'
-//! logs in messages of many (`lane`), as [`gathering`](crate::motion::rules::gathering) packs them. Each door reads the outcomes that
-//! the shards announce, wherever they are led, and answers by sequence and index (`pending`): it says nothing that was not announced.
+//! logs in messages of many (`lane`), as [`gathering`](crate::motion::rules::gathering) packs them. A door hears what the shards decide,
+//! wherever they are led (`hearing`), and answers by sequence and index (`pending`): it says what the log decides, and nothing else.
 //!
 //! Every request gets a reply. Where there is none of the shard's in time, it says whether the command is stored: `accepted` (it will
 //! be decided), `unknown` (the log did not say), `busy` or `unavailable` (it is not). Overload is answered before anything is read.
 //!
 //! Any process can have a door, with or without shards of its own, in front of streams of any kind.
 
+mod hearing;
 mod lane;
 mod pending;
 mod replying;
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use self::hearing::Hearer;
 use self::lane::{Runner, Shard};
 use self::pending::{Board, Expired};
 use self::replying::To;
@@ -37,13 +39,12 @@ use crate::edges::telemetry::DoorTelemetry;
 use crate::words::codec::Format;
 use crate::words::codes::Family;
 
+pub use self::hearing::Nearby;
 pub use self::replying::Answer;
 pub use self::routing::Routes;
 
 /// The pause before something that failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
-/// A reader that gives nothing for so long, while its stream has gone on, is opened anew.
-const STALL: Duration = Duration::from_secs(2);
 /// How often routes are read again, and what nobody waits for is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often the routes are read again, in rounds of housekeeping.
@@ -174,6 +175,9 @@ impl Door {
 /// What makes the streams of a shard; none where its name cannot be one.
 type Make<S> = Arc<dyn Fn(&str) -> Option<S> + Send + Sync>;
 
+/// What finds the fold of a shard in this process; none where the shard is not held here.
+type Find = Arc<dyn Fn(&str) -> Option<Nearby> + Send + Sync>;
+
 /// A door's tasks: they end with this.
 pub struct Doorkeeper {
     door: Door,
@@ -181,7 +185,8 @@ pub struct Doorkeeper {
 }
 
 impl Doorkeeper {
-    /// Opens a door in front of the shards that `fallback` names, until the document says otherwise; `streams` makes a shard's streams.
+    /// Opens a door in front of the shards that `fallback` names, until the document says otherwise; `streams` makes a shard's streams, and
+    /// `nearby` finds its fold where this process holds it.
     #[must_use]
     pub fn open<S: Streams, K: Keys>(
         options: DoorOptions,
@@ -189,6 +194,7 @@ impl Doorkeeper {
         telemetry: Arc<DoorTelemetry>,
         (keys, fallback): (K, Routes),
         streams: impl Fn(&str) -> Option<S> + Send + Sync + 'static,
+        nearby: impl Fn(&str) -> Option<Nearby> + Send + Sync + 'static,
     ) -> Self {
         let board = Board::new(clock, telemetry, options.memory_bytes_max);
         let (routing, closing) = (Mutex::default(), AtomicBool::new(false));
@@ -197,6 +203,7 @@ impl Doorkeeper {
         let mut keeping = Keeping {
             inner: inner.clone(),
             streams: Arc::new(streams),
+            nearby: Arc::new(nearby),
             known: BTreeMap::new(),
             tasks: JoinSet::new(),
         };
@@ -285,6 +292,7 @@ async fn expire(inner: Arc<Inner>) {
 struct Keeping<S> {
     inner: Arc<Inner>,
     streams: Make<S>,
+    nearby: Find,
     known: BTreeMap<String, Arc<Shard>>,
     tasks: JoinSet<()>,
 }
@@ -310,7 +318,7 @@ impl<S: Streams> Keeping<S> {
             };
             let door = self.inner.options.name.clone().into();
             let runner = Runner { shard, board: self.inner.board.clone(), streams, door };
-            self.tasks.spawn(runner.clone().read());
+            self.tasks.spawn(Hearer::new(runner.clone(), (self.nearby)(name)).hear());
             for family in Family::ALL {
                 self.tasks.spawn(runner.clone().append(family));
             }

@@ -1,7 +1,7 @@
 //! Observing: feeds analytics with what was announced, on a thread of its own beside the fold, and tells what they find.
 //!
-//! It reads the shard's [ports](super::ports) through a bounded channel, decodes by itself, and can never slow the fold: what it has no room
-//! for is skipped and counted. Once it is calm again, the orders of the stretch that was skipped are taken up again from the log and
+//! It reads the shard's [ports](super::ports) through a bounded channel, decodes by itself, gives way to those that decide, and can never
+//! slow the fold: what it has no room for is skipped and counted. Once it is calm again, the orders of the stretch that was skipped are taken up again from the log and
 //! the outcome stream ([`retold`](crate::motion::past::retold)): not from the fold's state, which does not keep what an order said of its
 //! promise, its carrier and its attributes.
 //!
@@ -18,7 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::context::Shard;
@@ -30,12 +29,12 @@ use super::stage::{Running, end_of, start};
 use crate::edges::Edges;
 use crate::edges::streams::{AppendError, ReadError, Streams as _};
 use crate::edges::telemetry::analytics::Watched;
+use crate::edges::threads::give_way;
 use crate::folds::analytics::{Analytics, Finding, Findings};
 use crate::motion::past::retold::{Retold, retell};
 use crate::motion::rules::kept::FoldOn;
 use crate::motion::rules::life::{Life, Stage, said};
 use crate::motion::rules::observing::{Observing, records};
-use crate::motion::rules::pacing::Pacing;
 use crate::motion::store::models::{Models, Saved};
 use crate::motion::store::snapshots::Snapshots;
 use crate::words::command::Command;
@@ -116,7 +115,11 @@ impl<E: Edges> Shard<E> {
             FoldOn::Thread => {
                 let runtime = tokio::runtime::Handle::current();
                 let name = format!("analytics-{}", self.status.shard);
-                let work = move || observer.run(&runtime, seen, going);
+                let work = move || {
+                    // Those that decide come first.
+                    give_way();
+                    observer.run(&runtime, seen, going);
+                };
                 let thread = std::thread::Builder::new().name(name).spawn(work);
                 drop(thread.expect("the operating system gives a thread"));
             }
@@ -161,7 +164,6 @@ struct Observer<E: Edges> {
     calm: u32,
     /// Since how many looks nothing came.
     quiet: u32,
-    pacing: Pacing,
     /// The SKU that is looked at next.
     next_sku: usize,
 }
@@ -196,7 +198,6 @@ impl<E: Edges> Observer<E> {
             looks: 0,
             calm: 0,
             quiet: 0,
-            pacing: Pacing::default(),
             next_sku: 0,
         }
     }
@@ -228,18 +229,10 @@ impl<E: Edges> Observer<E> {
         let mut looks = tokio::time::interval(LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let over = self.over.clone();
-        // Where it cannot keep up it takes nothing in for a while, so that those that decide have more of the processors.
-        let mut rests_until = Instant::now();
         loop {
             tokio::select! {
-                what = async { sleep_until(rests_until).await; seen.next().await } => match what {
-                    Some(what) => {
-                        let lost = if let Seen::Lost(batches) = &what { *batches } else { 0 };
-                        self.see(what);
-                        if let Some(rest) = self.pacing.saw(lost, self.shard.clock.monotonic()) {
-                            rests_until = Instant::now() + rest;
-                        }
-                    }
+                what = seen.next() => match what {
+                    Some(what) => self.see(what),
                     None => break,
                 },
                 question = self.asked.next() => self.asked.answer(question, &self.watched, self.looks),

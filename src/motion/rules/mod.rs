@@ -8,6 +8,5 @@ pub mod kept;
 pub mod leases;
 pub mod life;
 pub mod observing;
-pub mod pacing;
 pub mod publishing;
 pub mod unready;
