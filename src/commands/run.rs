@@ -16,9 +16,9 @@ use super::console;
 use super::settings::{Common, Misconfigured};
 use super::setup::make_all;
 use crate::edges::ShardEdges;
-use crate::edges::clock::SystemClock;
+use crate::edges::clock::{SharedClock, SystemClock};
 use crate::edges::jetstream::service::JetQuestions;
-use crate::edges::jetstream::{InJetStream, JetStreams, Names, SetupError, verify};
+use crate::edges::jetstream::{ConnectError, InJetStream, JetStreams, Names, SetupError, verify};
 use crate::edges::objects::Objects as _;
 use crate::edges::questions::Questions;
 use crate::edges::requests::Replies as _;
@@ -176,12 +176,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
     // A worker that is only a door leads nothing.
     let shards = if config.door.only { Vec::new() } else { shards };
     let engine = Engine::share(shards, &clock, &options, &telemetry, sharing);
-    let mut door = None;
-    if config.door.enabled {
-        let opened =
-            OpenDoor::open(&config, names, &options.writer, &clock, &telemetry, engine.statuses()).await?;
-        door = Some(opened);
-    }
+    let door = match open_door(&config, names, &clock, &telemetry, &engine).await {
+        Ok(door) => door,
+        Err(error) => {
+            // Others need not wait for its leases to run out.
+            engine.drain(deadline).await;
+            return Err(error.into());
+        }
+    };
     shown.set_statuses(engine.statuses());
     shown.set_health(engine.health());
     if let Some(door) = door.as_ref().filter(|_| config.door.only) {
@@ -226,6 +228,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Ended> {
         Drained::Late => tracing::warn!("not drained in time: the next worker announces the rest"),
     }
     Ok(Ended::Done)
+}
+
+async fn open_door(
+    config: &Config,
+    names: &Names,
+    clock: &SharedClock,
+    telemetry: &Telemetry,
+    engine: &Engine,
+) -> Result<Option<OpenDoor>, ConnectError> {
+    if !config.door.enabled {
+        return Ok(None);
+    }
+    OpenDoor::open(config, names, &writer(config), clock, telemetry, engine.statuses()).await.map(Some)
 }
 
 fn shard_options(config: &Config) -> ShardOptions {

@@ -165,6 +165,7 @@ impl Streams for SimStreams {
     }
 
     async fn read_headlines(&self, from: u64) -> Result<Self::HeadlineReader, ReadError> {
+        self.life.headlines_read.fetch_add(1, Relaxed);
         let inner = read(&self.life, async { self.truth().streams().read_headlines(from).await }).await?;
         Ok(self.reader(inner))
     }

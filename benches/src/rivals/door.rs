@@ -1,5 +1,5 @@
 //! Weir through the door: one JSON order a request, over connections of plain NATS. The reply is the outcome, which is announced to
-//! everybody else before.
+//! everybody else, too.
 
 use std::time::Duration;
 

@@ -166,6 +166,10 @@ impl Progress {
     }
 
     pub(super) fn decided(&mut self, sequence: u64, now: Duration) {
+        // The fold and the stream tell the same, one before the other.
+        if sequence <= self.decided {
+            return;
+        }
         (self.decided, self.moved) = (sequence, now);
         if self.waits.is_some_and(|(waits, _)| waits <= sequence) {
             self.waits = (self.stored > sequence).then_some((self.stored, now));

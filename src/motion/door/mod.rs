@@ -318,7 +318,11 @@ impl<S: Streams> Keeping<S> {
             };
             let door = self.inner.options.name.clone().into();
             let runner = Runner { shard, board: self.inner.board.clone(), streams, door };
-            self.tasks.spawn(Hearer::new(runner.clone(), (self.nearby)(name)).hear());
+            let hearer = Hearer::new(runner.clone());
+            if let Some(nearby) = (self.nearby)(name) {
+                self.tasks.spawn(hearer.clone().listen(nearby));
+            }
+            self.tasks.spawn(hearer.read());
             for family in Family::ALL {
                 self.tasks.spawn(runner.clone().append(family));
             }

@@ -1,9 +1,9 @@
 //! Observing: feeds analytics with what was announced, on a thread of its own beside the fold, and tells what they find.
 //!
 //! It reads the shard's [ports](super::ports) through a bounded channel, decodes by itself, gives way to those that decide, and can never
-//! slow the fold: what it has no room for is skipped and counted. Once it is calm again, the orders of the stretch that was skipped are taken up again from the log and
-//! the outcome stream ([`retold`](crate::motion::past::retold)): not from the fold's state, which does not keep what an order said of its
-//! promise, its carrier and its attributes.
+//! slow the fold: what it has no room for is skipped and counted. Once it is calm again, the orders of the stretch that was skipped are
+//! taken up again from the log and the outcome stream ([`retold`](crate::motion::past::retold)): not from the fold's state, which does not
+//! keep what an order said of its promise, its carrier and its attributes.
 //!
 //! Who measures what, and once, is for [`Observing`] to say. The model's state is saved after snapshots and now and then, by the worker
 //! that takes them; a worker begins with the newest one, and whoever takes over goes on with its own.

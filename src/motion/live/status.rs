@@ -247,6 +247,13 @@ impl Status {
         known.assigned.then(|| known.living.role_name(self.clock.monotonic()))
     }
 
+    /// Whether this worker leads it now.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        let known = self.known();
+        known.assigned && known.living.leads(self.clock.monotonic())
+    }
+
     /// What it is.
     #[must_use]
     pub fn life(&self) -> Life {

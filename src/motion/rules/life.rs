@@ -408,6 +408,12 @@ impl Living {
         }
     }
 
+    /// Whether this worker leads the shard now. With a lease that has run out it does not.
+    #[must_use]
+    pub fn leads(&self, now: Duration) -> bool {
+        self.role.leads(now)
+    }
+
     /// What this worker does for the shard now: one of `leader`, `standby`, `away`. A lease that has run out is none.
     #[must_use]
     pub fn role_name(&self, now: Duration) -> &'static str {
