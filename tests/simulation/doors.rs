@@ -388,13 +388,13 @@ async fn hears_from_the_fold() {
         }
     };
     leads(&status).await;
+    // Once that was sooner for a while, outcomes are not read beside it; the other has no such thing.
     let read = here.headlines_read.load(Relaxed);
-    for _ in 0..100 {
+    for _ in 0..500 {
         for door in [&near, &far] {
             assert_eq!(placed(door).await, ReplyKind::Decided);
         }
     }
-    // Once that was sooner, it reads no outcomes beside it; the other has no such thing.
     assert_eq!(here.headlines_read.load(Relaxed), read + 1);
     assert_eq!(there.headlines_read.load(Relaxed), 0);
     here.outcomes_hang.store(true, Relaxed);

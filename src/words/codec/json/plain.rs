@@ -6,7 +6,7 @@
 
 #![expect(clippy::inline_always, reason = "measured: a call would pass what is read through memory")]
 
-use super::reader::{Reader, Window};
+use super::reader::{LONG, Reader, SHORT, Window};
 use crate::words::codec::Plain;
 use crate::words::command::ATTRIBUTES_MAX;
 use crate::words::policy::{QUANTITY_LIMIT_MAX, STOCK_MAX};
@@ -20,7 +20,9 @@ pub(super) fn read<'a>(bytes: &'a [u8], at: usize, plain: &mut Vec<Plain<'a>>) -
     }
     plain.push(Plain::ANY);
     let slot = plain.last_mut()?;
-    let end = Window::at(bytes, at).and_then(|window| read_short(&window, slot)).map(|length| at + length);
+    let end = Window::at(bytes, at).and_then(|window| read_short(&window, slot));
+    let end = end.or_else(|| Window::at(bytes, at).and_then(|window| read_full(&window, slot)));
+    let end = end.map(|length| at + length);
     let end = end.or_else(|| {
         let mut reader = Reader::new(bytes, at);
         *slot = reader.command()?;
@@ -35,19 +37,10 @@ pub(super) fn read<'a>(bytes: &'a [u8], at: usize, plain: &mut Vec<Plain<'a>>) -
 /// Reads a plain place as Weir's own clients write it, and gives how long it is: without white, with its fields in their order, and with ids
 /// of at most 16 bytes. That is at most 191 bytes.
 #[inline(always)]
-fn read_short<'a>(window: &Window<'a>, plain: &mut Plain<'a>) -> Option<usize> {
+fn read_short<'a>(window: &Window<'a, SHORT>, plain: &mut Plain<'a>) -> Option<usize> {
     let mut at = window.behind(0, br#"{"place":{"order_id":""#)?;
     (plain.order_id, at) = window.id(at)?;
-    at = window.behind(at, br#","lines":[{"sku":""#)?;
-    (plain.first, at) = short_line(window, at)?;
-    plain.second = None;
-    if window.has(at, b"},{") {
-        let second;
-        at = window.behind(at, br#"},{"sku":""#)?;
-        (second, at) = short_line(window, at)?;
-        plain.second = Some(second);
-    }
-    at = window.behind(at, b"}]")?;
+    at = short_lines(window, at, plain)?;
     plain.submitted_at = None;
     if window.has(at, b",") {
         let time;
@@ -59,9 +52,87 @@ fn read_short<'a>(window: &Window<'a>, plain: &mut Plain<'a>) -> Option<usize> {
     window.behind(at, b"}}")
 }
 
+/// Reads a plain place as Weir's own clients write it, whatever else it says: likewise, and with texts of at most 16 bytes beside its id.
+#[inline(never)]
+fn read_full<'a>(window: &Window<'a, LONG>, plain: &mut Plain<'a>) -> Option<usize> {
+    let mut at = window.behind(0, br#"{"place":{"order_id":""#)?;
+    (plain.order_id, at) = window.any_id(at)?;
+    at = short_lines(window, at, plain)?;
+    plain.submitted_at = None;
+    if window.has(at, br#","submitted_at":""#) {
+        let time;
+        (time, at) = window.time(at + 17)?;
+        plain.submitted_at = Some(time);
+    }
+    if window.has(at, br#","ship_by":""#) {
+        (_, at) = window.time(at + 12)?;
+    }
+    if window.has(at, br#","promised_by":""#) {
+        (_, at) = window.time(at + 16)?;
+    }
+    if window.has(at, br#","carrier":""#) {
+        (_, at) = window.id(at + 12)?;
+    }
+    plain.value = None;
+    if window.has(at, br#","value":{"minor":"#) {
+        let (minor, currency);
+        (minor, at) = window.number(at + 18)?;
+        (currency, at) = window.currency(window.behind(at, br#","currency":""#)?)?;
+        at = window.behind(at, b"}")?;
+        plain.value = Some((minor.into(), currency));
+    }
+    if window.has(at, br#","customer":""#) {
+        (_, at) = window.id(at + 13)?;
+    }
+    if window.has(at, br#","attributes":{""#) {
+        at = short_attributes(window, at + 16)?;
+    }
+    at = window.behind(at, b"}}")?;
+    (at <= Window::<LONG>::PLACES).then_some(at)
+}
+
+/// The attributes of which the first opening quote has been read, each key once, and where they end.
+#[inline(always)]
+fn short_attributes(window: &Window<'_, LONG>, mut at: usize) -> Option<usize> {
+    let mut keys = [[0; 2]; ATTRIBUTES_MAX];
+    for count in 0..ATTRIBUTES_MAX {
+        let key;
+        (key, at) = window.unheeded(at)?;
+        if key == [0; 2] || keys[..count].contains(&key) {
+            return None;
+        }
+        keys[count] = key;
+        (_, at) = window.unheeded(window.behind(at, br#":""#)?)?;
+        if window.has(at, b"}") {
+            return Some(at + 1);
+        }
+        at = window.behind(at, br#",""#)?;
+    }
+    None
+}
+
+/// One line or two, with what stands before and behind them.
+#[inline(always)]
+fn short_lines<'a, const W: usize>(
+    window: &Window<'a, W>,
+    mut at: usize,
+    plain: &mut Plain<'a>,
+) -> Option<usize> {
+    at = window.behind(at, br#","lines":[{"sku":""#)?;
+    (plain.first, at) = short_line(window, at)?;
+    plain.second = None;
+    if window.has(at, b"},{") {
+        let second;
+        at = window.behind(at, br#"},{"sku":""#)?;
+        (second, at) = short_line(window, at)?;
+        plain.second = Some(second);
+    }
+    window.behind(at, b"}]")
+}
+
 /// A line's SKU, whose opening quote has been read, and its quantity.
 #[inline(always)]
-fn short_line<'a>(window: &Window<'a>, at: usize) -> Option<((Id<'a>, u32), usize)> {
+fn short_line<'a, const W: usize>(window: &Window<'a, W>, at: usize) -> Option<((Id<'a>, u32), usize)> {
     let (sku, at) = window.id(at)?;
     let (quantity, at) = window.number(window.behind(at, br#","quantity":"#)?)?;
     Some(((sku, quantity), at))

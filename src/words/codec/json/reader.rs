@@ -17,24 +17,30 @@ pub(super) struct Reader<'a> {
     pub(super) at: usize,
 }
 
-/// So many bytes are looked at at once: from wherever in the first 256, as many more can be taken as any piece has.
-const WINDOW: usize = 256 + 32;
+/// What can be taken beyond where a window's places end: as many bytes as any piece has.
+const BEYOND: usize = 32;
+/// Windows of so many bytes have 256 places, and 512.
+pub(super) const SHORT: usize = 256 + BEYOND;
+pub(super) const LONG: usize = 512 + BEYOND;
 
-/// The first bytes of an element, and whatever is behind it. What is read at or behind the 256th is not what is there: whoever comes so far
-/// has read nothing.
-pub(super) struct Window<'a>(&'a [u8; WINDOW]);
+/// The first bytes of an element, and whatever is behind it: `W` of them, and [`BEYOND`] fewer places. What is read at or behind the last of
+/// these is not what is there: whoever comes so far has read nothing.
+pub(super) struct Window<'a, const W: usize>(&'a [u8; W]);
 
-impl<'a> Window<'a> {
+impl<'a, const W: usize> Window<'a, W> {
+    /// How many places it has: a power of two.
+    pub(super) const PLACES: usize = W - BEYOND;
+
     /// The window that begins at a place, if there are bytes enough.
     #[inline(always)]
     pub(super) fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
         bytes.get(at..)?.first_chunk().map(Self)
     }
 
-    /// The `N` bytes from `at` on, which is below 256. The remainder only tells the compiler so.
+    /// The `N` bytes from `at` on, which is one of its places. The remainder only tells the compiler so.
     #[inline(always)]
     fn take<const N: usize>(&self, at: usize) -> &'a [u8; N] {
-        self.0[at % 256..].first_chunk().expect("at most 32 bytes from one of the first 256 on")
+        self.0[at % Self::PLACES..].first_chunk().expect("at most 32 bytes from one of the places on")
     }
 
     /// Whether these bytes are at `at`.
@@ -49,25 +55,69 @@ impl<'a> Window<'a> {
         self.has(at, literal).then_some(at + N)
     }
 
-    /// The printable id of at most 16 bytes without escapes that is at `at`, and where it ends, behind its closing quote.
+    /// How many of the 16 bytes at `at` come before the first that is not printable, or means something in a JSON string.
     #[inline(always)]
-    pub(super) fn id(&self, at: usize) -> Option<(Id<'a>, usize)> {
+    fn text(&self, at: usize) -> (&'a [u8; 16], usize) {
         let bytes = self.take::<16>(at);
         let all = u8x16::new(*bytes);
         let within = all.max(u8x16::splat(b' ')).min(u8x16::splat(b'~')).simd_eq(all);
         let means = all.simd_eq(u8x16::splat(b'"')) | all.simd_eq(u8x16::splat(b'\\'));
         let stop = !within.to_bitmask() | means.to_bitmask() | 1 << 16;
-        let length = stop.trailing_zeros() as usize;
+        (bytes, stop.trailing_zeros() as usize)
+    }
+
+    /// The printable id of at most 16 bytes without escapes that is at `at`, and where it ends, behind its closing quote.
+    #[inline(always)]
+    pub(super) fn id(&self, at: usize) -> Option<(Id<'a>, usize)> {
+        let (bytes, length) = self.text(at);
         if length == 0 || length > 16 || !self.has(at + length, b"\"") {
             return None;
         }
         Some((Id::known(padded(bytes, length), &bytes[..length]), at + length + 1))
     }
 
+    /// As [`id`](Self::id), of any length that an id may have.
+    #[inline(always)]
+    pub(super) fn any_id(&self, at: usize) -> Option<(Id<'a>, usize)> {
+        let (bytes, mut length) = self.text(at);
+        if length < 16 {
+            return self.id(at);
+        }
+        while length <= ID_BYTES_MAX {
+            let more = self.text(at + length).1;
+            length += more;
+            if more < 16 {
+                break;
+            }
+        }
+        if length > ID_BYTES_MAX || !self.has(at + length, b"\"") {
+            return None;
+        }
+        Some((Id::known(padded(bytes, 16), self.0.get(at..at + length)?), at + length + 1))
+    }
+
+    /// The key of the printable text of at most 16 bytes without escapes that is at `at`, and where that ends, behind its closing quote. It
+    /// may be empty.
+    #[inline(always)]
+    pub(super) fn unheeded(&self, at: usize) -> Option<([u64; 2], usize)> {
+        let (bytes, length) = self.text(at);
+        if length > 16 || !self.has(at + length, b"\"") {
+            return None;
+        }
+        Some((padded(bytes, length), at + length + 1))
+    }
+
+    /// The currency's code that is at `at`, and where it ends, behind its closing quote.
+    #[inline(always)]
+    pub(super) fn currency(&self, at: usize) -> Option<([u8; 3], usize)> {
+        let [code @ .., b'"'] = *self.take::<4>(at) else { return None };
+        code.iter().all(u8::is_ascii_uppercase).then_some((code, at + 4))
+    }
+
     /// The whole number of at most six digits that is at `at`, from 1 on, and where it ends.
     #[inline(always)]
     pub(super) fn number(&self, at: usize) -> Option<(u32, usize)> {
-        let digit = |at: usize| u32::from(self.0[at % 256].wrapping_sub(b'0'));
+        let digit = |at: usize| u32::from(self.0[at % Self::PLACES].wrapping_sub(b'0'));
         let mut number = digit(at);
         if !(1..10).contains(&number) {
             return None;

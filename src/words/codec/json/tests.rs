@@ -3,7 +3,7 @@
 use super::*;
 use crate::words::codec::samples::{both_ways, changes, foreign, full, plain};
 use crate::words::codec::{Element, Format, commands, encode_commands, encode_outcome, write_json_outcome};
-use crate::words::command::{COMMANDS_MAX, Place};
+use crate::words::command::{ATTRIBUTES_MAX, Attributes, COMMANDS_MAX, Place};
 use crate::words::outcome::{Decision, Repeat, Shortage, SiteLine, True, Unreadable};
 use crate::words::timestamp::Timestamp;
 
@@ -273,10 +273,57 @@ fn plain_places_take_the_short_way() {
     }
 }
 
-/// The quickest way looks at more bytes than the shortest payloads have.
+/// The quickest ways look at more bytes than the shortest payloads have.
 fn array_before_others(place: &[u8]) -> Vec<u8> {
     let other = json(plain());
     [b"[", place, b",", &other, b",", &other, b"]"].concat()
+}
+
+/// An order as checkouts send it, of which nothing but its id is longer than 16 bytes.
+fn usual() -> Place<'static> {
+    let mut place = full();
+    for (line, sku) in place.lines.iter_mut().zip(["85123A", "84406B-XL"]) {
+        (line.sku, line.unit_price) = (sku.into(), None);
+    }
+    place
+}
+
+#[test]
+fn a_usual_place_is_read_alike_both_ways_whatever_of_it_is_changed() {
+    let long = |place: Place<'_>| [json(place), b" ".repeat(600)].concat();
+    let mut short = 0;
+    let base = long(usual());
+    let length = base.len() - 600;
+    changes(&base[..length], b"", |changed| {
+        let padded = [changed, &b" ".repeat(600)].concat();
+        short += both_ways(Format::Json, &padded).0;
+    });
+    assert!(short > 15_000, "{short}");
+    // Ids, attributes and lengths, each at its edge.
+    for length in 1..=66 {
+        let mut place = usual();
+        place.order_id = "x".repeat(length).into();
+        let read = usize::from(length <= 64);
+        assert_eq!(both_ways(Format::Json, &long(place)), (read, read), "{length}");
+    }
+    let attribute = |number: usize| (format!("k{number}").into(), "v".repeat(number).into());
+    for count in 0..=ATTRIBUTES_MAX + 1 {
+        let mut place = usual();
+        place.attributes = Attributes((0..count).map(attribute).collect());
+        let (short, could) = both_ways(Format::Json, &long(place));
+        assert_eq!(short, could, "{count}");
+    }
+    // To and beyond the last place that the quickest way looks at.
+    let mut lengths = Vec::new();
+    for fill in 0..64 {
+        let mut place = usual();
+        place.order_id = "x".repeat(fill + 1).into();
+        let texts = (0..7).map(|number| (format!("key{number:02}").into(), "v".repeat(16).into()));
+        place.attributes = Attributes(texts.collect());
+        lengths.push(json(place.clone()).len());
+        assert_eq!(both_ways(Format::Json, &long(place)), (1, 1), "{lengths:?}");
+    }
+    assert!(lengths[0] < 512 && lengths[63] > 512, "{lengths:?}");
 }
 
 #[test]
