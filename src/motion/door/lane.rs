@@ -19,7 +19,7 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::hearing::Outcomes;
+use super::outcomes::Outcomes;
 use super::pending::{Board, Gather, UNAVAILABLE_RETRY_MS};
 use crate::edges::streams::{APPEND_HEADER, AppendError, Headers, LogReader as _, ReadError, Streams};
 use crate::edges::telemetry::Answering;

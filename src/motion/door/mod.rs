@@ -2,7 +2,7 @@
 //!
 //! A request is read once, and refused for what no shard would take. Its commands are routed, encoded, and appended to their shards'
 //! logs in messages of many (`lane`), as [`gathering`](crate::motion::rules::gathering) packs them. A door hears what the shards decide,
-//! wherever they are led (`hearing`), and answers by sequence and index (`pending`): it says what the log decides, and nothing else.
+//! wherever they are led (`hearing`, `outcomes`), and answers by sequence and index (`pending`): it says what the log decides, and nothing else.
 //!
 //! Every request gets a reply. Where there is none of the shard's in time, it says whether the command is stored: `accepted` (it will
 //! be decided), `unknown` (the log did not say), `busy` or `unavailable` (it is not). Overload is answered before anything is read.
@@ -11,6 +11,7 @@
 
 mod hearing;
 mod lane;
+mod outcomes;
 mod pending;
 mod replying;
 pub mod routing;
