@@ -106,6 +106,10 @@ impl Heard {
 
     /// An append's header was read.
     fn announced(&mut self, sequence: u64, span: RangeInclusive<u64>, now: Duration) {
+        if !self.by_fold() {
+            // What came before it may be missing: it is read again, with that.
+            return;
+        }
         if self.awaited.is_empty() && self.has_told(&span) {
             self.through = sequence;
         } else {
@@ -346,8 +350,11 @@ mod tests {
         assert_eq!(heard.through, 21);
         assert!(heard.lost(NOW * 3));
         assert_eq!((heard.through, heard.due(), heard.by_fold()), (21, None, false));
-        heard.applied(&(40..=40));
+        heard.applied(&(32..=40));
         assert!(!heard.has_told(&(31..=40)));
+        // Nor does a header that comes before the stream is read again hide what was awaited.
+        heard.announced(23, 32..=33, NOW * 3);
+        assert_eq!((heard.through, heard.opened()), (21, 22));
         // Nor is it relied on again at once.
         for (sequence, now) in (22..).zip([NOW * 3; 9].into_iter().chain([NOW * 3 + DISTRUST; 4])) {
             assert!(!heard.by_fold());

@@ -39,8 +39,8 @@ const UNDER_WAY_MAX: usize = 8;
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// How long one look waits for the next message of the log.
 const LOOK_SILENCE: Duration = Duration::from_secs(1);
-/// The most bytes of outcomes that are kept because they may answer what is not acknowledged yet.
-const EARLY_BYTES_MAX: usize = 32 << 20;
+/// The most bytes of outcomes, and of what they came with, that are kept because they may answer what is not acknowledged yet.
+const EARLY_BYTES_MAX: usize = 64 << 20;
 /// When to try again where a log is full, in milliseconds: somebody must make room first.
 const FULL_RETRY_MS: u32 = 1_000;
 
