@@ -9,7 +9,7 @@ use crate::edges::jetstream::{
 };
 use crate::edges::requests::{Replies as _, Requests as _};
 use crate::edges::telemetry::Telemetry;
-use crate::motion::door::{Door, DoorOptions, Doorkeeper, Nearby, Routes};
+use crate::motion::door::{Door, DoorOptions, Doorkeeper, Routes};
 use crate::motion::status::Status;
 use crate::words::config::Config;
 
@@ -21,14 +21,14 @@ pub struct OpenDoor {
 
 impl OpenDoor {
     /// Opens the door that a configuration asks for. Its connections are its own: one for requests, which anybody sends, and those over
-    /// which it appends and reads. Of the shards that this process holds, whose `statuses` are given, it hears from their folds, too.
+    /// which it appends and reads. Of the shards that this process holds, `held`, it hears from their folds, too.
     pub async fn open(
         config: &Config,
         names: &Names,
         name: &str,
         clock: &SharedClock,
         telemetry: &Telemetry,
-        statuses: &[Arc<Status>],
+        held: &[Arc<Status>],
     ) -> Result<Self, ConnectError> {
         let connection = |purpose: &str| Connection {
             urls: config.nats.urls.clone(),
@@ -49,12 +49,7 @@ impl OpenDoor {
             memory_bytes_max: config.door.memory_bytes_max,
         };
         let routes = (keys, Routes::new(&config.shards));
-        let statuses = statuses.to_vec();
-        let nearby = move |shard: &str| {
-            let status = statuses.iter().find(|status| status.shard == shard)?;
-            Some(Nearby::listen(status.clone()))
-        };
-        let mut keeper = Doorkeeper::open(options, clock.clone(), telemetry.door(), routes, streams, nearby);
+        let mut keeper = Doorkeeper::open(options, clock.clone(), telemetry.door(), routes, streams, held);
         let requests = JetRequests::new(connection(" requests"), names)?;
         let replies = requests.replies();
         keeper.serve(requests);

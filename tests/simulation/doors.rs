@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use weir::edges::memory::{MemoryAsker, MemoryLimits, MemoryReplies, MemoryRequests};
 use weir::edges::requests::{Requests as _, Said};
 use weir::edges::telemetry::Telemetry;
-use weir::motion::door::{DoorOptions, Doorkeeper, Nearby, Routes};
+use weir::motion::door::{DoorOptions, Doorkeeper, Routes};
 use weir::motion::status::Status;
 use weir::words::codec::{Format, commands, decode_outcome, encode_commands, replies};
 use weir::words::codes::Family;
@@ -27,6 +27,7 @@ use weir::words::reply::{DoorReply, Reply, ReplyKind};
 use crate::check;
 use crate::edges::{SimKeys, SimStreams};
 use crate::seeds::{PATIENCE, each, in_virtual_time};
+use crate::still::SETTING;
 use crate::workers::{Setting, start, worker};
 use crate::world::{Faults, Life, World};
 
@@ -57,14 +58,9 @@ fn opened(life: &Arc<Life>, statuses: &[Arc<Status>]) -> (MemoryAsker, MemoryRep
         Some(SimStreams { life: of_shard.clone(), shard })
     };
     let routes = Routes::new(&shards(life.world.shards.len()));
-    let held = statuses.to_vec();
-    let nearby = move |name: &str| {
-        let status = held.iter().find(|status| status.shard == name)?;
-        Some(Nearby::listen(status.clone()))
-    };
     let telemetry = Telemetry::new().door();
     let mut keeper =
-        Doorkeeper::open(options, life.shared_clock(), telemetry, (keys, routes), streams, nearby);
+        Doorkeeper::open(options, life.shared_clock(), telemetry, (keys, routes), streams, statuses);
     keeper.serve(requests);
     (asker, back, keeper)
 }
@@ -357,15 +353,6 @@ async fn judge(seed: u64, world: &World, heard: &Heard) {
 /// A door beside the leader answers what the fold has decided, though nothing can be announced; another waits for the outcome stream, and
 /// so does the first one once its fold leads no more.
 async fn hears_from_the_fold() {
-    const SETTING: Setting = Setting {
-        workers: 1,
-        standbys: 1,
-        every_records: 30,
-        format: Format::Json,
-        deaths: false,
-        cut_offs: false,
-        panics: false,
-    };
     let world = World::new(1, 1, MemoryLimits::default(), Faults { delay_ms: 5, ..Faults::default() });
     let life = |name: &str| Life::new(&world, name.to_owned(), world.worker_clock(), u64::MAX);
     let (here, there) = (life("here"), life("there"));

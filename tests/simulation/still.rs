@@ -18,7 +18,7 @@ use crate::workers::{Setting, client, start};
 use crate::workload::messages;
 use crate::world::{Faults, Life, World};
 
-const SETTING: Setting = Setting {
+pub(crate) const SETTING: Setting = Setting {
     workers: 2,
     standbys: 1,
     every_records: 30,

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::lane::Runner;
 use super::outcomes::{Outcomes, span};
 use crate::edges::streams::{ReadError, Reader, Streams};
-use crate::motion::live::ports::{Observations, Seen};
+use crate::motion::live::ports::Seen;
 use crate::motion::live::status::Status;
 use crate::words::append::{Headline, StoredAppend};
 use crate::words::codec::DecidedReplies;
@@ -34,20 +34,6 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const DISTRUST: Duration = Duration::from_secs(1);
 /// A reader that gives nothing for so long, while its stream has gone on, is opened anew.
 const STALL: Duration = Duration::from_secs(2);
-
-/// The fold of a shard in this process.
-pub struct Nearby {
-    seen: Observations,
-    status: Arc<Status>,
-}
-
-impl Nearby {
-    /// Listens to a shard from now on.
-    #[must_use]
-    pub fn listen(status: Arc<Status>) -> Self {
-        Self { seen: status.ports().observe(BATCHES_MAX), status }
-    }
-}
 
 /// How far a shard's outcomes are heard.
 #[derive(Debug, Default)]
@@ -162,12 +148,13 @@ impl<S: Streams> Hearer<S> {
         }
     }
 
-    /// Hears from the fold, until that is no more.
-    pub(super) async fn listen(self, mut nearby: Nearby) {
+    /// Hears from the fold of a shard in this process, for as long as that is there.
+    pub(super) async fn listen(self, status: Arc<Status>) {
+        let mut observed = status.ports().observe(BATCHES_MAX);
         let mut writer = DecidedReplies::default();
-        while let Some(seen) = nearby.seen.next().await {
+        while let Some(seen) = observed.next().await {
             match seen {
-                Seen::Applied(applied) if nearby.status.leads() => {
+                Seen::Applied(applied) if status.leads() => {
                     let is_asked = applied.messages.iter().any(|message| message.by_door);
                     let outcomes = Outcomes::Applied(applied);
                     let span = outcomes.span();

@@ -37,10 +37,10 @@ use crate::edges::keys::Keys;
 use crate::edges::requests::{Replies, Request, Requests, Said};
 use crate::edges::streams::Streams;
 use crate::edges::telemetry::DoorTelemetry;
+use crate::motion::live::status::Status;
 use crate::words::codec::Format;
 use crate::words::codes::Family;
 
-pub use self::hearing::Nearby;
 pub use self::replying::Answer;
 pub use self::routing::Routes;
 
@@ -176,9 +176,6 @@ impl Door {
 /// What makes the streams of a shard; none where its name cannot be one.
 type Make<S> = Arc<dyn Fn(&str) -> Option<S> + Send + Sync>;
 
-/// What finds the fold of a shard in this process; none where the shard is not held here.
-type Find = Arc<dyn Fn(&str) -> Option<Nearby> + Send + Sync>;
-
 /// A door's tasks: they end with this.
 pub struct Doorkeeper {
     door: Door,
@@ -187,7 +184,7 @@ pub struct Doorkeeper {
 
 impl Doorkeeper {
     /// Opens a door in front of the shards that `fallback` names, until the document says otherwise; `streams` makes a shard's streams, and
-    /// `nearby` finds its fold where this process holds it.
+    /// `held` are those that this process holds.
     #[must_use]
     pub fn open<S: Streams, K: Keys>(
         options: DoorOptions,
@@ -195,7 +192,7 @@ impl Doorkeeper {
         telemetry: Arc<DoorTelemetry>,
         (keys, fallback): (K, Routes),
         streams: impl Fn(&str) -> Option<S> + Send + Sync + 'static,
-        nearby: impl Fn(&str) -> Option<Nearby> + Send + Sync + 'static,
+        held: &[Arc<Status>],
     ) -> Self {
         let board = Board::new(clock, telemetry, options.memory_bytes_max);
         let (routing, closing) = (Mutex::default(), AtomicBool::new(false));
@@ -204,7 +201,7 @@ impl Doorkeeper {
         let mut keeping = Keeping {
             inner: inner.clone(),
             streams: Arc::new(streams),
-            nearby: Arc::new(nearby),
+            held: held.to_vec(),
             known: BTreeMap::new(),
             tasks: JoinSet::new(),
         };
@@ -293,7 +290,7 @@ async fn expire(inner: Arc<Inner>) {
 struct Keeping<S> {
     inner: Arc<Inner>,
     streams: Make<S>,
-    nearby: Find,
+    held: Vec<Arc<Status>>,
     known: BTreeMap<String, Arc<Shard>>,
     tasks: JoinSet<()>,
 }
@@ -320,8 +317,8 @@ impl<S: Streams> Keeping<S> {
             let door = self.inner.options.name.clone().into();
             let runner = Runner { shard, board: self.inner.board.clone(), streams, door };
             let hearer = Hearer::new(runner.clone());
-            if let Some(nearby) = (self.nearby)(name) {
-                self.tasks.spawn(hearer.clone().listen(nearby));
+            if let Some(status) = self.held.iter().find(|status| status.shard == *name) {
+                self.tasks.spawn(hearer.clone().listen(status.clone()));
             }
             self.tasks.spawn(hearer.read());
             for family in Family::ALL {
