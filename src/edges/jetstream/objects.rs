@@ -140,23 +140,30 @@ impl JetObjects {
         let mut digest = digest::Context::new(&SHA256);
         let mut under_way = VecDeque::with_capacity(CHUNKS_UNDER_WAY_MAX);
         let mut pieces = Pieces::new(chunks);
-        while let Some(piece) = pieces.next().await {
+        let mut so_far = Ok(());
+        while so_far.is_ok()
+            && let Some(piece) = pieces.next().await
+        {
             digest.update(&piece);
             // What else the runtime carries must go on.
             tokio::task::yield_now().await;
             info.size += piece.len() as u64;
             info.chunks += 1;
-            under_way
-                .push_back(send(link, &self.names.stream, subject.clone(), HeaderMap::new(), piece).await?);
+            match send(link, &self.names.stream, subject.clone(), HeaderMap::new(), piece).await {
+                Ok(sent) => under_way.push_back(sent),
+                Err(error) => so_far = Err(error),
+            }
             if under_way.len() == CHUNKS_UNDER_WAY_MAX
                 && let Some(oldest) = under_way.pop_front()
             {
-                oldest.stored().await?;
+                so_far = so_far.and(oldest.stored().await.map(drop));
             }
         }
+        // After a failure too: what would be stored after the rest was taken away would stay.
         for sent in under_way {
-            sent.stored().await?;
+            so_far = so_far.and(sent.stored().await.map(drop));
         }
+        so_far?;
         info.digest = written(digest);
         Ok(info)
     }
