@@ -1,7 +1,8 @@
 //! What analytics cost an order, on one thread: taken in where it is beyond the sample that is followed, scored, and learned from over
 //! its whole life.
 //!
-//! Commands and outcomes are decoded before: that costs the observer's thread as much as `steps` says. Orders carry a promise, a
+//! Commands and outcomes are decoded before; what that costs, `steps` says. An order that says nothing but its lines is read within the
+//! figure: nothing else of it is decoded. Others carry a promise, a
 //! carrier and six attributes; lives are two weeks long, with a tick a day, as the real stream that `weir eval` plays.
 
 use std::hint::black_box;
@@ -10,8 +11,10 @@ use std::time::Instant;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use weir::folds::analytics::{Analytics, DelaySettings, Findings, Record, Settings};
+use weir::words::codec::{self, Format, Plain};
 use weir::words::command::{Attributes, Command, Deliver, Line, Money, Pay, Place, Ship};
 use weir::words::outcome::{Decision, Outcome, State};
+use weir::words::policy::RULES_NEWEST;
 use weir::words::timestamp::Timestamp;
 
 const DAY_MS: i64 = 86_400_000;
@@ -76,6 +79,18 @@ fn observe(
     findings.clear();
 }
 
+/// Orders of which nothing is said but their lines, in one frame: as many as a batch has, and some behind them.
+fn bare(first: u64) -> Vec<u8> {
+    let order = |number: u64| {
+        Command::Place(Place {
+            order_id: id(number).into(),
+            lines: vec![Line { sku: format!("SKU-{}", number % 1_000).into(), quantity: 2 }.into()],
+            ..Place::default()
+        })
+    };
+    codec::encode_commands(Format::Bincode, &(first..first + ORDERS + 8).map(order).collect::<Vec<_>>())
+}
+
 /// An order's life: when, from its placing, and what.
 fn life(number: u64, at_ms: i64) -> [(i64, (Command<'static>, Outcome<'static>)); 4] {
     let order_id = || id(number).into();
@@ -110,35 +125,64 @@ fn life(number: u64, at_ms: i64) -> [(i64, (Command<'static>, Outcome<'static>))
     ]
 }
 
-fn beyond_the_sample(criterion: &mut Criterion) {
+/// Orders of the default site of which nothing is said but their lines, as frames hold them, and what else may be said of orders.
+fn taken_in(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("observe an order");
     group.throughput(Throughput::Elements(ORDERS));
-    for (name, orders_max) in [("beyond the sample", 1_024), ("followed", 262_144)] {
+    for (name, orders_max, per_ms, is_bare) in [
+        ("beyond the sample, nothing said but its lines", 1_024, 500, true),
+        ("beyond the sample", 1_024, 500, false),
+        ("followed", 65_536, 4, false),
+    ] {
+        let at_ms = |number: u64| START_MS + i64::try_from(number / per_ms).expect("small");
         let mut analytics = Analytics::new(Settings { orders_max, ..Settings::default() });
         let mut findings = Findings::new();
         let mut number = 0;
-        // Until the sample is a small one.
-        for _ in 0..200_000 {
-            observe(&mut analytics, START_MS, &(place(number, START_MS), confirmed(number)), &mut findings);
-            number += 1;
+        let mut batch = |analytics: &mut Analytics, findings: &mut Findings| {
+            let batch: Vec<_> = (number..number + ORDERS)
+                .map(|it| (at_ms(it), (place(it, at_ms(it)), confirmed(it))))
+                .collect();
+            let frame = bare(number);
+            number += ORDERS;
+            #[expect(clippy::disallowed_methods, reason = "a bench measures")]
+            let start = Instant::now();
+            let mut elements = codec::commands(Some(Format::Bincode), &frame, RULES_NEWEST);
+            let mut plain = Plain::ANY;
+            for (at_ms, it) in &batch {
+                let counted = is_bare
+                    && elements.next_bare(&mut plain)
+                    && analytics.counts(black_box(&plain), Timestamp::from_millis(*at_ms), findings);
+                if !counted {
+                    observe(analytics, *at_ms, it, findings);
+                }
+            }
+            let spent = start.elapsed();
+            // Closed orders give way to new ones: so each new one can be followed.
+            if orders_max > 1_024 {
+                for (at_ms, (order, _)) in &batch {
+                    let Command::Place(place) = order else { continue };
+                    let cancelled = Decision::Cancelled {
+                        order_id: place.order_id.clone(),
+                        lines: vec![],
+                        by: None,
+                        reason: None,
+                        state: State::Cancelled,
+                        cancel_id: None,
+                        repeat: None,
+                    };
+                    observe(analytics, *at_ms, &(order.clone(), outcome(cancelled)), findings);
+                }
+            }
+            spent
+        };
+        // Until the sample is a small one, or all places are taken.
+        for _ in 0..200_000 / ORDERS {
+            batch(&mut analytics, &mut findings);
         }
         group.bench_function(name, |bencher| {
-            bencher.iter_custom(|rounds| {
-                let mut spent = std::time::Duration::ZERO;
-                for _ in 0..rounds {
-                    let batch: Vec<_> =
-                        (number..number + ORDERS).map(|it| (place(it, START_MS), confirmed(it))).collect();
-                    number += ORDERS;
-                    #[expect(clippy::disallowed_methods, reason = "a bench measures")]
-                    let start = Instant::now();
-                    for it in &batch {
-                        observe(&mut analytics, START_MS, it, &mut findings);
-                    }
-                    spent += start.elapsed();
-                }
-                spent
-            });
+            bencher.iter_custom(|rounds| (0..rounds).map(|_| batch(&mut analytics, &mut findings)).sum());
         });
+        assert_eq!(analytics.passed_over() > 0, orders_max == 1_024, "{name}");
     }
     group.finish();
 }
@@ -173,5 +217,5 @@ fn lives(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, beyond_the_sample, lives);
+criterion_group!(benches, taken_in, lives);
 criterion_main!(benches);

@@ -422,9 +422,9 @@ impl ShardTelemetry {
         let _ = self.watched.set(watched);
     }
 
-    /// From an order's `submitted_at` until its outcome was announced, in microseconds, at `now_ms` (since 1970).
-    pub fn submitted(&self, now_ms: i64, took_us: i64) {
-        self.answering.submitted(now_ms, took_us);
+    /// So many orders took so many microseconds each from their `submitted_at` until their outcomes were announced, at `now_ms` (since 1970).
+    pub fn submitted(&self, now_ms: i64, took_us: i64, count: u64) {
+        self.answering.submitted(now_ms, took_us, count);
     }
 
     /// An append of this worker is known to be stored, at `wall_ns`; `took` is its round trip, unless its acknowledgement

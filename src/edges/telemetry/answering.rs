@@ -183,9 +183,9 @@ impl Answering {
         });
     }
 
-    /// From the client's word until it was announced, in microseconds; what is negative is left out.
-    pub(super) fn submitted(&self, now_ms: i64, took_us: i64) {
-        self.with(|inner| inner.latency.record(now_ms, Stage::Submitted, took_us, 1));
+    /// So many orders took so many microseconds each from their client's word until they were announced; what is negative is left out.
+    pub(super) fn submitted(&self, now_ms: i64, took_us: i64, count: u64) {
+        self.with(|inner| inner.latency.record(now_ms, Stage::Submitted, took_us, count));
     }
 
     /// The streams were asked how far they are, or what is known is shown again.

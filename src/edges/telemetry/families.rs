@@ -116,7 +116,12 @@ pub const FAMILIES: &[Family] = &[
     gauge(
         "weir_orders_followed_ratio",
         &[],
-        "The share of all orders that is followed; below 1 a sample by the hash of ids.",
+        "The share of orders that may be followed; below 1 a sample by the hash of ids. Those passed over are not taken off it.",
+    ),
+    counter(
+        "weir_orders_passed_over_total",
+        &[],
+        "Orders of the sample by the hash of ids that are not followed, as too many came at once.",
     ),
     gauge(
         "weir_delay_open_orders",

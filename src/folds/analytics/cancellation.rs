@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::labels::{Labels, NONE, OTHER};
+use super::labels::{Labels, NONE};
 use super::orders::{Order, Phase};
 use super::sketches::cusum::{Change, Cusum, Surge};
 use super::sketches::space_saving::SpaceSaving;
@@ -26,6 +26,8 @@ const CANCELS_MIN: u64 = 20;
 const NAMES_KEPT: usize = 256;
 const DRIVERS: usize = 5;
 const SERIES: [&str; 3] = ["all", "site", "carrier"];
+/// The series of all orders, and its one label.
+const ALL: (u8, u16) = (0, NONE);
 const KINDS: [&str; 3] = ["reason", "sku", "carrier"];
 /// Upper bounds of the buckets of the time from placing to cancelling, in hours; one more bucket has none.
 pub const HOURS_BOUNDS: [f64; 7] = [0.25, 1.0, 6.0, 24.0, 72.0, 168.0, 720.0];
@@ -162,21 +164,34 @@ impl Cancellation {
     }
 
     /// An order was accepted.
-    pub(super) fn placed(&mut self, now_ms: i64, (site, carrier): (u16, u16)) -> Vec<Changed> {
+    pub(super) fn placed(&mut self, now_ms: i64) -> Vec<Changed> {
         self.placed += 1;
-        self.take(now_ms, (site, carrier), 1, 0)
+        self.take(now_ms, &[ALL], 1, 0)
     }
 
-    fn take(&mut self, now_ms: i64, (site, carrier): (u16, u16), trials: u32, hits: u32) -> Vec<Changed> {
+    /// It is followed: of others nobody will know whose was cancelled.
+    pub(super) fn followed(&mut self, now_ms: i64, (site, carrier): (u16, u16)) -> Vec<Changed> {
+        self.take(now_ms, &[(1, site), (2, carrier)], 1, 0)
+    }
+
+    /// Takes trials and hits into series, each with its label.
+    fn take(&mut self, now_ms: i64, series: &[(u8, u16)], trials: u32, hits: u32) -> Vec<Changed> {
         let mut changes = Vec::new();
-        for (series, label) in [(0_u8, NONE), (1, site), (2, carrier)] {
+        for (series, label) in series.iter().copied() {
             let of_series = &mut self.detectors[usize::from(series)];
             if of_series.len() <= usize::from(label) {
                 of_series.resize_with(usize::from(label) + 1, || Cusum::new(WEEK_MS, WEEK_MS));
             }
             let detector = &mut of_series[usize::from(label)];
-            detector.comes_late(now_ms, self.lag_ms);
-            let change = detector.take(now_ms, trials, hits);
+            let change = if hits > 0 {
+                detector.comes_late(now_ms, self.lag_ms);
+                detector.take(now_ms, trials, hits)
+            } else if detector.puts_off(now_ms, trials) {
+                None
+            } else {
+                detector.comes_late(now_ms, self.lag_ms);
+                detector.take_in(now_ms)
+            };
             match &change {
                 Some(Change::Raised(surge)) => {
                     self.surges.insert((series, label), (surge.now / surge.base).max(1.0));
@@ -215,7 +230,7 @@ impl Cancellation {
             self.names[1].since.add(&line.sku, 1);
         }
         let whole = u32::from(cancelled.whole);
-        let Some(order) = order else { return self.take(now_ms, (OTHER, OTHER), 0, whole) };
+        let Some(order) = order else { return self.take(now_ms, &[ALL], 0, whole) };
         self.names[2].since.add(carriers.name(order.carrier), 1);
         add(self.by_site.entry(order.site).or_default(), count);
         add(self.by_carrier.entry(order.carrier).or_default(), count);
@@ -228,7 +243,7 @@ impl Cancellation {
         self.came_after(hours);
         self.late += u64::from(order.late_from_ms().is_some_and(|from| now_ms >= from));
         self.waiting += u64::from(order.phase == Phase::Waiting);
-        self.take(now_ms, (order.site, order.carrier), 0, whole)
+        self.take(now_ms, &[ALL, (1, order.site), (2, order.carrier)], 0, whole)
     }
 
     /// An order was cancelled as a whole so many hours after it was placed.
@@ -400,7 +415,12 @@ mod tests {
             if is_cancel {
                 cancellation.came_after((at - placed) / HOUR_MS);
             }
-            let changes = cancellation.take(at as i64, (1, 1), u32::from(!is_cancel), u32::from(is_cancel));
+            let changes = cancellation.take(
+                at as i64,
+                &[ALL, (1, 1), (2, 1)],
+                u32::from(!is_cancel),
+                u32::from(is_cancel),
+            );
             let raised = |(series, _, change): &&Changed| *series == 0 && matches!(change, Change::Raised(_));
             found[usize::from(at >= WEEK_MS)] += changes.iter().filter(raised).count() as u64;
         }

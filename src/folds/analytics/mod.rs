@@ -61,13 +61,15 @@ pub use stock::{Restock, Stock, Stockout, Supply};
 pub use telling::identity;
 pub use volume::{HourJudged, Volume};
 
-use orders::Orders;
+use orders::{Orders, Pace};
 
 /// What may be chosen.
 #[derive(Clone, Debug, PartialEq, SchemaRead, SchemaWrite)]
 pub struct Settings {
     /// The most orders that are followed; above, a sample is. About 400 bytes each.
     pub orders_max: usize,
+    /// So many new orders are followed at once; beyond, 4 more with each millisecond of log time. To follow one takes microseconds.
+    pub follow_at_once_max: u32,
     /// The most names of sites, and of carriers, that are labels.
     pub labels_max: usize,
     /// The most SKUs, by site, whose demand is followed. About 200 bytes each.
@@ -82,6 +84,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             orders_max: 262_144,
+            follow_at_once_max: 32_768,
             labels_max: 200,
             skus_max: 20_000,
             signals_max: 100_000,
@@ -157,6 +160,8 @@ pub struct Analytics {
     settings: Settings,
     now_ms: i64,
     orders: Orders,
+    /// The pace of what is taken up again, which is of before.
+    recalled: Pace,
     sites: Labels,
     carriers: Labels,
     currencies: Labels,
@@ -180,7 +185,8 @@ impl Analytics {
     pub fn new(settings: Settings) -> Self {
         Self {
             now_ms: 0,
-            orders: Orders::new(settings.orders_max),
+            orders: Orders::new(settings.orders_max, settings.follow_at_once_max),
+            recalled: Pace::new(settings.follow_at_once_max),
             sites: Labels::new(settings.labels_max),
             carriers: Labels::new(settings.labels_max),
             currencies: Labels::new(16),
@@ -297,10 +303,16 @@ impl Analytics {
         ]
     }
 
-    /// How many orders are followed, and which share of all that is.
+    /// How many orders are followed, and the share of ids that may be: those passed over are not taken off it.
     #[must_use]
     pub fn followed(&self) -> (usize, f64) {
         (self.orders.len(), self.orders.share())
+    }
+
+    /// How many orders of the sample are not followed, as too many came at once.
+    #[must_use]
+    pub const fn passed_over(&self) -> u64 {
+        self.orders.pace.passed_over
     }
 
     /// How many events were left out since their times contradict each other.

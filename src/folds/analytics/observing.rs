@@ -6,8 +6,11 @@ use super::cancellation::{Cancelled, Changed};
 use super::labels::NONE;
 use super::orders::{DAY_MS, NO_ROW, Order, order_hash};
 use super::sketches::cusum::Change;
+use super::stock::Site;
 use super::{Analytics, Finding, Findings, Flow, Phase, Record, Said, SignalKind, Sink, Supply};
+use crate::words::codec::Plain;
 use crate::words::command::{Command, CommandKind, Line, Place, PlaceLine};
+use crate::words::hash::hash;
 use crate::words::outcome::{Decision, Outcome, Reason, Shortage, State};
 use crate::words::policy::SITE_DEFAULT;
 use crate::words::timestamp::Timestamp;
@@ -26,6 +29,34 @@ impl Analytics {
         for outcome in record.outcomes {
             self.outcome(record, outcome, findings);
         }
+    }
+
+    /// Counts an order that was confirmed at once and says nothing but its lines, as [`Self::observe`] would by its record. False where
+    /// its record has to be observed: the order is to be followed, or may end a signal.
+    pub fn counts(&mut self, plain: &Plain<'_>, at: Timestamp, findings: &mut Findings) -> bool {
+        self.pass(at.millis(), findings);
+        if self.signals.open(SignalKind::StockOut) > 0
+            || self.orders.admits(hash(plain.order_id.bytes()), self.now_ms)
+        {
+            return false;
+        }
+        let lines = plain.lines().map(|(sku, quantity)| (sku.bytes(), i64::from(quantity)));
+        self.placed(SITE_DEFAULT, lines, findings);
+        true
+    }
+
+    /// An order was accepted: what that means whether it is followed or not.
+    #[inline]
+    fn placed<'l>(
+        &mut self,
+        site: &str,
+        lines: impl IntoIterator<Item = (&'l [u8], i64)>,
+        findings: &mut Findings,
+    ) {
+        self.volume.placed();
+        self.stock.asked(Site::new(site), lines);
+        let changes = self.cancellation.placed(self.now_ms);
+        self.changed(changes, findings);
     }
 
     /// Time passed without a record: the log's time is `at_ms` at least.
@@ -131,50 +162,34 @@ impl Analytics {
     /// A new order, accepted.
     fn place(&mut self, order_id: &str, place: &Place<'_>, phase: Phase, findings: &mut Findings) {
         let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
-        let carrier = place.carrier.as_deref().unwrap_or_default();
-        let labels = (self.sites.label(site), self.carriers.label(carrier));
-        self.volume.placed();
-        self.stock.asked(site, asked(&place.lines));
         if phase == Phase::Confirmed && self.signals.open(SignalKind::StockOut) > 0 {
             for line in &place.lines {
                 let mut sink = Sink { findings, signals: &mut self.signals };
                 sink.close(SignalKind::StockOut, &format!("{site} {}", line.sku), self.now_ms);
             }
         }
-        let changes = self.cancellation.placed(self.now_ms, labels);
-        self.changed(changes, findings);
-        self.follow_labelled(order_id, place, phase, labels, findings);
+        self.placed(site, asked(&place.lines), findings);
+        if let Some(labels) = self.follow(order_id, place, phase, findings) {
+            let changes = self.cancellation.followed(self.now_ms, labels);
+            self.changed(changes, findings);
+        }
     }
 
-    /// Follows a new order, if it is one of the sample.
+    /// Follows a new order, if it is one of the sample and there are not too many at once; gives the labels of its site and its carrier then.
     pub(super) fn follow(
         &mut self,
         order_id: &str,
         place: &Place<'_>,
         phase: Phase,
         findings: &mut Findings,
-    ) {
-        let labels = (
-            self.sites.label(place.site.as_deref().unwrap_or(SITE_DEFAULT)),
-            self.carriers.label(place.carrier.as_deref().unwrap_or_default()),
-        );
-        self.follow_labelled(order_id, place, phase, labels, findings);
-    }
-
-    fn follow_labelled(
-        &mut self,
-        order_id: &str,
-        place: &Place<'_>,
-        phase: Phase,
-        labels: (u16, u16),
-        findings: &mut Findings,
-    ) {
+    ) -> Option<(u16, u16)> {
         let id = order_hash(order_id);
-        if !self.orders.follows(id) || self.orders.find(id).is_some() {
-            return;
+        if !self.orders.admits(id, self.now_ms) || self.orders.find(id).is_some() {
+            return None;
         }
         let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
         let carrier = place.carrier.as_deref().unwrap_or_default();
+        let labels = (self.sites.label(site), self.carriers.label(carrier));
         let units = units(&place.lines);
         let said = Said {
             site,
@@ -216,6 +231,7 @@ impl Analytics {
         if phase == Phase::Confirmed {
             self.confirmed(place, findings);
         }
+        Some(labels)
     }
 
     fn confirmed(&mut self, place: u32, findings: &mut Findings) {
@@ -237,7 +253,7 @@ impl Analytics {
         let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
         self.volume.placed();
         self.stock.order_refused();
-        self.stock.asked(site, asked(&place.lines));
+        self.stock.asked(Site::new(site), asked(&place.lines));
         let all = units(&place.lines).max(1);
         let value = place.value.as_ref().map_or(0, |value| value.minor.max(0));
         for shortage in shortages {
@@ -438,8 +454,8 @@ impl Analytics {
 }
 
 /// The SKUs that lines ask for, and how many of each.
-fn asked<'l>(lines: &'l [PlaceLine<'_>]) -> impl Iterator<Item = (&'l str, i64)> {
-    lines.iter().map(|line| (&*line.sku, line.quantity))
+fn asked<'l>(lines: &'l [PlaceLine<'_>]) -> impl Iterator<Item = (&'l [u8], i64)> {
+    lines.iter().map(|line| (line.sku.as_bytes(), line.quantity))
 }
 
 fn units(lines: &[PlaceLine<'_>]) -> i64 {

@@ -3,6 +3,10 @@
 //! At most a stated number is followed. When that is reached, half of the orders (by the last bits of their ids' hashes) give
 //! way, and new ones are followed in that proportion: a sample that no property of an order has a part in. Closed orders stay for
 //! a while, as reviews and returns come later, and give way first.
+//!
+//! To follow an order costs many times what it costs to count it. So only so many new ones are followed at a time, those that come
+//! first: where thousands come every second, the sample would be a small one within a minute anyway, and on the way there the measuring
+//! would fall behind.
 
 use std::collections::VecDeque;
 
@@ -18,6 +22,8 @@ pub(super) const DAY_MS: i64 = 86_400_000;
 const CLOSED_KEPT_MS: i64 = 60 * DAY_MS;
 /// How long an order is kept of which nothing is heard, beyond its promise.
 const SILENT_KEPT_MS: i64 = 180 * DAY_MS;
+/// So many new orders more may be followed with each millisecond of log time.
+const FOLLOWED_PER_MS: u32 = 4;
 /// No row.
 pub(super) const NO_ROW: u32 = u32::MAX;
 
@@ -96,6 +102,31 @@ pub fn order_hash(order_id: &str) -> u64 {
     hash(order_id.as_bytes())
 }
 
+/// How many new orders may be followed.
+#[derive(Clone, Copy, Debug, SchemaRead, SchemaWrite)]
+pub(super) struct Pace {
+    at_once_max: u32,
+    /// So many as of this log time, in milliseconds since 1970.
+    left: u32,
+    at_ms: i64,
+    /// Orders of the sample that were not followed, as too many came at once.
+    pub(super) passed_over: u64,
+}
+
+impl Pace {
+    pub(super) const fn new(at_once_max: u32) -> Self {
+        Self { at_once_max, left: at_once_max, at_ms: 0, passed_over: 0 }
+    }
+
+    fn admits(&mut self, now_ms: i64) -> bool {
+        let passed = u32::try_from(now_ms.saturating_sub(self.at_ms).max(0)).unwrap_or(u32::MAX);
+        self.left = self.left.saturating_add(passed.saturating_mul(FOLLOWED_PER_MS)).min(self.at_once_max);
+        self.at_ms = now_ms;
+        self.passed_over += u64::from(self.left == 0);
+        self.left > 0
+    }
+}
+
 /// All orders that are followed.
 #[derive(Clone, Debug, SchemaRead, SchemaWrite)]
 pub(super) struct Orders {
@@ -111,12 +142,13 @@ pub(super) struct Orders {
     /// Closed ones, the first to give way in front: when, which place, whose.
     closed: VecDeque<(i64, u32, u64)>,
     thinning: u32,
+    pub(super) pace: Pace,
     /// Orders given up since nothing was heard of them.
     pub(super) silent: u64,
 }
 
 impl Orders {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, at_once_max: u32) -> Self {
         Self {
             max: max.max(64),
             places: Vec::new(),
@@ -125,6 +157,7 @@ impl Orders {
             index: Index::default(),
             closed: VecDeque::new(),
             thinning: 0,
+            pace: Pace::new(at_once_max),
             silent: 0,
         }
     }
@@ -140,6 +173,11 @@ impl Orders {
 
     pub(super) fn follows(&self, id: u64) -> bool {
         id.trailing_zeros() >= self.thinning
+    }
+
+    /// Whether a new order is to be followed now; one of the sample that is not is counted.
+    pub(super) fn admits(&mut self, id: u64, now_ms: i64) -> bool {
+        self.follows(id) && self.pace.admits(now_ms)
     }
 
     pub(super) fn find(&self, id: u64) -> Option<u32> {
@@ -163,6 +201,7 @@ impl Orders {
                 self.thin(gone);
             }
         }
+        self.pace.left = self.pace.left.saturating_sub(1);
         let id = order.id;
         let place = if let Some(place) = self.free.pop() {
             self.places[place as usize] = Some(Box::new(order));
@@ -281,5 +320,74 @@ impl Orders {
             }
         }
         sound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folds::analytics::{Analytics, Findings, Record, Settings};
+    use crate::words::command::{Command, Line, Place};
+    use crate::words::outcome::{Decision, Outcome};
+    use crate::words::timestamp::Timestamp;
+
+    fn placed(number: u32, at_ms: i64) -> (Command<'static>, Outcome<'static>) {
+        let order_id = format!("O-{number}");
+        let lines = vec![Line { sku: "A".into(), quantity: 1 }.into()];
+        let command = Command::Place(Place { order_id: order_id.clone().into(), lines, ..Place::default() });
+        let decision = Decision::Confirmed {
+            order_id: order_id.into(),
+            pay_by: None,
+            lines: vec![],
+            shortages: vec![],
+            released: false,
+            repeat: None,
+        };
+        let at = Timestamp::from_millis(at_ms);
+        (command, Outcome { decision, sequence: 1, index: 0, place: 0, at })
+    }
+
+    fn place(analytics: &mut Analytics, number: u32, at_ms: i64) {
+        let (command, outcome) = placed(number, at_ms);
+        let outcomes = [outcome];
+        let record = Record { at: outcomes[0].at, command: Some(&command), outcomes: &outcomes };
+        analytics.observe(&record, &mut Findings::new());
+    }
+
+    #[test]
+    fn so_many_are_followed_at_once_and_then_so_many_with_each_millisecond() {
+        let once = 1_000;
+        let mut analytics = Analytics::new(Settings { follow_at_once_max: once, ..Settings::default() });
+        let at_ms = 20_000 * DAY_MS;
+        for number in 0..once + 10 {
+            place(&mut analytics, number, at_ms);
+        }
+        assert_eq!((analytics.followed(), analytics.passed_over()), ((once as usize, 1.0), 10));
+        for number in 0..10 {
+            place(&mut analytics, once + 10 + number, at_ms + 2);
+        }
+        let followed = (once + 2 * FOLLOWED_PER_MS) as usize;
+        assert_eq!((analytics.followed(), analytics.passed_over()), ((followed, 1.0), 12));
+        place(&mut analytics, 5_000, i64::MAX / 2);
+        assert_eq!((analytics.orders.pace.left, analytics.passed_over()), (once - 1, 12));
+    }
+
+    /// What is taken up again is of before: neither does it use up what new orders have, nor does it give them more.
+    #[test]
+    fn what_is_taken_up_again_has_a_pace_of_its_own() {
+        let mut analytics = Analytics::new(Settings { follow_at_once_max: 10, ..Settings::default() });
+        let at_ms = 20_000 * DAY_MS;
+        for number in 0..15 {
+            place(&mut analytics, number, at_ms);
+        }
+        for number in 10..40 {
+            let (command, outcome) = placed(number, at_ms - DAY_MS);
+            let outcomes = [outcome];
+            let record = Record { at: outcomes[0].at, command: Some(&command), outcomes: &outcomes };
+            let _ = analytics.recall(&record, &mut Findings::new());
+        }
+        assert_eq!((analytics.followed().0, analytics.passed_over()), (20, 5));
+        place(&mut analytics, 50, at_ms);
+        assert_eq!((analytics.followed().0, analytics.passed_over()), (20, 6));
     }
 }

@@ -45,14 +45,32 @@ struct Sku {
     /// The mean square of how far forecasts of a day were off, relative to its profile.
     variance: f64,
     days: u32,
-    today: f64,
     /// What was forecast for two weeks: its sum and standard deviation, what was asked for since, and for how many days.
     told: (f64, f64, f64, u32),
+    /// The last day that is over on which it was asked for; at first the day from which it is followed.
     asked_day: i64,
     refused: u64,
     refused_value_minor: u64,
     /// In how many days it was last expected to run out; a year where that was not said, or lies beyond.
     left_days: f64,
+}
+
+/// A site by its name and the hash of that, which is made once for all that is asked for there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Site<'a> {
+    name: &'a str,
+    hash: u64,
+}
+
+impl<'a> Site<'a> {
+    pub(super) fn new(name: &'a str) -> Self {
+        Self { name, hash: hash(name.as_bytes()) }
+    }
+
+    /// By what a SKU there is known.
+    fn named(self, sku: &[u8]) -> u64 {
+        fold(self.hash, hash(sku))
+    }
 }
 
 /// When a SKU runs out, in days from now.
@@ -97,6 +115,8 @@ impl Default for Supply {
 pub struct Stock {
     max: usize,
     skus: Vec<Sku>,
+    /// What was asked for today of each of them: apart, as every order adds to it and reads nothing else of its SKUs.
+    asked_today: Vec<f64>,
     #[wincode(skip)]
     index: Index,
     day: Option<i64>,
@@ -118,6 +138,7 @@ impl Stock {
         Self {
             max: max.clamp(1, 1 << 20),
             skus: Vec::new(),
+            asked_today: Vec::new(),
             index: Index::default(),
             day: None,
             profile: [1.0; 7],
@@ -132,18 +153,23 @@ impl Stock {
     }
 
     fn named(site: &str, sku: &str) -> u64 {
-        fold(hash(site.as_bytes()), hash(sku.as_bytes()))
+        Site::new(site).named(sku.as_bytes())
     }
 
     fn find(&self, site: &str, sku: &str) -> Option<&Sku> {
         self.index.get(&Self::named(site, sku)).map(|place| &self.skus[*place as usize])
     }
 
-    /// The SKU of this name, which is followed from now on if there is room.
-    fn entry(&mut self, named: u64, site: &str, sku: &str) -> Option<&mut Sku> {
-        if let Some(place) = self.index.get(&named) {
-            return self.skus.get_mut(*place as usize);
-        }
+    /// The place of the SKU of this name, which is followed from now on if there is room.
+    #[inline]
+    fn entry(&mut self, site: Site<'_>, sku: &[u8]) -> Option<usize> {
+        let named = site.named(sku);
+        let place = self.index.get(&named).map(|place| *place as usize);
+        place.or_else(|| self.follow(named, site.name, str::from_utf8(sku).ok()?))
+    }
+
+    #[cold]
+    fn follow(&mut self, named: u64, site: &str, sku: &str) -> Option<usize> {
         if self.skus.len() >= self.max || sku.len() > ID_BYTES_MAX || site.len() > ID_BYTES_MAX {
             self.not_followed += 1;
             return None;
@@ -158,14 +184,14 @@ impl Stock {
             trend: 0.0,
             variance: 0.0,
             days: 0,
-            today: 0.0,
             told: (0.0, 0.0, 0.0, 0),
             asked_day: self.day.unwrap_or(0),
             refused: 0,
             refused_value_minor: 0,
             left_days: HORIZON_DAYS as f64,
         });
-        self.skus.last_mut()
+        self.asked_today.push(0.0);
+        Some(self.skus.len() - 1)
     }
 
     /// Time passed: days that are over are learned.
@@ -196,8 +222,14 @@ impl Stock {
         self.today = 0.0;
         let profile = self.profile[weekday];
         let week: f64 = self.profile.iter().sum();
-        for sku in &mut self.skus {
-            if let Some(off) = sku.judge(week) {
+        // Days that were left out are no days on which anything was asked for.
+        let asked_day = self.day.unwrap_or(day);
+        for (sku, today) in self.skus.iter_mut().zip(&mut self.asked_today) {
+            let asked = std::mem::take(today);
+            if asked > 0.0 {
+                sku.asked_day = asked_day;
+            }
+            if let Some(off) = sku.judge(week, asked) {
                 self.judged = self.judged.saturating_add(1);
                 let step = (10.0 / f64::from(self.judged)).clamp(0.005, 0.1);
                 for (deviation, share) in self.deviations.iter_mut().zip(SHARES) {
@@ -205,23 +237,23 @@ impl Stock {
                     *deviation = (*deviation + step * (share - below)).clamp(-10.0, 10.0);
                 }
             }
-            sku.end_day(profile);
+            sku.end_day(profile, asked);
         }
         self.deviations.sort_by(f64::total_cmp);
         if self.skus.len() >= self.max {
             self.skus.retain(|sku| day - sku.asked_day <= IDLE_DAYS);
+            // A day begins: all are zero.
+            self.asked_today.truncate(self.skus.len());
             let _ = self.restore();
         }
     }
 
     /// An order asked for so many units of these SKUs.
-    pub(super) fn asked<'l>(&mut self, site: &str, lines: impl IntoIterator<Item = (&'l str, i64)>) {
-        let (of_site, day) = (hash(site.as_bytes()), self.day.unwrap_or(0));
+    pub(super) fn asked<'l>(&mut self, site: Site<'_>, lines: impl IntoIterator<Item = (&'l [u8], i64)>) {
         for (sku, units) in lines {
             self.today += units as f64;
-            if let Some(it) = self.entry(fold(of_site, hash(sku.as_bytes())), site, sku) {
-                it.today += units as f64;
-                it.asked_day = day;
+            if let Some(place) = self.entry(site, sku) {
+                self.asked_today[place] += units as f64;
             }
         }
     }
@@ -229,7 +261,8 @@ impl Stock {
     /// An order was refused for want of stock: this SKU lacked so many units, which would have brought `value_minor`.
     pub(super) fn refused(&mut self, site: &str, sku: &str, units: i64, value_minor: u64) {
         self.refused_units = self.refused_units.saturating_add(units.max(0).unsigned_abs());
-        if let Some(it) = self.entry(Self::named(site, sku), site, sku) {
+        if let Some(place) = self.entry(Site::new(site), sku.as_bytes()) {
+            let it = &mut self.skus[place];
             it.refused = it.refused.saturating_add(units.max(0).unsigned_abs());
             it.refused_value_minor = it.refused_value_minor.saturating_add(value_minor);
         }
@@ -351,7 +384,6 @@ impl Stock {
                 && sku.trend.is_finite()
                 && sku.variance >= 0.0
                 && sku.variance.is_finite()
-                && sku.today.is_finite()
                 && sku.left_days.is_finite()
                 && sku.told.0.is_finite()
                 && sku.told.1.is_finite()
@@ -361,6 +393,8 @@ impl Stock {
             && self.max <= 1 << 20
             && self.skus.len() <= self.max
             && self.skus.iter().all(sound)
+            && self.asked_today.len() == self.skus.len()
+            && self.asked_today.iter().all(|asked| asked.is_finite())
             && self.profile.iter().all(|part| part.is_finite())
             && self.deviations.iter().all(|deviation| deviation.is_finite())
             && self.level.is_finite()
@@ -377,23 +411,22 @@ fn variance_of_sum(spread: f64, days: f64) -> f64 {
 
 impl Sku {
     /// By how many standard deviations two weeks' demand was off what was forecast, once they are over; begins the next two.
-    fn judge(&mut self, week: f64) -> Option<f64> {
+    fn judge(&mut self, week: f64, today: f64) -> Option<f64> {
         let (sum, deviation, asked, days) = self.told;
-        self.told = (sum, deviation, asked + self.today, days + 1);
+        self.told = (sum, deviation, asked + today, days + 1);
         if days + 1 < JUDGED_DAYS && self.days > 0 {
             return None;
         }
         let judged = (self.days >= 2 * JUDGED_DAYS && deviation > 0.0)
-            .then(|| ((asked + self.today - sum) / deviation).clamp(-10.0, 10.0));
+            .then(|| ((asked + today - sum) / deviation).clamp(-10.0, 10.0));
         let days = f64::from(JUDGED_DAYS);
         let sum = self.level * week * days / 7.0;
         self.told = (sum, variance_of_sum(self.variance, days).sqrt(), 0.0, 0);
         judged
     }
 
-    fn end_day(&mut self, profile: f64) {
-        let asked = self.today / profile.max(0.05);
-        self.today = 0.0;
+    fn end_day(&mut self, profile: f64, today: f64) {
+        let asked = today / profile.max(0.05);
         self.days = self.days.saturating_add(1);
         if self.days == 1 {
             (self.level, self.variance) = (asked, asked.max(1.0));
@@ -423,7 +456,7 @@ mod tests {
         for day in 0..days {
             for _ in 0..rate * 4 {
                 if random.f64() < 0.25 {
-                    stock.asked("main", [("A", 1)]);
+                    stock.asked(Site::new("main"), [(&b"A"[..], 1)]);
                 }
             }
             stock.advance((day + 1) * DAY_MS + 1);
@@ -469,12 +502,30 @@ mod tests {
         let mut stock = Stock::new(10);
         stock.advance(1);
         for number in 0..50 {
-            stock.asked("main", [(&*format!("S{number}"), 1)]);
+            stock.asked(Site::new("main"), [(format!("S{number}").as_bytes(), 1)]);
         }
         assert_eq!((stock.followed().count(), stock.refused_and_not_followed().1), (10, 40));
         stock.advance(40 * DAY_MS);
         assert_eq!(stock.followed().count(), 0);
-        stock.asked("main", [("new", 1)]);
+        stock.asked(Site::new("main"), [(&b"new"[..], 1)]);
         assert!(stock.skus.len() == 1 && stock.restore());
+    }
+
+    #[test]
+    fn skus_that_are_asked_for_stay_where_others_give_way() {
+        let mut stock = Stock::new(10);
+        stock.advance(1);
+        for number in 0..10 {
+            stock.asked(Site::new("main"), [(format!("S{number}").as_bytes(), 1)]);
+        }
+        for day in 1..40 {
+            stock.asked(Site::new("main"), [(&b"S3"[..], 1), (&b"S8"[..], 5)]);
+            stock.advance(day * DAY_MS);
+        }
+        let followed = |stock: &Stock| stock.followed().map(|(_, sku)| sku.to_owned()).collect::<Vec<_>>();
+        assert_eq!(followed(&stock), ["S3", "S8"]);
+        // What is asked for next is found where it moved to.
+        stock.asked(Site::new("main"), [(&b"S8"[..], 7), (&b"S4"[..], 2)]);
+        assert_eq!((followed(&stock).len(), stock.asked_today.as_slice()), (3, &[0.0, 7.0, 2.0][..]));
     }
 }

@@ -247,7 +247,7 @@ impl Inventory {
     /// Decides one record in full.
     fn record(&mut self, ahead: &plain::Ahead<'_>, (way, alone): (Way, bool), turn: &mut Turn<'_>) {
         match ahead.other.as_deref() {
-            None => self.command(&plain::whole(&ahead.plain), (way, alone), turn),
+            None => self.command(&ahead.plain.command(), (way, alone), turn),
             Some(Ok(command)) => self.command(command, (way, alone), turn),
             Some(Err(undecodable)) => turn.dead_letter(undecodable),
         }

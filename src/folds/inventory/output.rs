@@ -56,6 +56,12 @@ impl Entry {
     pub const fn identity(&self) -> Identity {
         Identity { sequence: self.sequence, index: self.index as u32, place: self.place as u32 }
     }
+
+    /// Whether it confirms an order as soon as it is placed.
+    #[must_use]
+    pub fn confirms_new(&self) -> bool {
+        self.kind == OutcomeKind::Confirmed && self.answers && !self.repeat
+    }
 }
 
 /// How many outcomes there are of which kind.

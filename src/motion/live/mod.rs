@@ -7,6 +7,7 @@ mod context;
 pub mod fold;
 mod history;
 mod input;
+mod measuring;
 pub mod notifying;
 mod observing;
 pub mod options;

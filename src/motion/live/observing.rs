@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Shard;
+use super::measuring::Measures;
 use super::options::AnalyticsOptions;
 use super::ports::{Observations, Seen};
 use super::risks::Asked;
@@ -34,13 +35,11 @@ use crate::folds::analytics::{Analytics, Finding, Findings};
 use crate::motion::past::retold::{Retold, retell};
 use crate::motion::rules::kept::FoldOn;
 use crate::motion::rules::life::{Life, Stage, said};
-use crate::motion::rules::observing::{Observing, records};
+use crate::motion::rules::observing::{Observing, tell};
 use crate::motion::store::models::{Models, Saved};
 use crate::motion::store::snapshots::Snapshots;
-use crate::words::command::Command;
 use crate::words::identity::Identity;
 use crate::words::signal::SignalLetter;
-use crate::words::timestamp::Timestamp;
 
 /// How often it looks what is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -331,16 +330,10 @@ impl<E: Edges> Observer<E> {
                 let Some((applied, message)) = self.observing.take_next() else { break };
                 more = measured + 1 == MESSAGES_AT_ONCE;
                 let (model, findings) = (watching.model_mut(), &mut self.findings);
-                let mut count = 0;
-                let telemetry = &self.shard.telemetry;
-                let is_new = own && applied.live;
-                let unread = records(&applied, &message, |_, record| {
-                    count += 1;
-                    if is_new && let Some(Command::Place(place)) = record.command {
-                        tell_submitted(telemetry, place.submitted_at, wall_ns);
-                    }
-                    model.observe(record, findings);
-                });
+                let telemetry = (own && applied.live).then_some(&*self.shard.telemetry);
+                let mut measures = Measures::new(model, findings, telemetry, wall_ns);
+                let unread = tell(&applied, &message, &mut measures);
+                let count = measures.end();
                 let facts = watching.facts_mut();
                 facts.records += count;
                 facts.undecoded += unread;
@@ -558,17 +551,6 @@ fn letters_of(model: &Analytics, shard: &str, findings: &mut Findings) -> Vec<Si
     };
     findings.clear();
     letters
-}
-
-fn tell_submitted(
-    telemetry: &crate::edges::telemetry::ShardTelemetry,
-    submitted_at: Option<Timestamp>,
-    wall_ns: i64,
-) {
-    if let Some(submitted_at) = submitted_at {
-        let took_us = wall_ns / 1_000 - submitted_at.millis().saturating_mul(1_000);
-        telemetry.submitted(wall_ns / 1_000_000, took_us);
-    }
 }
 
 /// What comes next of what is told again; none at its end. It waits where nothing is told.

@@ -10,11 +10,10 @@ use std::sync::Arc;
 use super::folding::{Applied, AppliedMessage};
 use crate::folds::analytics::Record;
 use crate::words::append::Chain;
-use crate::words::codec::{commands, decode_outcome};
-use crate::words::command::Command;
+use crate::words::codec::{Plain, commands, decode_outcome};
 use crate::words::identity::Identity;
-use crate::words::outcome::Outcome;
 use crate::words::policy::RULES_NEWEST;
+use crate::words::timestamp::Timestamp;
 
 /// A stretch of the log, by sequences: both are in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,49 +176,84 @@ impl Observing {
     }
 }
 
-/// Gives each record of a message of a batch to `each`, and says how many of its outcomes or commands could not be read. The batch must
-/// hold its messages as they were stored.
-pub fn records(
-    applied: &Applied,
-    message: &AppliedMessage,
-    mut each: impl FnMut(u32, &Record<'_, '_>),
-) -> u64 {
-    let Some(stored) = applied.stored.get(message.place) else { return message.outcomes as u64 };
-    let start = message.outcomes_end - message.outcomes;
-    let mut unread = 0;
-    let mut outcomes: Vec<Outcome<'_>> = Vec::with_capacity(message.outcomes);
-    for (_, bytes) in applied.output.outcomes_from(start).take(message.outcomes) {
-        match decode_outcome(bytes) {
-            Ok(outcome) => outcomes.push(outcome),
-            Err(_) => unread += 1,
+/// Who is told what records say.
+pub trait Listener {
+    /// A new order was confirmed at once, at this log time. Nothing is said of it but its lines and when it was submitted. False asks for a
+    /// record of it.
+    fn counts(&mut self, _: &Plain<'_>, _: Timestamp) -> bool {
+        false
+    }
+
+    /// The record of this index of its message.
+    fn takes(&mut self, index: u32, record: &Record<'_, '_>);
+}
+
+/// Gives each record of a message of a batch to `each`; see [`tell`].
+pub fn records(applied: &Applied, message: &AppliedMessage, each: impl FnMut(u32, &Record<'_, '_>)) -> u64 {
+    struct Each<F>(F);
+    impl<F: FnMut(u32, &Record<'_, '_>)> Listener for Each<F> {
+        fn takes(&mut self, index: u32, record: &Record<'_, '_>) {
+            (self.0)(index, record);
         }
     }
-    let message_at = stored.message.stored_at();
-    let mut rest = outcomes.as_slice();
-    let elements = commands(stored.message.format, &stored.message.payload, RULES_NEWEST);
-    for (index, element) in elements.enumerate() {
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let count = rest.iter().take_while(|outcome| outcome.index <= index).count();
-        let (own, after) = rest.split_at(count);
-        rest = after;
-        let command: Option<Command<'_>> = element.ok();
-        let at = own.first().map_or(message_at, |outcome| outcome.at);
-        each(index, &Record { at, command: command.as_ref(), outcomes: own });
+    tell(applied, message, &mut Each(each))
+}
+
+/// Tells a listener the records of a message of a batch, and says how many of its outcomes could not be read. The batch must hold its
+/// messages as they were stored.
+pub fn tell(applied: &Applied, message: &AppliedMessage, listener: &mut impl Listener) -> u64 {
+    let Some(stored) = applied.stored.get(message.place) else { return message.outcomes as u64 };
+    let start = message.outcomes_end - message.outcomes;
+    let mut entries = applied.output.entries(start, message.outcomes_end);
+    let mut outcomes = applied.output.outcomes_from(start).map(|(_, bytes)| bytes);
+    // All outcomes of a message have its log time.
+    let first = applied.output.outcomes_from(start).next().filter(|_| !entries.is_empty());
+    let decided_at = first.and_then(|(_, bytes)| Some(decode_outcome(bytes).ok()?.at));
+    let stored_at = stored.message.stored_at();
+    let mut elements = commands(stored.message.format, &stored.message.payload, RULES_NEWEST);
+    let (mut plain, mut own, mut unread) = (Plain::ANY, Vec::new(), 0);
+    let mut index = 0;
+    loop {
+        let is_bare = elements.next_bare(&mut plain);
+        let element = if is_bare { None } else { elements.next() };
+        let is_last = !is_bare && element.is_none();
+        let own_count = entries.iter().take_while(|entry| is_last || entry.identity().index <= index).count();
+        let (own_entries, behind) = entries.split_at(own_count);
+        entries = behind;
+        if is_bare
+            && let ([entry], Some(at)) = (own_entries, decided_at)
+            && entry.confirms_new()
+            && listener.counts(&plain, at)
+        {
+            outcomes.next();
+        } else if !is_last || own_count > 0 {
+            own.clear();
+            for bytes in outcomes.by_ref().take(own_count) {
+                match decode_outcome(bytes) {
+                    Ok(outcome) => own.push(outcome),
+                    Err(_) => unread += 1,
+                }
+            }
+            let command = if is_bare { Some(plain.command()) } else { element.and_then(Result::ok) };
+            let at = own.first().map_or(stored_at, |outcome| outcome.at);
+            let index = if is_last { own.first().map_or(index, |outcome| outcome.index) } else { index };
+            listener.takes(index, &Record { at, command: command.as_ref(), outcomes: &own });
+        }
+        if is_last {
+            return unread;
+        }
+        index += 1;
     }
-    if !rest.is_empty() {
-        let at = rest[0].at;
-        each(rest[0].index, &Record { at, command: None, outcomes: rest });
-    }
-    unread
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::edges::streams::StoredMessage;
+    use crate::folds::analytics::{Analytics, Findings, Settings, SignalKind};
     use crate::motion::rules::folding::{Folding, Start, Whole};
     use crate::words::codec::{Format, encode_commands};
-    use crate::words::command::{Cancel, Line, Place, PlaceLine, Receive, Tick};
+    use crate::words::command::{Cancel, Command, Line, Place, PlaceLine, Receive, Tick};
     use crate::words::message::{LogMessage, Way};
 
     fn message(sequence: u64, commands: &[Command<'_>]) -> StoredMessage {
@@ -321,5 +355,104 @@ mod tests {
             };
             assert_eq!((seen.as_slice(), unread), (expected, 0));
         }
+    }
+
+    /// Counts what need not be made into records, or nothing.
+    struct Measures {
+        analytics: Analytics,
+        findings: Findings,
+        counted: Option<usize>,
+        taken: usize,
+    }
+
+    impl Listener for Measures {
+        fn counts(&mut self, plain: &Plain<'_>, at: Timestamp) -> bool {
+            let Some(counted) = &mut self.counted else { return false };
+            let counts = self.analytics.counts(plain, at, &mut self.findings);
+            *counted += usize::from(counts);
+            counts
+        }
+
+        fn takes(&mut self, _: u32, record: &Record<'_, '_>) {
+            self.taken += 1;
+            self.analytics.observe(record, &mut self.findings);
+        }
+    }
+
+    /// Orders of all sorts, twenty minutes apart in messages of forty: most of them bare, some of which lack stock, repeat others or are
+    /// cancelled.
+    #[test]
+    fn what_is_counted_changes_analytics_as_its_record_would() {
+        let mut folding = Folding::new(Start::empty(), Identity::START);
+        let settings = Settings { orders_max: 64, follow_at_once_max: 30, ..Settings::default() };
+        let measures = |counted| Measures {
+            analytics: Analytics::new(settings.clone()),
+            findings: Findings::new(),
+            counted,
+            taken: 0,
+        };
+        let (mut shown, mut counting) = (measures(None), measures(Some(0)));
+        let mut random = fastrand::Rng::with_seed(12);
+        let mut stock_outs = [0; 2];
+        for sequence in 1..=600_u64 {
+            let receive = |site: Option<&'static str>| {
+                let lines = ["A", "B", "C"].map(|sku| Line { sku: sku.into(), quantity: 60 }).into();
+                let receipt_id = format!("R-{sequence}-{}", site.unwrap_or_default()).into();
+                Command::Receive(Receive {
+                    receipt_id,
+                    site: site.map(Into::into),
+                    lines,
+                    ..Receive::default()
+                })
+            };
+            // For a hundred messages nothing comes: stock runs out.
+            let comes = sequence % 200 < 100;
+            let mut commands =
+                if comes { vec![receive(None), receive(Some("outlet"))] } else { vec![place(sequence)] };
+            for number in 0..40 {
+                let mut line = || PlaceLine {
+                    sku: ["A", "A", "A", "B", "C"][random.usize(..5)].into(),
+                    quantity: random.i64(1..3),
+                    ..PlaceLine::default()
+                };
+                let lines = if number % 3 == 0 { vec![line(), line()] } else { vec![line()] };
+                let own = sequence * 1_000 + number;
+                let before = own - random.u64(1..40).min(number);
+                let name = |number: u64| format!("O-{number}").into();
+                commands.push(match random.u8(..20) {
+                    0 | 1 => Command::Cancel(Cancel { order_id: name(before), ..Cancel::default() }),
+                    kind => Command::Place(Place {
+                        order_id: if kind == 2 { name(before) } else { name(own) },
+                        lines,
+                        site: (kind == 3).then(|| "outlet".into()),
+                        carrier: (kind == 4).then(|| "dhl".into()),
+                        submitted_at: (kind > 12).then(|| Timestamp::from_millis(1_000)),
+                        ..Place::default()
+                    }),
+                });
+            }
+            let mut message = message(sequence, &commands);
+            message.message.stored_at_ns = i64::try_from(sequence).unwrap() * 1_200_000_000_000;
+            let batch = folding.slice(&Arc::new(vec![message]), 0, i64::MAX, &Whole).applied.unwrap();
+            for measures in [&mut shown, &mut counting] {
+                assert_eq!(tell(&batch, &batch.messages[0], measures), 0);
+            }
+            let out = usize::from(shown.analytics.signals().open(SignalKind::StockOut) > 0);
+            stock_outs[out] += 1;
+            if sequence == 300 {
+                counting.analytics = Analytics::restore(&counting.analytics.save()).unwrap();
+            }
+        }
+        assert!(stock_outs.into_iter().all(|count| count > 50), "{stock_outs:?}");
+        let (cancelled, refused) = (
+            shown.analytics.cancellation().all().orders,
+            shown.analytics.stock().refused_and_not_followed().0,
+        );
+        assert!(cancelled > 500 && refused > 500, "{cancelled} {refused}");
+        assert!(shown.analytics.passed_over() > 0 && shown.analytics.followed().1 < 1.0);
+        assert!(counting.counted.is_some_and(|counted| counted > 2_000), "{:?}", counting.counted);
+        assert_eq!(shown.taken, counting.taken + counting.counted.unwrap());
+        assert_eq!(shown.findings, counting.findings);
+        assert!(shown.analytics.save() == counting.analytics.save(), "states differ");
     }
 }

@@ -18,7 +18,7 @@ use crate::words::policy::{PolicyChange, RULES_NEWEST};
 use crate::words::reply::Reply;
 use crate::words::text::{ID_BYTES_MAX, Id};
 use crate::words::timestamp::Timestamp;
-pub(super) use plain::read as read_plain;
+pub(super) use plain::{read as read_plain, read_bare};
 
 /// The frame version that this binary writes, and the only one there is.
 pub const FRAME_VERSION: u8 = 1;
@@ -103,6 +103,20 @@ impl<'a> Elements<'a> {
         let bytes = std::mem::replace(&mut self.rest, rest);
         self.left -= 1;
         Some(Ok((bytes, length)))
+    }
+
+    /// Takes the next element if `reads` it.
+    #[inline]
+    pub(super) fn next_if(&mut self, reads: impl FnOnce(&'a [u8], usize) -> bool) -> bool {
+        if self.left == 0 {
+            return false;
+        }
+        let before = (self.rest, self.left);
+        let taken = matches!(self.next_bytes(), Some(Ok((bytes, length))) if reads(bytes, length));
+        if !taken {
+            (self.rest, self.left) = before;
+        }
+        taken
     }
 
     /// What is wrong with the frame as a whole, once the elements are at their end.

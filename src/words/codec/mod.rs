@@ -10,7 +10,7 @@ mod json;
 mod samples;
 mod told;
 
-use super::command::{Command, CommandKind};
+use super::command::{Command, CommandKind, Line, Money, Place};
 use super::outcome::{Outcome, Unreadable};
 use super::text::Id;
 use super::timestamp::Timestamp;
@@ -119,10 +119,33 @@ pub struct Plain<'a> {
     pub value: Option<(i64, [u8; 3])>,
 }
 
-impl Plain<'_> {
+impl<'a> Plain<'a> {
     /// Some order, to be overwritten by one that is read.
     pub const ANY: Plain<'static> =
         Plain { order_id: Id::ANY, first: (Id::ANY, 1), second: None, submitted_at: None, value: None };
+
+    /// Its lines: SKUs, and how many of each.
+    pub fn lines(&self) -> impl Iterator<Item = (Id<'a>, u32)> + use<'a> {
+        std::iter::once(self.first).chain(self.second)
+    }
+
+    /// The command that it is, without what nobody decides by.
+    #[must_use]
+    pub fn command(&self) -> Command<'a> {
+        let line =
+            |(sku, quantity): (Id<'a>, u32)| Line { sku: sku.text().into(), quantity: quantity.into() };
+        let value = self.value.and_then(|(minor, currency)| {
+            let currency = str::from_utf8(&currency).ok()?.to_owned();
+            Some(Money { minor, currency: currency.into() })
+        });
+        Command::Place(Place {
+            order_id: self.order_id.text().into(),
+            lines: self.lines().map(line).map(Into::into).collect(),
+            submitted_at: self.submitted_at,
+            value,
+            ..Place::default()
+        })
+    }
 }
 
 /// What the next element of a payload is.
@@ -222,6 +245,19 @@ impl<'a> Commands<'a> {
             Inner::Failed(failed) => failed.take().map(Err),
         };
         self.other(element)
+    }
+
+    /// Takes the next element only if it is a plain `place` in a frame that says nothing but its lines and when it was submitted; what is in
+    /// `plain` is of no meaning otherwise.
+    #[inline]
+    pub fn next_bare(&mut self, plain: &mut Plain<'a>) -> bool {
+        let knows_plain = CommandKind::Place.rules() <= self.rules;
+        match &mut self.inner {
+            Inner::Frame(elements) if knows_plain => {
+                elements.next_if(|bytes, length| frame::read_bare(bytes, length, plain))
+            }
+            _ => false,
+        }
     }
 
     #[inline(never)]

@@ -1,6 +1,6 @@
 //! Orders to try decoders with, and what of a command is plain, told naively.
 
-use super::{Element, Format, Plain, commands};
+use super::{Decoded, Element, Format, Plain, commands};
 use crate::words::command::{Attributes, Command, Money, OnShortage, Place, PlaceLine};
 use crate::words::policy::RULES_NEWEST;
 use crate::words::text::is_id;
@@ -83,7 +83,22 @@ pub(super) fn both_ways(format: Format, payload: &[u8]) -> (usize, usize) {
         }
     }
     assert!(elements.next_element().is_none(), "{}", payload.escape_ascii());
+    bare_ways(format, payload, &long);
     (plain, could)
+}
+
+/// Reads a payload by the way for bare places, and holds what it takes, and what it leaves, against what the long way read.
+fn bare_ways(format: Format, payload: &[u8], long: &[Decoded<'_>]) {
+    let mut elements = commands(Some(format), payload, RULES_NEWEST);
+    let mut plain = Plain::ANY;
+    for long in long {
+        if elements.next_bare(&mut plain) {
+            assert_eq!(Ok(plain.command()), *long, "{}", payload.escape_ascii());
+        } else {
+            assert_eq!(elements.next().as_ref(), Some(long), "{}", payload.escape_ascii());
+        }
+    }
+    assert!(!elements.next_bare(&mut plain) && elements.next().is_none(), "{}", payload.escape_ascii());
 }
 
 /// An order as the reference load has them.

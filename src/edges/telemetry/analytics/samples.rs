@@ -81,6 +81,7 @@ pub(super) fn sample(model: &Analytics) -> Vec<Sample> {
     let (followed, share) = model.followed();
     to.put("weir_orders_followed", &[], float(followed as u64));
     to.put("weir_orders_followed_ratio", &[], share);
+    to.put("weir_orders_passed_over_total", &[], float(model.passed_over()));
     delay(model, to);
     cancellation(model, to);
     volume_and_stock(model, to);

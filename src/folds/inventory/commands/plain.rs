@@ -16,7 +16,7 @@ use crate::folds::inventory::tables::sides::Value;
 use crate::folds::inventory::tables::sites::SiteIndex;
 use crate::folds::inventory::tables::stock::StockIndex;
 use crate::words::codec::{Commands, Decoded, Next, Plain};
-use crate::words::command::{Command, CommandKind, Line, OnShortage, Place};
+use crate::words::command::{CommandKind, OnShortage};
 use crate::words::hash::fold;
 use crate::words::message::Way;
 use crate::words::policy::SITE_DEFAULT;
@@ -278,21 +278,4 @@ fn plain_content(start: Content, sum: u64, value: Option<(i64, [u8; 3])>) -> u64
         Some((minor, currency)) => content.number(1).number(minor.cast_unsigned()).currency(currency),
     };
     content.maybe(None).finish()
-}
-
-/// The command that a plain order is, without what nobody decides by.
-pub(crate) fn whole<'a>(plain: &Plain<'a>) -> Command<'a> {
-    let line = |(sku, quantity): (Id<'a>, u32)| Line { sku: sku.text().into(), quantity: quantity.into() };
-    let lines = std::iter::once(plain.first).chain(plain.second).map(line);
-    let value = plain.value.and_then(|(minor, currency)| {
-        let currency = str::from_utf8(&currency).ok()?.to_owned();
-        Some(crate::words::command::Money { minor, currency: currency.into() })
-    });
-    Command::Place(Place {
-        order_id: plain.order_id.text().into(),
-        lines: lines.map(Into::into).collect(),
-        submitted_at: plain.submitted_at,
-        value,
-        ..Place::default()
-    })
 }

@@ -137,10 +137,31 @@ impl<'a> Window<'a> {
     }
 }
 
+/// Reads a plain place as [`read`] does, but only one that says nothing but its lines and when it was submitted, its numbers in their usual widths.
+#[inline(always)]
+pub(in crate::words::codec) fn read_bare<'a>(bytes: &'a [u8], length: usize, plain: &mut Plain<'a>) -> bool {
+    let Some(window) = bytes.first_chunk().map(Window) else { return false };
+    read_start(&window, plain).is_some_and(|at| {
+        *window.take(at) == NOTHING_BEHIND && at + NOTHING_BEHIND.len() == length && length <= 256
+    })
+}
+
 /// Reads a plain place as most are: its numbers in their usual widths, and no more than 256 bytes in all.
 #[inline(always)]
 fn read_short<'a>(bytes: &'a [u8], length: usize, plain: &mut Plain<'a>) -> Option<()> {
     let window = Window(bytes.first_chunk()?);
+    let mut at = read_start(&window, plain)?;
+    if *window.take(at) == NOTHING_BEHIND {
+        at += NOTHING_BEHIND.len();
+    } else {
+        (plain.value, at) = window.rest(at)?;
+    }
+    (at == length && at <= 256).then_some(())
+}
+
+/// Reads it up to what is behind `submitted_at`, and says where that is.
+#[inline(always)]
+fn read_start<'a>(window: &Window<'a>, plain: &mut Plain<'a>) -> Option<usize> {
     if window.0[0] != PLACE {
         return None;
     }
@@ -158,12 +179,7 @@ fn read_short<'a>(bytes: &'a [u8], length: usize, plain: &mut Plain<'a>) -> Opti
     let [REFUSE] = *window.take(at) else { return None };
     (plain.submitted_at, at) = window.time(at + 1)?;
     plain.value = None;
-    if *window.take(at) == NOTHING_BEHIND {
-        at += NOTHING_BEHIND.len();
-    } else {
-        (plain.value, at) = window.rest(at)?;
-    }
-    (at == length && at <= 256).then_some(())
+    Some(at)
 }
 
 /// What is behind `submitted_at` in most orders: fields that are absent.

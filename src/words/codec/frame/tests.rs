@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::words::codec::samples::{both_ways, changes, foreign, full, plain};
-use crate::words::codec::{Format, commands, encode_commands};
+use crate::words::codec::{Format, Plain, commands, encode_commands};
 use crate::words::command::{Attributes, Money, Place};
 use crate::words::outcome::{Repeat, Shortage, SiteLine, True};
 
@@ -31,6 +31,25 @@ fn what_the_short_way_reads_it_reads_as_the_long_way_does() {
     }
     println!("{all} payloads, {could} plain places, {short} by the short way");
     assert!(short > 50_000 && short * 100 > could * 90, "{short} of {could} of {all}");
+}
+
+#[test]
+fn bare_places_are_taken_as_such() {
+    let frame =
+        encode_commands(Format::Bincode, &[plain(), full(), plain(), plain(), foreign()].map(Command::Place));
+    let mut elements = commands(Some(Format::Bincode), &frame, RULES_NEWEST);
+    let mut taken = Plain::ANY;
+    let bare = [(); 5].map(|()| {
+        let bare = elements.next_bare(&mut taken);
+        if bare {
+            assert_eq!(taken.command(), Command::Place(plain()));
+        } else {
+            elements.next().unwrap().unwrap();
+        }
+        bare
+    });
+    // The last ones are too near the end of the frame: the window would reach beyond it.
+    assert_eq!(bare, [true, false, false, false, false]);
 }
 
 /// The quickest way looks at more bytes than the shortest payloads have.
