@@ -182,7 +182,7 @@ fn taken_in(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|rounds| (0..rounds).map(|_| batch(&mut analytics, &mut findings)).sum());
         });
-        assert_eq!(analytics.passed_over() > 0, orders_max == 1_024, "{name}");
+        assert!(orders_max == 1_024 || analytics.passed_over() == 0, "{name}");
     }
     group.finish();
 }

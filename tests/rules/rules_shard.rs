@@ -1,6 +1,11 @@
 //! Rules of the shard: policy, limits, windows, log time, batches, bytes that are no command.
 
+use serde_json::{Value, json};
+use weir::words::codec::Format;
+use weir::words::outcome::{Decision, Reason};
+
 use crate::script::rules;
+use crate::support::Shard;
 
 rules! {
     /// A bad command spoils only itself.
@@ -227,4 +232,95 @@ rules! {
         place O-2 A:1         -> confirmed pay_by=5ms
         policy rules=9        -> fault unknown_rules
     "
+}
+
+/// What is said of a refusal beside its reason is in the outcomes' bytes, and so in the chain: under one version of the rules it never
+/// changes.
+#[test]
+fn a_refusal_says_what_is_wrong() {
+    let lines = json!([{"sku": "A", "quantity": 1}]);
+    let place = |more: Value| {
+        let mut place = json!({"order_id": "O-2", "lines": lines});
+        place.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"place": place})
+    };
+    let policy = |change: Value| json!({"policy": change});
+    let long = "x".repeat(65);
+    let names = |count: usize| (0..count).map(|number| format!("s{number}")).collect::<Vec<_>>();
+    let attributes: serde_json::Map<String, Value> =
+        names(17).into_iter().map(|name| (name, "x".into())).collect();
+    let listed = "sites must be 1 to 64 bytes each, without control characters";
+    let bounded = "attributes are at most 64 bytes each, without control characters";
+    let cases = [
+        (
+            place(json!({"submitted_at": "2099-01-01T00:00:00Z"})),
+            "submitted_at is more than five minutes ahead",
+        ),
+        (place(json!({"carrier": long})), "carrier must be 1 to 64 bytes without control characters"),
+        (place(json!({"customer": ""})), "customer must be 1 to 64 bytes without control characters"),
+        (place(json!({"site": "a\u{7}"})), "site must be 1 to 64 bytes without control characters"),
+        (place(json!({"site": "main", "sites": ["main"]})), "site and sites exclude each other"),
+        (place(json!({"sites": []})), "sites must be 1 to 8"),
+        (place(json!({"sites": names(9)})), "sites must be 1 to 8"),
+        (place(json!({"sites": [long]})), listed),
+        (place(json!({"sites": ["main", "main"]})), "a site is listed twice"),
+        (place(json!({"attributes": attributes})), "more than 16 attributes"),
+        (place(json!({"attributes": {"colour": long}})), bounded),
+        (place(json!({"attributes": {"": "red"}})), bounded),
+        (place(json!({"value": {"minor": 1, "currency": "eur"}})), "a currency is three capital letters"),
+        (place(json!({"value": {"minor": -1, "currency": "EUR"}})), "minor must be 0 to 2^53 - 1"),
+        (
+            place(json!({"lines": [{"sku": "A", "quantity": 1, "unit_price": -1}]})),
+            "unit_price must be 0 to 2^53 - 1",
+        ),
+        (place(json!({"pay_within_ms": 0})), "pay_within_ms must be at least 1"),
+        (place(json!({"pay_within_ms": 1_i64 << 50})), "pay_within_ms is beyond the policy's hold_ms_max"),
+        (
+            place(json!({"on_shortage": "backorder", "wait_until": "2099-01-01T00:00:00Z"})),
+            "wait_until is beyond the policy's wait_ms_max",
+        ),
+        (
+            json!({"pay": {"order_id": "O-1", "amount": {"minor": 0, "currency": "EUR"}}}),
+            "minor must be 1 to 2^53 - 1",
+        ),
+        (
+            json!({"pay": {"order_id": "O-1", "amount": {"minor": 1, "currency": "USD"}}}),
+            "the order's value is in another currency",
+        ),
+        (json!({"review": {"order_id": "O-1", "score": 6}}), "score must be 1 to 5"),
+        (
+            json!({"extend": {"order_id": "O-1", "extension_id": "E-1", "pay_within_ms": 0}}),
+            "pay_within_ms must be 1 or more",
+        ),
+        (
+            json!({"transfer": {"transfer_id": "X-1", "from": "main", "to": "main", "lines": lines}}),
+            "from and to are one site",
+        ),
+        (policy(json!({"sites": []})), "a shard has 1 to 1000 sites"),
+        (policy(json!({"rules": 0})), "rules versions begin at 1"),
+        (policy(json!({"quantity_max": 0})), "quantity_max must be 1 to 1000000000"),
+        (policy(json!({"sites": ["west"]})), "main"),
+        (policy(json!({"allowance_of": [{"sku": "B", "quantity": 1}]})), "B"),
+        (policy(json!({"allowance_of": [{"sku": long, "quantity": 1}]})), "not an id"),
+    ];
+    let mut shard = Shard::new();
+    let send = |shard: &mut Shard, command: &Value| {
+        shard.feed(Some(Format::Json), command.to_string()).unwrap();
+        let outcomes = shard.outcomes();
+        let [outcome] = outcomes.as_slice() else { panic!("{command}: {outcomes:?}") };
+        match &outcome.decision {
+            Decision::Refused { reason, detail, .. } => Some((*reason, detail.as_deref().map(str::to_owned))),
+            _ => None,
+        }
+    };
+    let receive = json!({"receive": {"receipt_id": "R-1", "lines": [{"sku": "A", "quantity": 9}]}});
+    let order =
+        json!({"place": {"order_id": "O-1", "lines": lines, "value": {"minor": 5, "currency": "EUR"}}});
+    assert_eq!([send(&mut shard, &receive), send(&mut shard, &order)], [None, None]);
+    for (command, said) in cases {
+        let refused = send(&mut shard, &command);
+        assert_eq!(refused.and_then(|(_, detail)| detail).as_deref(), Some(said), "{command}");
+    }
+    // Where the reason says all, there is no more.
+    assert_eq!(send(&mut shard, &json!({"cancel": {"order_id": "?"}})), Some((Reason::UnknownOrder, None)));
 }
