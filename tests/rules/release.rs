@@ -2,7 +2,7 @@
 
 use weir::folds::inventory::{Due, OUTCOMES_BEYOND_OWN_MAX};
 use weir::words::codec::{self, Format};
-use weir::words::command::{Cancel, Command, Count, OnShortage};
+use weir::words::command::{Adjust, Cancel, Command, Count, CountLine, Line, OnShortage};
 use weir::words::outcome::{Decision, Outcome, OutcomeKind, Reason, State};
 use weir::words::policy::{PolicyChange, STOCK_MAX};
 
@@ -235,6 +235,22 @@ fn stock_never_passes_2_to_the_53() {
     assert_eq!(shard.inventory.stock_of("main", "A").unwrap().on_hand, STOCK_MAX);
     let refused = shard.send(&[receive("R-4", "A", 1)]);
     assert!(matches!(refused[0].decision, Decision::Refused { reason: Reason::StockLimit, .. }));
+    // Whatever else would move it is refused alike, whichever way it goes: the sums of what came and went only grow.
+    let lines = |quantity| vec![Line { sku: "A".into(), quantity }];
+    let adjust = |quantity| {
+        let adjustment_id = format!("J{quantity}").into();
+        Command::Adjust(Adjust { adjustment_id, lines: lines(quantity), ..Adjust::default() })
+    };
+    let counted = vec![CountLine { sku: "A".into(), quantity: 5, expected: None }];
+    let count = Command::Count(Count { count_id: "C".into(), lines: counted, ..Count::default() });
+    for command in [adjust(1), adjust(-1), count] {
+        let refused = shard.send(std::slice::from_ref(&command));
+        let reason = match &refused[0].decision {
+            Decision::Refused { reason, .. } => Some(*reason),
+            _ => None,
+        };
+        assert_eq!(reason, Some(Reason::StockLimit), "{command:?}");
+    }
     let refused = shard.send(&[receive("R-5", "B", 1), receive("R-6", "A", 1)]);
     assert!(matches!(refused[0].decision, Decision::Received { .. }));
     shard.inventory.check_books().unwrap();

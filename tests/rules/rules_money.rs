@@ -51,6 +51,18 @@ rules! {
         cancel O-3            -> cancelled cancelled
         extend O-3 E-1 100    -> refused already_cancelled it is cancelled
     "#
+    a_hold_is_a_millisecond_at_least_and_what_policy_allows_at_most: "
+        policy hold_ms_max=1000 -> policy_applied rules=1
+        receive R-1 A:9       -> received
+        place O-1 A:1 pay_within=0 -> refused invalid_value
+        place O-1 A:1 pay_within=1 -> confirmed pay_by=1ms
+        place O-2 A:1 pay_within=1000 -> confirmed pay_by=1000ms
+        place O-3 A:1 pay_within=1001 -> refused invalid_value
+        extend O-1 E-1 0      -> refused invalid_value
+        extend O-1 E-1 1      -> extended confirmed
+        extend O-2 E-1 1000   -> extended confirmed
+        extend O-2 E-2 1001   -> refused invalid_value it is confirmed
+    "
     a_payment_without_amount_settles: "
         receive R-1 A:9       -> received
         place O-1 A:1 value=EUR100 -> confirmed
