@@ -89,7 +89,7 @@ pub(super) fn eval(args: &Args) -> anyhow::Result<Ended> {
     let history = History::new(pasts, args.shorten, notes);
     let settings = Settings {
         orders_max: history.lives.len().clamp(1_024, 1 << 22),
-        // A past may have no more than days.
+        // A past may say of a time no more than its day.
         follow_at_once_max: u32::MAX,
         delay: DelaySettings {
             typical_paid_days: args.typical_paid,

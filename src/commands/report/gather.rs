@@ -244,7 +244,7 @@ impl Gathered {
             }
             (Decision::Paid { order_id, repeat: None, .. }, _) => {
                 if let Some(order) =
-                    self.orders.get_mut(&order_hash(order_id)).filter(|it| it.paid_ms.is_none())
+                    self.orders.get_mut(&order_hash(&**order_id)).filter(|it| it.paid_ms.is_none())
                 {
                     let at_ms = order.happened(record, at_ms);
                     order.paid_ms = Some(at_ms);

@@ -159,9 +159,13 @@ impl JetObjects {
                 so_far = so_far.and(oldest.stored().await.map(drop));
             }
         }
-        // After a failure too: what would be stored after the rest was taken away would stay.
-        for sent in under_way {
-            so_far = so_far.and(sent.stored().await.map(drop));
+        // After a failure too: what would be stored after the rest was taken away would stay. But not for one after the other of those
+        // that get no answer.
+        let mut answered = so_far != Err(AppendError::TimedOut);
+        while answered && let Some(sent) = under_way.pop_front() {
+            let stored = sent.stored().await.map(drop);
+            answered = stored != Err(AppendError::TimedOut);
+            so_far = so_far.and(stored);
         }
         so_far?;
         info.digest = written(digest);

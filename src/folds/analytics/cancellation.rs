@@ -183,15 +183,8 @@ impl Cancellation {
                 of_series.resize_with(usize::from(label) + 1, || Cusum::new(WEEK_MS, WEEK_MS));
             }
             let detector = &mut of_series[usize::from(label)];
-            let change = if hits > 0 {
-                detector.comes_late(now_ms, self.lag_ms);
-                detector.take(now_ms, trials, hits)
-            } else if detector.puts_off(now_ms, trials) {
-                None
-            } else {
-                detector.comes_late(now_ms, self.lag_ms);
-                detector.take_in(now_ms)
-            };
+            detector.comes_late(now_ms, self.lag_ms);
+            let change = detector.take(now_ms, trials, hits);
             match &change {
                 Some(Change::Raised(surge)) => {
                     self.surges.insert((series, label), (surge.now / surge.base).max(1.0));

@@ -10,7 +10,6 @@ use super::stock::Site;
 use super::{Analytics, Finding, Findings, Flow, Phase, Record, Said, SignalKind, Sink, Supply};
 use crate::words::codec::Plain;
 use crate::words::command::{Command, CommandKind, Line, Place, PlaceLine};
-use crate::words::hash::hash;
 use crate::words::outcome::{Decision, Outcome, Reason, Shortage, State};
 use crate::words::policy::SITE_DEFAULT;
 use crate::words::timestamp::Timestamp;
@@ -36,7 +35,7 @@ impl Analytics {
     pub fn counts(&mut self, plain: &Plain<'_>, at: Timestamp, findings: &mut Findings) -> bool {
         self.pass(at.millis(), findings);
         if self.signals.open(SignalKind::StockOut) > 0
-            || self.orders.admits(hash(plain.order_id.bytes()), self.now_ms)
+            || self.orders.admits(order_hash(plain.order_id.bytes()), self.now_ms)
         {
             return false;
         }

@@ -98,8 +98,8 @@ impl Order {
 
 /// The hash by which an order is known.
 #[must_use]
-pub fn order_hash(order_id: &str) -> u64 {
-    hash(order_id.as_bytes())
+pub fn order_hash(order_id: impl AsRef<[u8]>) -> u64 {
+    hash(order_id.as_ref())
 }
 
 /// How many new orders may be followed.

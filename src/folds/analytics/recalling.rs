@@ -28,9 +28,11 @@ impl Analytics {
             (
                 Decision::Confirmed { order_id, released: false, repeat: None, .. },
                 Some(Command::Place(place)),
-            ) => drop(self.follow(order_id, place, Phase::Confirmed, findings)),
+            ) => {
+                self.follow(order_id, place, Phase::Confirmed, findings);
+            }
             (Decision::Waiting { order_id, repeat: None, .. }, Some(Command::Place(place))) => {
-                let _ = self.follow(order_id, place, Phase::Waiting, findings);
+                self.follow(order_id, place, Phase::Waiting, findings);
             }
             (Decision::Confirmed { order_id, released: true, .. }, _) => self.released(order_id, findings),
             (Decision::Paid { order_id, repeat: None, state, .. }, _) => {

@@ -187,25 +187,17 @@ impl Cusum {
     /// Takes in trials and hits. A hit may come long after its trial: then it is counted without one.
     pub fn take(&mut self, now_ms: i64, trials: u32, hits: u32) -> Option<Change> {
         if hits == 0 {
-            return if self.puts_off(now_ms, trials) { None } else { self.take_in(now_ms) };
+            self.pending = self.pending.saturating_add(trials);
+            if self.pending < TOGETHER && now_ms - self.decayed_ms < TOGETHER_MS {
+                return None;
+            }
+            let trials = std::mem::take(&mut self.pending);
+            return self.take_now(now_ms, trials, 0);
         }
         let before = std::mem::take(&mut self.pending);
         let ended = if before > 0 { self.take_now(now_ms, before, 0) } else { None };
         // Misses end an alarm at most, and what ends with them is not raised again by one hit.
         self.take_now(now_ms, trials, hits).or(ended)
-    }
-
-    /// Keeps trials without a hit for later; false where it is time to [take them in](Self::take_in).
-    #[inline]
-    pub fn puts_off(&mut self, now_ms: i64, trials: u32) -> bool {
-        self.pending = self.pending.saturating_add(trials);
-        self.pending < TOGETHER && now_ms - self.decayed_ms < TOGETHER_MS
-    }
-
-    /// Takes in the trials that were put off.
-    pub fn take_in(&mut self, now_ms: i64) -> Option<Change> {
-        let trials = std::mem::take(&mut self.pending);
-        self.take_now(now_ms, trials, 0)
     }
 
     fn take_now(&mut self, now_ms: i64, trials: u32, hits: u32) -> Option<Change> {
