@@ -187,19 +187,51 @@ fn taken_in(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Whole lives, at two thousand orders a day: what one costs from placing to its label, ticks and re-scores included.
-fn lives(criterion: &mut Criterion) {
-    let days = if std::env::args().any(|argument| argument == "--test") { 3 } else { 60 };
-    let per_day = 2_000;
+const PER_DAY: u64 = 2_000;
+
+fn days() -> u64 {
+    if std::env::args().any(|argument| argument == "--test") { 3 } else { 60 }
+}
+
+/// What happens to so many days' orders, in the order of time.
+fn events() -> Vec<(i64, (Command<'static>, Outcome<'static>))> {
     let mut events = Vec::new();
-    for number in 0..days * per_day {
+    for number in 0..days() * PER_DAY {
         let at = START_MS
-            + i64::try_from(number).expect("small") * DAY_MS / i64::try_from(per_day).expect("small");
+            + i64::try_from(number).expect("small") * DAY_MS / i64::try_from(PER_DAY).expect("small");
         events.extend(life(number, at));
     }
     events.sort_by_key(|(at, _)| *at);
+    events
+}
+
+/// An open order's risk as it is now, as it is asked for by its id and as each is told once a day: once of few that stay in the caches, and
+/// once of all that are open.
+fn scored(criterion: &mut Criterion) {
+    let until = START_MS + i64::try_from(days()).expect("small") * DAY_MS;
+    let mut analytics = Analytics::new(Settings::default());
+    let mut findings = Findings::new();
+    for (at, it) in events().iter().filter(|(at, _)| *at <= until) {
+        observe(&mut analytics, *at, it, &mut findings);
+    }
+    let mut open: Vec<String> = (0..days() * PER_DAY).map(id).collect();
+    open.retain(|id| analytics.risk_of(id).is_some());
+    assert!(open.len() > 1_000, "{} open orders have a risk", open.len());
+    fastrand::Rng::with_seed(1).shuffle(&mut open);
+    let mut group = criterion.benchmark_group("score an open order again");
+    group.throughput(Throughput::Elements(1));
+    for (name, open) in [("one of 16", &open[..16]), ("any", &open[..])] {
+        let mut ids = open.iter().cycle();
+        group.bench_function(name, |bencher| bencher.iter(|| ids.next().map(|id| analytics.risk_of(id))));
+    }
+    group.finish();
+}
+
+/// Whole lives, at two thousand orders a day: what one costs from placing to its label, ticks and re-scores included.
+fn lives(criterion: &mut Criterion) {
+    let events = events();
     let mut group = criterion.benchmark_group("learn from an order over its life");
-    group.sample_size(10).throughput(Throughput::Elements(days * per_day));
+    group.sample_size(10).throughput(Throughput::Elements(days() * PER_DAY));
     for mixture in [true, false] {
         let settings =
             Settings { delay: DelaySettings { mixture, ..DelaySettings::default() }, ..Settings::default() };
@@ -217,5 +249,5 @@ fn lives(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, taken_in, lives);
+criterion_group!(benches, taken_in, scored, lives);
 criterion_main!(benches);

@@ -4,11 +4,11 @@
 use weir::folds::inventory::{Due, LINES_PER_MESSAGE_MAX, LOOKS_PER_MESSAGE_MAX, OUTCOMES_BEYOND_OWN_MAX};
 use weir::words::codec::{self, Format, PAYLOAD_BYTES_MAX};
 use weir::words::command::{
-    Adjust, Amend, Attributes, COMMANDS_MAX, Cancel, Command, Deliver, Line, ORDER_SITES_MAX, OnShortage,
-    Pay, Place, Receive, Return, Review, Ship, Tick, Transfer,
+    Adjust, Amend, Attributes, COMMANDS_MAX, Cancel, Command, Count, CountLine, Deliver, Line,
+    ORDER_SITES_MAX, OnShortage, Pay, Place, Receive, Return, Review, Ship, Tick, Transfer,
 };
 use weir::words::outcome::{Decision, Outcome, OutcomeKind, Reason};
-use weir::words::policy::PolicyChange;
+use weir::words::policy::{PolicyChange, QUANTITY_LIMIT_MAX, SITES_MAX};
 
 use crate::support::{Shard, line, place, policy, receive};
 
@@ -205,6 +205,197 @@ fn whole_commands_cost_the_lines_of_their_order() {
     let commands: Vec<_> = cancels.iter().map(|order| cancel(order, None)).collect();
     let answers = reasons(&mut shard, Format::Json, &commands);
     assert_eq!((count(&answers, None), count(&answers, TOO_LARGE)), (whole, 17 - whole));
+}
+
+/// A fact about one line of an order whose lines have moved together until now costs that line and all of them once, and later ones
+/// theirs alone; one that names all costs each once. An amendment costs the lines before and after.
+#[test]
+fn what_parts_an_order_costs_its_lines_once() {
+    let skus = skus(LINES);
+    let ids: Vec<_> = (0..17).map(|number| id("O", number)).collect();
+    let mut shard = stocked(&skus, 1_000_000);
+    for order in &ids {
+        assert_eq!(reason(&mut shard, place(order.as_str(), lines(&skus, 1_100), OnShortage::Refuse)), None);
+    }
+    let ship = |order: &String, count: usize| {
+        let lines = Some(lines(&skus[..count], 1));
+        Command::Ship(Ship { order_id: order.clone().into(), lines, ..Ship::default() })
+    };
+    let amend = |order: &String| {
+        let (order_id, amendment_id) = (order.clone().into(), "M-1".into());
+        let lines = lines(&skus, 1_099).into_iter().map(Into::into).collect();
+        Command::Amend(Amend { order_id, amendment_id, lines, ..Amend::default() })
+    };
+    let decided = |answers: &[Option<Reason>]| (count(answers, None), count(answers, TOO_LARGE));
+    let firsts: Vec<_> = ids.iter().map(|order| ship(order, 1)).collect();
+    let fit = WORK / (LINES + 1);
+    assert_eq!(decided(&reasons(&mut shard, Format::Bincode, &firsts)), (fit, 17 - fit));
+    // What has its parts is parted no more.
+    let again: Vec<_> = (0..COMMANDS_MAX).map(|number| ship(&ids[number % fit], 1)).collect();
+    let answers = reasons(&mut shard, Format::Bincode, &again);
+    assert_eq!(decided(&answers), (COMMANDS_MAX, 0));
+    let amends: Vec<_> = ids.iter().map(amend).collect();
+    let fit = WORK / (2 * LINES);
+    assert_eq!(decided(&reasons(&mut shard, Format::Bincode, &amends)), (fit, 17 - fit));
+    let mut shard = stocked(&skus, 1_000_000);
+    for order in &ids {
+        assert_eq!(reason(&mut shard, place(order.as_str(), lines(&skus, 1_100), OnShortage::Refuse)), None);
+    }
+    let all: Vec<_> = ids.iter().map(|order| ship(order, LINES)).collect();
+    let fit = WORK / LINES;
+    assert_eq!(decided(&reasons(&mut shard, Format::Bincode, &all)), (fit, 17 - fit));
+}
+
+/// An order costs its lines once for each site that it lists.
+#[test]
+fn sites_of_an_order_multiply_what_it_costs() {
+    let skus = skus(LINES);
+    let mut shard = stocked(&skus, 1_000_000);
+    let sites: Vec<_> = (1..ORDER_SITES_MAX).map(|number| id("site", number)).collect();
+    let all: Vec<_> =
+        ["main".into()].into_iter().chain(sites.iter().map(|site| site.as_str().into())).collect();
+    shard.send(&[policy(PolicyChange { sites: Some(all.clone()), ..PolicyChange::default() })]);
+    let order = |order_id: &'static str| {
+        let lines = lines(&skus, 1).into_iter().map(Into::into).collect();
+        Command::Place(Place {
+            order_id: order_id.into(),
+            lines,
+            sites: Some(all.clone()),
+            ..Place::default()
+        })
+    };
+    // Two cost 32,000 of 32,768.
+    let orders = [order("O-1"), order("O-2"), order("O-3")];
+    assert_eq!(reasons(&mut shard, Format::Bincode, &orders), [None, None, TOO_LARGE]);
+}
+
+/// A transfer costs its lines twice: where they leave, and where they come to.
+#[test]
+fn transfers_cost_both_ends() {
+    let skus = skus(LINES);
+    let mut shard = stocked(&skus, 1_000_000);
+    let sites = Some(vec!["main".into(), "west".into()]);
+    shard.send(&[policy(PolicyChange { sites, ..PolicyChange::default() })]);
+    let ids: Vec<_> = (0..17).map(|number| id("X", number)).collect();
+    let moved = |id: &String| {
+        let (transfer_id, from, to) = (id.clone().into(), "main".into(), "west".into());
+        Command::Transfer(Transfer { transfer_id, from, to, lines: lines(&skus, 1), ..Transfer::default() })
+    };
+    let answers = reasons(&mut shard, Format::Bincode, &ids.iter().map(moved).collect::<Vec<_>>());
+    let fit = WORK / (2 * LINES);
+    assert_eq!((count(&answers, None), count(&answers, TOO_LARGE)), (fit, 17 - fit));
+}
+
+/// The caps on open orders and their lines hold within one message, too.
+#[test]
+fn orders_of_one_message_meet_the_caps() {
+    let order = |order_id: &'static str, skus: &[&'static str]| {
+        place(order_id, skus.iter().map(|sku| line(sku, 1)).collect(), OnShortage::Refuse)
+    };
+    for format in BOTH {
+        let busy = Some(Reason::Busy);
+        let mut shard = Shard::new();
+        shard.send(&[policy(PolicyChange { open_orders_max: Some(2), ..PolicyChange::default() })]);
+        shard.send(&[receive("R-1", "A", 9), receive("R-2", "B", 9)]);
+        let orders = [order("O-1", &["A"]), order("O-2", &["A"]), order("O-3", &["A"]), order("O-4", &["A"])];
+        assert_eq!(reasons(&mut shard, format, &orders), [None, None, busy, busy], "{format:?}");
+        let mut shard = Shard::new();
+        shard.send(&[policy(PolicyChange { open_lines_max: Some(4), ..PolicyChange::default() })]);
+        shard.send(&[receive("R-1", "A", 9), receive("R-2", "B", 9)]);
+        let orders = [
+            order("O-1", &["A"]),
+            order("O-2", &["A", "B"]),
+            order("O-3", &["A", "B"]),
+            order("O-4", &["A"]),
+        ];
+        assert_eq!(reasons(&mut shard, format, &orders), [None, None, busy, None], "{format:?}");
+    }
+}
+
+/// A shard holds a thousand sites over its life, those that are not listed any more among them.
+#[test]
+fn sites_have_a_most() {
+    let sites: Vec<_> = (0..=SITES_MAX).map(|number| id("site", number)).collect();
+    let listed = |sites: &[String]| {
+        let sites = sites.iter().map(|site| site.clone().into()).collect();
+        policy(PolicyChange { sites: Some(sites), ..PolicyChange::default() })
+    };
+    let mut shard = Shard::new();
+    let invalid = Some(Reason::InvalidValue);
+    assert_eq!(reason(&mut shard, listed(&sites)), invalid);
+    // `main` is one of those there ever were.
+    assert_eq!(reason(&mut shard, listed(&sites[..SITES_MAX])), invalid);
+    assert_eq!(reason(&mut shard, listed(&sites[..SITES_MAX - 1])), None);
+    assert_eq!(reason(&mut shard, listed(&sites[1..SITES_MAX])), invalid);
+    let mut all = sites[..SITES_MAX - 1].to_vec();
+    all.push("main".to_owned());
+    assert_eq!(reason(&mut shard, listed(&all)), None);
+}
+
+/// An amended order keeps the lines and the units that it gave up: with those, it may have so many, and no more.
+#[test]
+fn amended_orders_have_a_largest() {
+    let skus = skus(4_002);
+    let mut shard = Shard::new();
+    let limits = PolicyChange {
+        lines_max: Some(4_000),
+        quantity_max: Some(QUANTITY_LIMIT_MAX),
+        ..PolicyChange::default()
+    };
+    shard.send(&[policy(limits)]);
+    shard.send(&[receive_all("R-1", &skus[..4_000], 9)]);
+    shard.send(&[receive_all("R-2", &skus[4_000..], 9)]);
+    shard.send(&[receive("R-3", "A", QUANTITY_LIMIT_MAX), receive("R-4", "A", QUANTITY_LIMIT_MAX)]);
+    let amend = |order_id: &'static str, lines: Vec<Line<'static>>| {
+        let lines = lines.into_iter().map(Into::into).collect();
+        Command::Amend(Amend {
+            order_id: order_id.into(),
+            amendment_id: "M".into(),
+            lines,
+            ..Amend::default()
+        })
+    };
+    for (order_id, more, answer) in [
+        ("O-1", QUANTITY_LIMIT_MAX - 2, None),
+        ("O-2", QUANTITY_LIMIT_MAX - 1, Some(Reason::InvalidQuantity)),
+    ] {
+        assert_eq!(reason(&mut shard, place(order_id, vec![line("A", 5)], OnShortage::Refuse)), None);
+        // Of five, two are given up, and stay on its line.
+        let less = Amend {
+            order_id: order_id.into(),
+            amendment_id: "M-0".into(),
+            lines: vec![line("A", 3).into()],
+            ..Amend::default()
+        };
+        assert_eq!(reason(&mut shard, Command::Amend(less)), None);
+        assert_eq!(reason(&mut shard, amend(order_id, vec![line("A", more)])), answer, "{order_id}");
+        assert_eq!(reason(&mut shard, cancel(order_id, None)), None);
+    }
+    for (order_id, more, answer) in [("O-3", 3_998, None), ("O-4", 3_999, Some(Reason::TooManyLines))] {
+        let placed = place(order_id, lines(&skus[4_000..], 1), OnShortage::Refuse);
+        assert_eq!(reason(&mut shard, placed), None);
+        let lines = lines(&skus[..more], 1).into_iter().map(Into::into).collect();
+        let amended =
+            Amend { order_id: order_id.into(), amendment_id: "M".into(), lines, ..Amend::default() };
+        assert_eq!(reason(&mut shard, Command::Amend(amended)), answer, "{order_id}");
+    }
+}
+
+/// What a counter expected may be as large as any quantity, on either side of nothing.
+#[test]
+fn what_a_counter_expected_has_a_largest() {
+    let mut shard = Shard::new();
+    let counted = |count_id: &'static str, expected: i64| {
+        let lines = vec![CountLine { sku: "A".into(), quantity: 0, expected: Some(expected) }];
+        Command::Count(Count { count_id: count_id.into(), lines, ..Count::default() })
+    };
+    for (count_id, expected) in [("C-1", QUANTITY_LIMIT_MAX), ("C-2", -QUANTITY_LIMIT_MAX)] {
+        assert_eq!(reason(&mut shard, counted(count_id, expected)), None);
+    }
+    for (count_id, expected) in [("C-3", QUANTITY_LIMIT_MAX + 1), ("C-4", -QUANTITY_LIMIT_MAX - 1)] {
+        assert_eq!(reason(&mut shard, counted(count_id, expected)), Some(Reason::InvalidQuantity));
+    }
+    assert_eq!(reason(&mut shard, counted("C-5", i64::MIN)), Some(Reason::InvalidQuantity));
 }
 
 /// As many commands as a message may hold, each about one line of one waiting order of 2,000: each costs its own line, and nothing is

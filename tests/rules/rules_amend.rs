@@ -65,6 +65,12 @@ rules! {
         amend O-1 M-1 A:6     -> refused invalid_quantity it is confirmed
         amend O-1 M-1 A:5     -> amended confirmed
     "
+    an_amendment_without_new_lines_needs_no_room_for_any: "
+        receive R-1 A:5 B:5   -> received
+        place O-1 A:1 B:1     -> confirmed
+        policy open_lines_max=1 -> policy_applied rules=1
+        amend O-1 M-1 A:2 B:1 -> amended confirmed
+    "
     a_waiting_order_that_asks_for_more_queues_last: "
         count C-1 A:0 B:0     -> counted
         place O-1 A:1 backorder -> waiting for A short A:1/0

@@ -187,6 +187,8 @@ rules! {
         +1ms
         place O-2 A:1 B:1 submitted=300002 -> refused invalid_time
         place O-2 A:1 submitted=300001 -> confirmed
+        place O-3 A:1 partial submitted=300002 -> refused invalid_time
+        place O-3 A:1 partial submitted=300001 -> confirmed
     "
     skus_that_nobody_names_are_forgotten: "
         policy skus_window_ms=100 skus_max=2 -> policy_applied rules=1

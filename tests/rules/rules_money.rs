@@ -130,6 +130,17 @@ rules! {
         pay O-2               -> expired O-2 A:2 expired; paid paid reserved_again
         stock A               -> on_hand=5 reserved=2 available=3
     "
+    what_is_reserved_again_needs_no_other_stock: "
+        policy pay_within_ms=10 -> policy_applied rules=1
+        receive R-1 A:1 B:2   -> received
+        place O-1 A:1 B:1     -> confirmed pay_by=10ms
+        cancel O-1 B:1        -> cancelled B:1 confirmed
+        place O-2 B:2         -> confirmed pay_by=10ms
+        pay O-2               -> paid paid
+        count C-1 B:0         -> counted B:2->0; shortfall O-2 B:2
+        +10ms
+        pay O-1               -> expired O-1 A:1 expired; paid paid reserved_again
+    "
     what_cannot_be_reserved_again_of_an_order_that_has_left_in_part: "
         policy pay_within_ms=10 -> policy_applied rules=1
         receive R-1 A:2       -> received

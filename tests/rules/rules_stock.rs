@@ -149,6 +149,15 @@ rules! {
         stock A               -> on_hand=5 reserved=5 available=-5
         ship O-1              -> shipped shipped
     "
+    who_lacks_no_more_is_looked_for_again_when_more_is_missing: "
+        receive R-1 A:3       -> received
+        place O-1 A:1         -> confirmed
+        place O-2 A:1         -> confirmed
+        place O-3 A:1         -> confirmed
+        count C-1 A:1         -> counted A:3->1; shortfall O-3 A:1; shortfall O-2 A:1
+        receive R-2 A:1       -> received; shortfall O-2 A:0
+        count C-2 A:0         -> counted A:2->0; shortfall O-2 A:1; shortfall O-1 A:1
+    "
     a_shortfall_is_told_again_when_it_changes_and_closed_by_0: "
         receive R-1 A:9 B:5   -> received
         place O-1 A:4         -> confirmed

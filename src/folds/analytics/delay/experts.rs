@@ -256,13 +256,14 @@ impl Experts {
         sum / weights
     }
 
-    /// What is to be said now of a row of which the lead-time model would say `fresh` if it began today, while `aging` is how far its
-    /// log odds have moved since: the mixture's move as far, as no other expert knows of age. The others' word is that of the row's start.
+    /// What is to be said now of a row of which the lead-time model would say `fresh` if it began today, while its odds are `aging` times
+    /// as high since: the mixture's move as far, as no other expert knows of age. The others' word is that of the row's start.
     #[expect(clippy::cast_possible_truncation, reason = "advice is kept as f32")]
     pub(super) fn aged(&self, advice: &Advice, fresh: f64, aging: f64) -> f64 {
         let mut advice = *advice;
         advice.experts[LEAD_TIME] = fresh as f32;
-        logistic(log_odds(bounded(self.mean(&advice, 0))) + aging)
+        let said = bounded(self.mean(&advice, 0));
+        said * aging / (said * aging + 1.0 - said)
     }
 
     /// What the mixture says, drawn towards what the rates say, of all orders and of the row's own levels, while few labels are known.
@@ -437,9 +438,11 @@ mod tests {
         for experts in [Experts::new(), learned(20_000)] {
             let advice = experts.ask(0.2, &[0.0; COVARIATES], &keys, &inputs);
             let said = |aging| experts.aged(&advice, 0.2, aging);
-            assert!((said(0.0) - experts.mean(&advice, 0)).abs() < 1e-6);
-            assert!((log_odds(said(1.5)) - log_odds(said(0.0)) - 1.5).abs() < 1e-9);
-            assert!(said(20.0) > 0.999 && said(-20.0) < 0.001);
+            assert!((said(1.0) - experts.mean(&advice, 0)).abs() < 1e-6);
+            assert!((log_odds(said(4.5)) - log_odds(said(1.0)) - 4.5_f64.ln()).abs() < 1e-9);
+            assert!(said(1e9) > 0.999 && said(1e-9) < 0.001);
+            // As far as odds may go.
+            assert!(said(1e170) <= 1.0 && said(1e-170) >= 0.0);
         }
     }
 

@@ -107,3 +107,56 @@ pub(crate) fn take(
     }
     wanted - units
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folds::inventory::Output;
+    use crate::folds::inventory::tables::stock::Flows;
+    use crate::words::codec::{Format, encode_commands};
+    use crate::words::command::{Command, Place, Receive};
+    use crate::words::message::{LogMessage, Way};
+
+    #[test]
+    fn what_leaves_and_what_comes_back_is_summed_up_to_the_largest_sum() {
+        let lines = || vec![Line { sku: "A".into(), quantity: 9 }];
+        let received = Receive { receipt_id: "R-1".into(), lines: lines(), ..Receive::default() };
+        let lines = lines().into_iter().map(Into::into).collect();
+        let placed = Place { order_id: "O-1".into(), lines, ..Place::default() };
+        let commands = [Command::Receive(received), Command::Place(placed)];
+        let message = LogMessage {
+            sequence: 1,
+            stored_at_ns: 1,
+            way: Way::default(),
+            format: Some(Format::Bincode),
+            payload: encode_commands(Format::Bincode, &commands).into(),
+        };
+        let mut inventory = Inventory::default();
+        inventory.apply(&message, &mut Output::default()).expect("it is the first");
+        let slot = inventory.kept("O-1").ok().expect("it was placed");
+        let stock = inventory.orders.view(slot).lines()[0].stock;
+
+        let mut fits = |from, to, on_hand: i64, (shipped, restocked): (i64, i64)| {
+            inventory.stock.set_sums(stock, on_hand, Flows { shipped, restocked, ..Flows::default() });
+            inventory.check_sums(slot, &[Movement { line: 0, from, to, units: 3 }]).is_ok()
+        };
+        let (reserved, shipped) = (Some(Bucket::Reserved), Some(Bucket::Shipped));
+        for (shipped, expected) in [(STOCK_MAX - 3, true), (STOCK_MAX - 2, false)] {
+            assert_eq!(fits(reserved, Bucket::Shipped, 0, (shipped, 0)), expected);
+            assert_eq!(fits(None, Bucket::Shipped, 0, (shipped, 0)), expected);
+        }
+        for (on_hand, expected) in [(3 - STOCK_MAX, true), (2 - STOCK_MAX, false)] {
+            assert_eq!(fits(reserved, Bucket::Shipped, on_hand, (0, 0)), expected);
+        }
+        for (sum, expected) in [(STOCK_MAX - 3, true), (STOCK_MAX - 2, false)] {
+            assert_eq!(fits(shipped, Bucket::Returned, 0, (0, sum)), expected);
+            assert_eq!(fits(shipped, Bucket::Returned, sum, (0, 0)), expected);
+        }
+        // What stays inside, or is outside already and does not come back to the shelf, adds to neither.
+        for (from, to) in
+            [(reserved, Bucket::Cancelled), (shipped, Bucket::Delivered), (shipped, Bucket::WrittenOff)]
+        {
+            assert!(fits(from, to, -STOCK_MAX, (STOCK_MAX, STOCK_MAX)), "{to:?}");
+        }
+    }
+}

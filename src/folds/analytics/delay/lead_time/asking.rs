@@ -6,6 +6,10 @@ use crate::folds::analytics::delay::curve::{BINS, bin};
 /// Nothing is nearer to certain: what is left of minus the logarithm of the share that lasts.
 const LASTS_MIN: f64 = 1e-9;
 
+fn bounded(late: f64) -> f64 {
+    late.clamp(1e-4, LATE_MAX)
+}
+
 impl LeadTime {
     /// An open order's probability to be late, now that it is so old: what the experts said at its start, weighed as today, the
     /// lead-time model's own word renewed, and its odds moved by how the order has aged.
@@ -17,21 +21,19 @@ impl LeadTime {
         }
         let location = self.parameters.location(&row.x, &row.keys);
         let typical = self.scale.days();
-        let at =
-            |time: f64| (((time - row.start) / typical).max(AGE_MIN) + self.constants.offset).ln() - location;
+        let residual = |age: f64| ((age / typical).max(AGE_MIN) + self.constants.offset).ln() - location;
         let survival = self.survival(row.carrier);
-        let until = survival.at(at(deadline));
-        let lasts = |since: f64| (until - survival.at(since)).max(LASTS_MIN);
-        let late = |since: f64| (-lasts(since)).exp().clamp(1e-4, LATE_MAX);
+        let until = survival.at(residual(deadline - row.start));
+        // The odds of being on time that minus the logarithm of the share that lasts gives, from an age on.
+        let odds = |age: f64| (until - survival.at(residual(age))).max(LASTS_MIN).exp_m1();
+        let late = |odds: f64| 1.0 / (1.0 + odds);
+        let now = odds(now - row.start);
         if !self.mixture {
-            return Some(late(at(now)));
+            return Some(bounded(late(now)));
         }
-        // Not of what is clamped: where nothing is surer than what was said at first, age still tells.
-        let log_odds = |since: f64| -lasts(since).exp_m1().ln();
-        let aging = log_odds(at(now)) - log_odds(at(row.start));
-        Some(
-            self.experts.aged(&self.advice[place as usize], late(at(row.start)), aging).clamp(1e-4, LATE_MAX),
-        )
+        let fresh = odds(0.0);
+        // Not of what is bounded: where nothing is surer than what was said at first, age still tells.
+        Some(bounded(self.experts.aged(&self.advice[place as usize], bounded(late(fresh)), fresh / now)))
     }
 
     /// Days since 1970 by which an open order will have arrived, by [`QUANTILES`](crate::folds::analytics::QUANTILES), given that it has
