@@ -16,6 +16,7 @@ use crate::edges::jetstream::{ConnectError, JetNotices, JetStreams, Link, Names}
 use crate::edges::streams::Streams as _;
 use crate::motion::door::Submits;
 use crate::motion::live::notifying;
+use crate::motion::live::ports::Room;
 use crate::motion::status::Status;
 use crate::words::config::{Config, ConfigError, HttpSettings};
 
@@ -98,7 +99,7 @@ impl Outward {
         if told != crate::words::config::Told::default() {
             let notices = JetNotices::new(link.another("notices").await?, names.clone());
             for (status, _) in &shards {
-                let seen = status.ports().observe(notifying::BATCHES_MAX);
+                let seen = status.ports().observe(Room::of(notifying::BATCHES_MAX));
                 let (shard, notices, stop) = (status.shard.clone(), notices.clone(), stop.clone());
                 running.spawn(async move {
                     stop.run_until_cancelled(notifying::notify(&shard, told, &notices, seen)).await;

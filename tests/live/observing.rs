@@ -17,6 +17,7 @@ use weir::edges::{Edges, ShardEdges};
 use weir::folds::analytics::{Analytics, Moment, Record, Settings};
 use weir::folds::inventory::{Inventory, Output};
 use weir::motion::leases::LeaseOptions;
+use weir::motion::live::ports::Room;
 use weir::motion::models::Models;
 use weir::motion::options::AnalyticsOptions;
 use weir::motion::shard::ShardOptions;
@@ -185,7 +186,7 @@ fn figures(model: &Analytics) -> Vec<(String, u64)> {
 }
 
 pub(crate) fn options(name: &str, batches: usize) -> ShardOptions {
-    let analytics = AnalyticsOptions { batches, ..AnalyticsOptions::default() };
+    let analytics = AnalyticsOptions { room: Room::of(batches), ..AnalyticsOptions::default() };
     ShardOptions { analytics: Some(analytics), ..ShardOptions::new(name, Format::Json) }
 }
 

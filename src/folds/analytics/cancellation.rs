@@ -170,8 +170,9 @@ impl Cancellation {
     }
 
     /// It is followed: of others nobody will know whose was cancelled.
-    pub(super) fn followed(&mut self, now_ms: i64, (site, carrier): (u16, u16)) -> Vec<Changed> {
-        self.take(now_ms, &[(1, site), (2, carrier)], 1, 0)
+    pub(super) fn followed(&mut self, now_ms: i64, order: &mut Order) -> Vec<Changed> {
+        order.tried = true;
+        self.take(now_ms, &[(1, order.site), (2, order.carrier)], 1, 0)
     }
 
     /// Takes trials and hits into series, each with its label.
@@ -236,7 +237,8 @@ impl Cancellation {
         self.came_after(hours);
         self.late += u64::from(order.late_from_ms().is_some_and(|from| now_ms >= from));
         self.waiting += u64::from(order.phase == Phase::Waiting);
-        self.take(now_ms, &[ALL, (1, order.site), (2, order.carrier)], 0, whole)
+        let series = [ALL, (1, order.site), (2, order.carrier)];
+        self.take(now_ms, if order.tried { &series } else { &series[..1] }, 0, whole)
     }
 
     /// An order was cancelled as a whole so many hours after it was placed.
@@ -433,5 +435,50 @@ mod tests {
                 "{per_hour} {share} {age_hours}: {first} {second}"
             );
         }
+    }
+
+    /// Of an order that was taken up again after a skip, its site and its carrier have counted nothing: neither do they its cancel.
+    #[test]
+    fn a_cancel_counts_where_its_order_counted() {
+        use crate::folds::analytics::{Analytics, Findings, Record, Settings};
+        use crate::words::command::{Command, Place, PlaceLine};
+        use crate::words::outcome::{Decision, Outcome, State};
+        use crate::words::timestamp::Timestamp;
+
+        let at = Timestamp::from_millis(1_800_000_000_000);
+        let outcome = |decision| [Outcome { decision, sequence: 1, index: 0, place: 0, at }];
+        let mut analytics = Analytics::new(Settings::default());
+        let mut findings = Findings::new();
+        for (order_id, is_recalled) in [("O-1", true), ("O-2", false)] {
+            let lines = vec![PlaceLine { sku: "A".into(), quantity: 1, unit_price: None }];
+            let place = Command::Place(Place { order_id: order_id.into(), lines, ..Place::default() });
+            let outcomes = outcome(Decision::Confirmed {
+                order_id: order_id.into(),
+                pay_by: None,
+                lines: vec![],
+                shortages: vec![],
+                released: false,
+                repeat: None,
+            });
+            let record = Record { at, command: Some(&place), outcomes: &outcomes };
+            if is_recalled {
+                assert_eq!(analytics.recall(&record, &mut findings), 1);
+            } else {
+                analytics.observe(&record, &mut findings);
+            }
+            let outcomes = outcome(Decision::Cancelled {
+                order_id: order_id.into(),
+                lines: vec![],
+                by: None,
+                reason: None,
+                state: State::Cancelled,
+                cancel_id: None,
+                repeat: None,
+            });
+            analytics.observe(&Record { at, command: None, outcomes: &outcomes }, &mut findings);
+            let series = analytics.cancellation.detectors.each_ref().map(|of| !of.is_empty());
+            assert_eq!(series, [true, !is_recalled, !is_recalled], "{order_id}");
+        }
+        assert_eq!(analytics.cancellation.all().orders, 2);
     }
 }

@@ -168,27 +168,27 @@ impl Analytics {
             }
         }
         self.placed(site, asked(&place.lines), findings);
-        if let Some(labels) = self.follow(order_id, place, phase, findings) {
-            let changes = self.cancellation.followed(self.now_ms, labels);
+        let followed = self.follow(order_id, place, phase, findings);
+        if let Some(order) = followed.and_then(|place| self.orders.get_mut(place)) {
+            let changes = self.cancellation.followed(self.now_ms, order);
             self.changed(changes, findings);
         }
     }
 
-    /// Follows a new order, if it is one of the sample and there are not too many at once; gives the labels of its site and its carrier then.
+    /// Follows a new order, if it is one of the sample and there are not too many at once; gives its place then.
     pub(super) fn follow(
         &mut self,
         order_id: &str,
         place: &Place<'_>,
         phase: Phase,
         findings: &mut Findings,
-    ) -> Option<(u16, u16)> {
+    ) -> Option<u32> {
         let id = order_hash(order_id);
         if !self.orders.admits(id, self.now_ms) || self.orders.find(id).is_some() {
             return None;
         }
         let site = place.site.as_deref().unwrap_or(SITE_DEFAULT);
         let carrier = place.carrier.as_deref().unwrap_or_default();
-        let labels = (self.sites.label(site), self.carriers.label(carrier));
         let units = units(&place.lines);
         let said = Said {
             site,
@@ -207,8 +207,8 @@ impl Analytics {
             promised_by_ms: place.promised_by.map(Timestamp::millis),
             ship_by_ms: place.ship_by.map(Timestamp::millis),
             heard_ms: self.now_ms,
-            site: labels.0,
-            carrier: labels.1,
+            site: self.sites.label(site),
+            carrier: self.carriers.label(carrier),
             currency: self.currencies.label(place.value.as_ref().map_or("", |value| &value.currency)),
             value_minor: place.value.as_ref().map(|value| value.minor),
             units,
@@ -220,6 +220,7 @@ impl Analytics {
             in_backlog: false,
             in_flow: false,
             odd: false,
+            tried: false,
             late: None,
             tenth: 0,
             warned_ms: None,
@@ -230,7 +231,7 @@ impl Analytics {
         if phase == Phase::Confirmed {
             self.confirmed(place, findings);
         }
-        Some(labels)
+        Some(place)
     }
 
     fn confirmed(&mut self, place: u32, findings: &mut Findings) {

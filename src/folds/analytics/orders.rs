@@ -74,6 +74,8 @@ pub(super) struct Order {
     pub(super) in_flow: bool,
     /// Its times contradict each other: it teaches nothing.
     pub(super) odd: bool,
+    /// Its site and its carrier counted it among the orders whose cancels they look for: one that was taken up again is not.
+    pub(super) tried: bool,
     pub(super) late: Option<bool>,
     /// The highest tenth that its risk has reached, and when it was warned of.
     pub(super) tenth: u8,

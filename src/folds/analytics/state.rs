@@ -10,7 +10,7 @@ use super::Analytics;
 use crate::words::hash::hash;
 
 /// The version that this binary writes, and the only one that it reads.
-pub const STATE_VERSION: u8 = 5;
+pub const STATE_VERSION: u8 = 6;
 
 const HEAD_BYTES: usize = 1 + 8 + 8;
 /// No list of a damaged state may claim more memory than this before its bytes are seen.

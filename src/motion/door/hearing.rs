@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::lane::Runner;
 use super::outcomes::{Outcomes, span};
 use crate::edges::streams::{ReadError, Reader, Streams};
-use crate::motion::live::ports::Seen;
+use crate::motion::live::ports::{Room, Seen};
 use crate::motion::live::status::Status;
 use crate::words::append::{Headline, StoredAppend};
 use crate::words::codec::DecidedReplies;
@@ -150,7 +150,7 @@ impl<S: Streams> Hearer<S> {
 
     /// Hears from the fold of a shard in this process, for as long as that is there.
     pub(super) async fn listen(self, status: Arc<Status>) {
-        let mut observed = status.ports().observe(BATCHES_MAX);
+        let mut observed = status.ports().observe(Room::of(BATCHES_MAX));
         let mut writer = DecidedReplies::default();
         while let Some(seen) = observed.next().await {
             match seen {

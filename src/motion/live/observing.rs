@@ -108,7 +108,7 @@ impl<E: Edges> Shard<E> {
         self.status.set_watched(watched.clone());
         let (over, saves) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
         let (going, ended) = mpsc::channel(1);
-        let seen = self.status.ports().observe(options.batches);
+        let seen = self.status.ports().observe(options.room);
         let observer = Observer::new(self.clone(), options, watched, over.clone(), saves.clone());
         match self.options.fold_on {
             FoldOn::Thread => {
@@ -216,7 +216,7 @@ impl<E: Edges> Observer<E> {
             self.watched.watch().replace(Analytics::new(self.options.settings.clone()));
             (self.observing, self.loads, self.retold) = (Observing::anew(), false, None);
             self.findings.clear();
-            seen = self.shard.status.ports().observe(self.options.batches);
+            seen = self.shard.status.ports().observe(self.options.room);
         }
         drop(going);
     }

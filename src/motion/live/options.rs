@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::ports::Room;
 use crate::folds::analytics::Settings;
 use crate::motion::past::audit::AuditOptions;
 use crate::motion::rules::kept::FoldOn;
@@ -29,8 +30,8 @@ pub struct ShardOptions {
 pub struct AnalyticsOptions {
     /// What may be chosen of the measurements.
     pub settings: Settings,
-    /// How many batches may wait to be measured; what comes beyond is skipped. Up to about 200 KiB each.
-    pub batches: usize,
+    /// How much may wait to be measured; what comes beyond is skipped.
+    pub room: Room,
     /// How often the state is saved at least, where anything was measured; it is after a snapshot, too, where saving
     /// held up little.
     pub save_every: Duration,
@@ -38,7 +39,11 @@ pub struct AnalyticsOptions {
 
 impl Default for AnalyticsOptions {
     fn default() -> Self {
-        Self { settings: Settings::default(), batches: 512, save_every: Duration::from_mins(15) }
+        Self {
+            settings: Settings::default(),
+            room: Room { batches: 8_192, bytes: 64 << 20 },
+            save_every: Duration::from_mins(15),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! told how much that was. A **question** is put to the state between two batches. It must look at little; the asker waits no longer
 //! than it wants to.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,27 +44,61 @@ pub enum Seen {
     Lost(u64),
 }
 
+/// What may wait for an observer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// How many batches and announcements.
+    pub batches: usize,
+    /// How many bytes batches may take together; one is taken however large it is.
+    pub bytes: usize,
+}
+
+impl Room {
+    /// Room for so many batches, of up to about 200 KiB each.
+    #[must_use]
+    pub const fn of(batches: usize) -> Self {
+        Self { batches, bytes: usize::MAX }
+    }
+}
+
+impl Seen {
+    fn bytes(&self) -> usize {
+        if let Self::Applied(applied) = self { applied.bytes } else { 0 }
+    }
+}
+
 /// What an observer reads.
 #[derive(Debug)]
 pub struct Observations {
     seen: mpsc::Receiver<Seen>,
+    /// What the batches take that wait here.
+    waiting_bytes: Arc<AtomicUsize>,
 }
 
 impl Observations {
     /// What comes next; none once the shard is no more.
     pub async fn next(&mut self) -> Option<Seen> {
-        self.seen.recv().await
+        let seen = self.seen.recv().await?;
+        Some(self.taken(seen))
     }
 
     /// What is there already; none where nothing is.
     pub fn ready(&mut self) -> Option<Seen> {
-        self.seen.try_recv().ok()
+        let seen = self.seen.try_recv().ok()?;
+        Some(self.taken(seen))
+    }
+
+    fn taken(&self, seen: Seen) -> Seen {
+        self.waiting_bytes.fetch_sub(seen.bytes(), Relaxed);
+        seen
     }
 }
 
 #[derive(Debug)]
 struct Observer {
     seen: mpsc::Sender<Seen>,
+    waiting_bytes: Arc<AtomicUsize>,
+    bytes_max: usize,
     /// How many batches it lost since it was last told.
     lost: u64,
     /// What it has yet to be told, where it had no room: how far outcomes are announced, and by whom.
@@ -72,8 +107,11 @@ struct Observer {
 
 impl Observer {
     /// Tells it what it has yet to be told, as far as it has room. What is missing comes before what follows it, and so does how far
-    /// outcomes were announced.
+    /// outcomes were announced. It has room again once half of what its bytes are bounded by is free: so gaps are few.
     fn remind(&mut self) {
+        if self.lost > 0 && self.waiting_bytes.load(Relaxed) > self.bytes_max / 2 {
+            return;
+        }
         if self.lost > 0 && self.seen.try_send(Seen::Lost(self.lost)).is_ok() {
             self.lost = 0;
         }
@@ -88,8 +126,19 @@ impl Observer {
     /// Gives it something; false where it has gone.
     fn give(&mut self, what: Seen, lost: &mut u64) -> bool {
         self.remind();
-        let room = self.lost == 0 && (self.announced.is_none() || matches!(what, Seen::Announced { .. }));
-        let given = if room { self.seen.try_send(what) } else { Err(mpsc::error::TrySendError::Full(what)) };
+        let bytes = what.bytes();
+        let waiting = self.waiting_bytes.load(Relaxed);
+        let fits = waiting == 0 || waiting.saturating_add(bytes) <= self.bytes_max;
+        let in_turn = self.lost == 0 && (self.announced.is_none() || matches!(what, Seen::Announced { .. }));
+        let given = if fits && in_turn {
+            // Before the other side can take it off.
+            self.waiting_bytes.fetch_add(bytes, Relaxed);
+            self.seen.try_send(what).inspect_err(|_| {
+                self.waiting_bytes.fetch_sub(bytes, Relaxed);
+            })
+        } else {
+            Err(mpsc::error::TrySendError::Full(what))
+        };
         match given {
             Ok(()) => self.announced = None,
             Err(mpsc::error::TrySendError::Full(Seen::Announced { through, own })) => {
@@ -135,13 +184,16 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Observes the shard from now on, with room for so many batches.
+    /// Observes the shard from now on, with so much room.
     #[must_use]
-    pub fn observe(&self, batches: usize) -> Observations {
-        let (sender, seen) = mpsc::channel(batches.max(1));
-        let observer = Observer { seen: sender, lost: 0, announced: None };
+    pub fn observe(&self, room: Room) -> Observations {
+        let (sender, seen) = mpsc::channel(room.batches.max(1));
+        let waiting_bytes = Arc::<AtomicUsize>::default();
+        let (lost, announced) = (0, None);
+        let own = waiting_bytes.clone();
+        let observer = Observer { seen: sender, waiting_bytes: own, bytes_max: room.bytes, lost, announced };
         self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(observer);
-        Observations { seen }
+        Observations { seen, waiting_bytes }
     }
 
     /// Puts a question to the state as it is between two batches, and waits for its answer no longer than `within`. The fold stands
@@ -203,6 +255,9 @@ impl Ports {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folds::inventory::{Due, Totals};
+    use crate::motion::rules::folding::Reused;
+    use crate::words::timestamp::Timestamp;
 
     fn announced(sequence: u64) -> Seen {
         Seen::Announced { through: Identity { sequence, index: 0, place: 0 }, own: true }
@@ -214,7 +269,7 @@ mod tests {
 
     /// What an observer was given so far, in short.
     fn taken(observations: &mut Observations) -> Vec<String> {
-        let seen = std::iter::from_fn(|| observations.seen.try_recv().ok());
+        let seen = std::iter::from_fn(|| observations.ready());
         seen.map(|seen| match seen {
             Seen::Restored { state, .. } => format!("restored {}", state.sequence),
             Seen::Applied(_) => "applied".to_owned(),
@@ -227,7 +282,7 @@ mod tests {
     #[test]
     fn who_is_too_slow_is_told_how_much_is_missing_where_it_is_missing() {
         let ports = Ports::default();
-        let (mut slow, mut quick) = (ports.observe(2), ports.observe(16));
+        let (mut slow, mut quick) = (ports.observe(Room::of(2)), ports.observe(Room::of(16)));
         let lost: u64 = (1..=4).map(|sequence| ports.give(&restored(sequence))).sum();
         assert_eq!((lost, ports.give(&announced(4))), (2, 0));
         assert_eq!(
@@ -244,9 +299,45 @@ mod tests {
     }
 
     #[test]
+    fn batches_wait_as_far_as_their_bytes_go() {
+        let ports = Ports::default();
+        let mut observations = ports.observe(Room { batches: 16, bytes: 100 });
+        let give = |bytes| {
+            ports.give(&Seen::Applied(Arc::new(Applied {
+                output: Reused::default(),
+                messages: Vec::new(),
+                stored: Arc::default(),
+                commands: Vec::new(),
+                records: 0,
+                live: true,
+                due: Due::Never,
+                now: Timestamp::ZERO,
+                totals: Totals::default(),
+                bytes,
+                applied_at_ns: 0,
+            })))
+        };
+        // One is taken however large it is, and none beside it.
+        assert_eq!((give(1_000), give(0), give(1)), (0, 1, 1));
+        assert!(matches!(observations.ready(), Some(Seen::Applied(_))));
+        assert_eq!((give(60), give(40), give(1)), (0, 0, 1));
+        assert_eq!(ports.give(&announced(3)), 0);
+        // What is missing is told where it is missing, once there is room for more.
+        assert_eq!(taken(&mut observations), ["lost 2", "applied", "applied"]);
+        ports.remind();
+        assert_eq!(taken(&mut observations), ["lost 1", "announced 3"]);
+        assert_eq!((give(60), give(60)), (0, 1));
+        ports.remind();
+        assert_eq!(taken(&mut observations), ["applied"]);
+        assert_eq!(give(100), 0);
+        assert_eq!(taken(&mut observations), ["lost 1", "applied"]);
+        assert_eq!(observations.waiting_bytes.load(Relaxed), 0);
+    }
+
+    #[test]
     fn who_has_gone_is_forgotten() {
         let ports = Ports::default();
-        drop(ports.observe(1));
+        drop(ports.observe(Room::of(1)));
         for sequence in 1..4 {
             assert_eq!(ports.give(&restored(sequence)), 0);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Decided, Flow, Inner, Refusal, SlowOrder};
 use crate::folds::inventory::Entry;
 use crate::motion::folding::{Applied, AppliedMessage};
-use crate::motion::live::ports::Seen;
+use crate::motion::live::ports::{Room, Seen};
 use crate::motion::status::Status;
 use crate::words::codec::decode_outcome;
 use crate::words::command::CommandKind;
@@ -22,7 +22,7 @@ const REFUSALS_READ_MAX: usize = 8;
 
 /// Listens until the shard is no more.
 pub(super) fn listen(flow: Arc<Flow>, status: &Status) -> impl Future<Output = ()> + Send + use<> {
-    let mut observations = status.ports().observe(BATCHES_MAX);
+    let mut observations = status.ports().observe(Room::of(BATCHES_MAX));
     let mut waiting = Waiting::new(&status.shard);
     async move {
         while let Some(seen) = observations.next().await {

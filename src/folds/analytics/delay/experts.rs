@@ -249,10 +249,13 @@ impl Experts {
 
     /// What the experts from the place `from` on say together.
     fn mean(&self, advice: &Advice, from: usize) -> f64 {
-        let experts = advice.experts[from..].iter().zip(&self.weights[from..]);
-        let (sum, weights) = experts
-            .filter(|(said, _)| !said.is_nan())
-            .fold((0.0, 0.0), |(sum, all), (said, weight)| (sum + weight * f64::from(*said), all + weight));
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (said, weight) in advice.experts[from..].iter().zip(&self.weights[from..]) {
+            // Without a branch: who says nothing weighs nothing.
+            let (said, weight) = if said.is_nan() { (0.0, 0.0) } else { (f64::from(*said), *weight) };
+            sum += weight * said;
+            weights += weight;
+        }
         sum / weights
     }
 

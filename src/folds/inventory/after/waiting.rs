@@ -6,9 +6,8 @@
 //! off.
 //!
 //! Only who can have the SKU where it is parked is looked at as a whole: it gets its stock, or is parked at the next SKU that it is short of. Both leave
-//! no more for those placed before it, so one walk in the order of placing, over all SKUs that have moved, is enough. Those looked at before and still
-//! parked at a SKU are short there: so what they claim is soon more than there is, and adding it up takes few steps (at most
-//! [`CLAIM_UNITS_LIMIT_MAX`](crate::words::policy::CLAIM_UNITS_LIMIT_MAX)).
+//! no more for those placed before it, so one walk in the order of placing, over all SKUs that have moved, is enough. Who was looked at before and is
+//! still parked at a SKU is short there: so the first claim alone is more than there is, and nothing is left for whoever comes behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,18 +111,9 @@ impl Waiting {
         }
     }
 
-    /// What those placed before a turn claim of a SKU, as far as it is at most `most`; and how many were asked.
-    fn claimed_before(&self, stock: StockIndex, turn: Ticket, most: i64) -> (i64, usize) {
-        let Some(line_up) = self.line_ups.get(&stock) else { return (0, 0) };
-        let (mut claimed, mut asked) = (0, 0);
-        for claim in line_up.claims.range(..turn).map(|(_, claim)| *claim) {
-            if claimed > most {
-                break;
-            }
-            claimed += i64::from(claim);
-            asked += 1;
-        }
-        (claimed, asked)
+    /// Whether somebody placed before a turn claims some of a SKU: then nothing is left of it.
+    fn is_claimed_before(&self, stock: StockIndex, turn: Ticket) -> bool {
+        self.line_ups.get(&stock).is_some_and(|line_up| line_up.claims.range(..turn).next().is_some())
     }
 
     /// What a snapshot holds of it, once more.
@@ -213,17 +203,16 @@ impl Inventory {
         let Some(parked) = self.parked(slot) else { return };
         let wanted = self.waits_for(slot, parked.stock);
         let can_have = self.stock.unclaimed(parked.stock);
-        let (claimed, asked) = self.waiting.claimed_before(parked.stock, parked.turn, can_have);
-        turn.take_looks(asked / 16);
-        if i64::from(wanted) > can_have - claimed {
-            if can_have - claimed <= 0 {
+        let is_claimed = self.waiting.is_claimed_before(parked.stock, parked.turn);
+        if is_claimed || i64::from(wanted) > can_have {
+            if is_claimed || can_have <= 0 {
                 // Nothing is left for anybody behind it either.
                 self.waiting.settle(parked.stock);
             }
             return;
         }
         let count = self.orders.view(slot).lines().len();
-        let short = self.first_short(slot, parked.turn, turn);
+        let short = self.first_short(slot, parked.turn);
         turn.take_looks(count);
         match short {
             Some(stock) => {
@@ -235,18 +224,15 @@ impl Inventory {
     }
 
     /// The first SKU that a waiting order is short of.
-    fn first_short(&self, slot: u32, ticket: Ticket, turn: &mut Turn<'_>) -> Option<StockIndex> {
+    fn first_short(&self, slot: u32, ticket: Ticket) -> Option<StockIndex> {
         let view = self.orders.view(slot);
-        view.lines().iter().enumerate().find_map(|(number, line)| {
+        let is_short = |(number, stock): (usize, StockIndex)| {
             let wanted = i64::from(view.units(number, Bucket::Waiting));
-            if wanted == 0 {
-                return None;
-            }
-            let can_have = self.stock.unclaimed(line.stock);
-            let (claimed, asked) = self.waiting.claimed_before(line.stock, ticket, can_have - wanted);
-            turn.take_looks(asked / 16);
-            (wanted > can_have - claimed).then_some(line.stock)
-        })
+            wanted > 0
+                && (wanted > self.stock.unclaimed(stock) || self.waiting.is_claimed_before(stock, ticket))
+        };
+        let mut lines = view.lines().iter().map(|line| line.stock).enumerate();
+        lines.find(|line| is_short(*line)).map(|(_, stock)| stock)
     }
 
     /// Gives a waiting order its stock.

@@ -168,6 +168,23 @@ pub(super) const BOARD: Board = Board {
                         "{{shard}} at {{instance}}",
                     )],
                 ),
+                panel(
+                    "Orders that are followed",
+                    "Open and lately closed: risks, and rates by site and carrier, are of these.",
+                    Kind::Lines,
+                    Unit::Count,
+                    &[target("max by (shard) (weir_orders_followed{$})", "{{shard}}")],
+                ),
+                panel(
+                    "New orders that are not followed",
+                    "A second: too many came at once. Counted they are all the same.",
+                    Kind::Lines,
+                    Unit::PerSecond,
+                    &[target(
+                        "sum by (shard) (rate(weir_orders_passed_over_total{$}[$__rate_interval]))",
+                        "{{shard}}",
+                    )],
+                ),
             ],
         },
         Row {
