@@ -30,7 +30,7 @@ pub const STOCK_MAX: i64 = (1 << 53) - 1;
 /// The most sites that a shard may hold.
 pub const SITES_MAX: usize = 1_000;
 
-/// The most units that a waiting order may claim, whatever policy says: what one look at a queue costs is bounded by it.
+/// The most units that a waiting order may claim, whatever policy says: none may shut a shelf for all.
 pub const CLAIM_UNITS_LIMIT_MAX: i64 = 1_000;
 
 /// The most SKUs, whatever policy says: what a change of the shard's own safety stock costs is bounded by it.

@@ -132,7 +132,8 @@ fn a_policy_amid_a_release_changes_no_turn() {
     copy.inventory.check_books().unwrap();
 }
 
-/// An order that lacks stock and is forgotten before that is told: its SKU goes on as if it had been, also after a snapshot.
+/// An order that lacks stock ends, and is forgotten before it is told that it lacks no more: nothing more is said of it, also after a
+/// snapshot.
 #[test]
 fn what_is_forgotten_amid_a_search_lacks_nothing_more() {
     let mut shard = Shard::new();
@@ -153,13 +154,31 @@ fn what_is_forgotten_amid_a_search_lacks_nothing_more() {
     assert!(shard.inventory.totals().open_orders >= 1_000);
     let restored = restore(&snapshot(&shard.inventory)).unwrap();
     assert_eq!(restored.digests(), shard.inventory.digests());
-    tick_until_done(&mut shard);
+    let told = tick_until_done(&mut shard);
+    assert!(!told.iter().any(|id| id == "O-A"), "it is forgotten");
     assert_eq!(shard.inventory.due(), Due::Never);
     let stock = shard.inventory.stock_of("main", "A").unwrap();
     assert_eq!((stock.on_hand, stock.reserved), (0, 0));
     shard.inventory.check_books().unwrap();
     let restored = restore(&snapshot(&shard.inventory)).unwrap();
     assert_eq!(restored.digests(), shard.inventory.digests());
+}
+
+/// Room that policy makes for exactly as many as one message may release: that all were looked at is noted by the next, and what is
+/// written in between can be read back.
+#[test]
+fn a_policy_that_releases_the_last_who_waits() {
+    let mut shard = Shard::new();
+    let stock = i64::from(OUTCOMES_BEYOND_OWN_MAX);
+    shard.send(&[policy(PolicyChange { safety_stock: Some(stock), ..PolicyChange::default() })]);
+    shard.send(&[receive("R-1", "A", stock)]);
+    place_many(&mut shard, OUTCOMES_BEYOND_OWN_MAX, &[("A", 1)], OnShortage::Backorder);
+    let change = PolicyChange { safety_stock: Some(0), ..PolicyChange::default() };
+    assert_eq!(order_ids(&shard.send(&[policy(change)])).len(), BEYOND_MAX);
+    assert_eq!(shard.inventory.totals().waiting_orders, 0);
+    shard.interrupt();
+    assert_eq!(tick_until_done(&mut shard), Vec::<String>::new());
+    assert_eq!(shard.inventory.due(), Due::Never);
 }
 
 /// 100,000 unpaid holds that all ended during an outage expire in steps, oldest first, each once.

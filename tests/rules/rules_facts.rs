@@ -143,7 +143,7 @@ rules! {
         stock A               -> on_hand=-2 reserved=0 available=-2
         place O-2 A:1         -> refused insufficient_stock short A:1/0
         books A               -> received=3 adjusted=-2 restocked=0 shipped=3 moved=0
-        # What comes back takes nothing below zero, though it is there still.
+        # What comes back takes nothing below zero, though the stock still is.
         return O-1 X-1 A:1+   -> returned A:1 shipped
         stock A               -> on_hand=-1 reserved=0 available=-1
     "

@@ -237,8 +237,9 @@ impl Cancellation {
         self.came_after(hours);
         self.late += u64::from(order.late_from_ms().is_some_and(|from| now_ms >= from));
         self.waiting += u64::from(order.phase == Phase::Waiting);
+        // Where an order was no trial, its cancel is no hit.
         let series = [ALL, (1, order.site), (2, order.carrier)];
-        self.take(now_ms, if order.tried { &series } else { &series[..1] }, 0, whole)
+        if order.tried { self.take(now_ms, &series, 0, whole) } else { Vec::new() }
     }
 
     /// An order was cancelled as a whole so many hours after it was placed.
@@ -437,7 +438,7 @@ mod tests {
         }
     }
 
-    /// Of an order that was taken up again after a skip, its site and its carrier have counted nothing: neither do they its cancel.
+    /// An order that was taken up again after a skip was no trial of any series: neither is its cancel a hit.
     #[test]
     fn a_cancel_counts_where_its_order_counted() {
         use crate::folds::analytics::{Analytics, Findings, Record, Settings};
@@ -475,9 +476,12 @@ mod tests {
                 cancel_id: None,
                 repeat: None,
             });
+            let series = |of: &Analytics| of.cancellation.detectors.each_ref().map(|of| format!("{of:?}"));
+            let before = series(&analytics);
             analytics.observe(&Record { at, command: None, outcomes: &outcomes }, &mut findings);
-            let series = analytics.cancellation.detectors.each_ref().map(|of| !of.is_empty());
-            assert_eq!(series, [true, !is_recalled, !is_recalled], "{order_id}");
+            let after = series(&analytics);
+            let has_changed = [0, 1, 2].map(|series| before[series] != after[series]);
+            assert_eq!(has_changed, [!is_recalled; 3], "{order_id}");
         }
         assert_eq!(analytics.cancellation.all().orders, 2);
     }

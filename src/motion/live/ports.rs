@@ -101,6 +101,8 @@ struct Observer {
     bytes_max: usize,
     /// How many batches it lost since it was last told.
     lost: u64,
+    /// What it has yet to be told, where it had no room: from which state on it goes on.
+    restored: Option<(Chain, Identity)>,
     /// What it has yet to be told, where it had no room: how far outcomes are announced, and by whom.
     announced: Option<(Identity, bool)>,
 }
@@ -116,6 +118,12 @@ impl Observer {
             self.lost = 0;
         }
         if self.lost == 0
+            && let Some((state, through)) = self.restored
+            && self.seen.try_send(Seen::Restored { state, through }).is_ok()
+        {
+            self.restored = None;
+        }
+        if self.is_told()
             && let Some((through, own)) = self.announced
             && self.seen.try_send(Seen::Announced { through, own }).is_ok()
         {
@@ -123,13 +131,18 @@ impl Observer {
         }
     }
 
+    /// Whether it knows what is missing, and from where on it goes on.
+    const fn is_told(&self) -> bool {
+        self.lost == 0 && self.restored.is_none()
+    }
+
     /// Gives it something; false where it has gone.
     fn give(&mut self, what: Seen, lost: &mut u64) -> bool {
         self.remind();
         let bytes = what.bytes();
         let waiting = self.waiting_bytes.load(Relaxed);
-        let fits = waiting == 0 || waiting.saturating_add(bytes) <= self.bytes_max;
-        let in_turn = self.lost == 0 && (self.announced.is_none() || matches!(what, Seen::Announced { .. }));
+        let fits = bytes == 0 || waiting == 0 || waiting.saturating_add(bytes) <= self.bytes_max;
+        let in_turn = self.is_told() && (self.announced.is_none() || matches!(what, Seen::Announced { .. }));
         let given = if fits && in_turn {
             // Before the other side can take it off.
             self.waiting_bytes.fetch_add(bytes, Relaxed);
@@ -143,6 +156,10 @@ impl Observer {
             Ok(()) => self.announced = None,
             Err(mpsc::error::TrySendError::Full(Seen::Announced { through, own })) => {
                 self.announced = Some((through, own));
+            }
+            Err(mpsc::error::TrySendError::Full(Seen::Restored { state, through })) => {
+                // What was announced before is of another state.
+                (self.restored, self.announced) = (Some((state, through)), None);
             }
             Err(mpsc::error::TrySendError::Full(_)) => {
                 self.lost += 1;
@@ -189,9 +206,14 @@ impl Ports {
     pub fn observe(&self, room: Room) -> Observations {
         let (sender, seen) = mpsc::channel(room.batches.max(1));
         let waiting_bytes = Arc::<AtomicUsize>::default();
-        let (lost, announced) = (0, None);
-        let own = waiting_bytes.clone();
-        let observer = Observer { seen: sender, waiting_bytes: own, bytes_max: room.bytes, lost, announced };
+        let observer = Observer {
+            seen: sender,
+            waiting_bytes: waiting_bytes.clone(),
+            bytes_max: room.bytes,
+            lost: 0,
+            restored: None,
+            announced: None,
+        };
         self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(observer);
         Observations { seen, waiting_bytes }
     }
@@ -279,51 +301,69 @@ mod tests {
         .collect()
     }
 
+    /// A batch that takes so many bytes.
+    fn applied(bytes: usize) -> Seen {
+        Seen::Applied(Arc::new(Applied {
+            output: Reused::default(),
+            messages: Vec::new(),
+            stored: Arc::default(),
+            commands: Vec::new(),
+            records: 0,
+            live: true,
+            due: Due::Never,
+            now: Timestamp::ZERO,
+            totals: Totals::default(),
+            bytes,
+            applied_at_ns: 0,
+        }))
+    }
+
     #[test]
     fn who_is_too_slow_is_told_how_much_is_missing_where_it_is_missing() {
         let ports = Ports::default();
         let (mut slow, mut quick) = (ports.observe(Room::of(2)), ports.observe(Room::of(16)));
-        let lost: u64 = (1..=4).map(|sequence| ports.give(&restored(sequence))).sum();
+        let lost: u64 = (0..4).map(|_| ports.give(&applied(1))).sum();
         assert_eq!((lost, ports.give(&announced(4))), (2, 0));
-        assert_eq!(
-            taken(&mut quick),
-            ["restored 1", "restored 2", "restored 3", "restored 4", "announced 4"]
-        );
-        assert_eq!(taken(&mut slow), ["restored 1", "restored 2"]);
+        assert_eq!(taken(&mut quick), ["applied", "applied", "applied", "applied", "announced 4"]);
+        assert_eq!(taken(&mut slow), ["applied", "applied"]);
         // Nothing comes any more: it hears of it all the same, and once.
         ports.remind();
         ports.remind();
         assert_eq!(taken(&mut slow), ["lost 2", "announced 4"]);
-        assert_eq!(ports.give(&restored(5)), 0);
-        assert_eq!(taken(&mut slow), ["restored 5"]);
+        assert_eq!(ports.give(&applied(1)), 0);
+        assert_eq!(taken(&mut slow), ["applied"]);
+    }
+
+    /// From which state on a shard goes on is never lost; what was announced of the one before is of no use.
+    #[test]
+    fn who_is_too_slow_still_learns_that_a_state_was_restored() {
+        let ports = Ports::default();
+        let mut slow = ports.observe(Room::of(1));
+        let lost: u64 = (0..3).map(|_| ports.give(&applied(1))).sum();
+        assert_eq!((lost, ports.give(&announced(3)), ports.give(&restored(2))), (2, 0, 0));
+        assert_eq!((ports.give(&applied(1)), ports.give(&restored(7))), (1, 0));
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            told.extend(taken(&mut slow));
+            ports.remind();
+        }
+        assert_eq!(told, ["applied", "lost 3", "restored 7"]);
+        assert_eq!(ports.give(&announced(8)), 0);
+        assert_eq!(taken(&mut slow), ["announced 8"]);
     }
 
     #[test]
     fn batches_wait_as_far_as_their_bytes_go() {
         let ports = Ports::default();
         let mut observations = ports.observe(Room { batches: 16, bytes: 100 });
-        let give = |bytes| {
-            ports.give(&Seen::Applied(Arc::new(Applied {
-                output: Reused::default(),
-                messages: Vec::new(),
-                stored: Arc::default(),
-                commands: Vec::new(),
-                records: 0,
-                live: true,
-                due: Due::Never,
-                now: Timestamp::ZERO,
-                totals: Totals::default(),
-                bytes,
-                applied_at_ns: 0,
-            })))
-        };
-        // One is taken however large it is, and none beside it.
-        assert_eq!((give(1_000), give(0), give(1)), (0, 1, 1));
-        assert!(matches!(observations.ready(), Some(Seen::Applied(_))));
+        let give = |bytes| ports.give(&applied(bytes));
+        // One is taken however large it is, and beside it what takes nothing.
+        assert_eq!((give(1_000), give(0), give(1)), (0, 0, 1));
+        assert_eq!(taken(&mut observations), ["applied", "applied"]);
         assert_eq!((give(60), give(40), give(1)), (0, 0, 1));
         assert_eq!(ports.give(&announced(3)), 0);
         // What is missing is told where it is missing, once there is room for more.
-        assert_eq!(taken(&mut observations), ["lost 2", "applied", "applied"]);
+        assert_eq!(taken(&mut observations), ["lost 1", "applied", "applied"]);
         ports.remind();
         assert_eq!(taken(&mut observations), ["lost 1", "announced 3"]);
         assert_eq!((give(60), give(60)), (0, 1));

@@ -259,8 +259,8 @@ impl Experts {
         sum / weights
     }
 
-    /// What is to be said now of a row of which the lead-time model would say `fresh` if it began today, while its odds are `aging` times
-    /// as high since: the mixture's move as far, as no other expert knows of age. The others' word is that of the row's start.
+    /// What is to be said now of a row of which the lead-time model would say `fresh` if it began today, while its odds have become `aging`
+    /// times as high: the mixture's move as far, as no other expert knows of age. The others' word is that of the row's start.
     #[expect(clippy::cast_possible_truncation, reason = "advice is kept as f32")]
     pub(super) fn aged(&self, advice: &Advice, fresh: f64, aging: f64) -> f64 {
         let mut advice = *advice;

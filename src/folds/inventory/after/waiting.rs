@@ -6,8 +6,9 @@
 //! off.
 //!
 //! Only who can have the SKU where it is parked is looked at as a whole: it gets its stock, or is parked at the next SKU that it is short of. Both leave
-//! no more for those placed before it, so one walk in the order of placing, over all SKUs that have moved, is enough. Who was looked at before and is
-//! still parked at a SKU is short there: so the first claim alone is more than there is, and nothing is left for whoever comes behind it.
+//! no more for those placed before it, so one walk in the order of placing, over all SKUs that have moved, is enough. Whoever may have gained something
+//! is looked at before those behind it. So who claims of a SKU and stands before the one that is looked at is short there: the first claim alone is more
+//! than there is, and nothing is left behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -177,7 +177,7 @@ pub(super) const BOARD: Board = Board {
                 ),
                 panel(
                     "New orders that are not followed",
-                    "A second: too many came at once. Counted they are all the same.",
+                    "A second: too many came at once. They are counted all the same.",
                     Kind::Lines,
                     Unit::PerSecond,
                     &[target(

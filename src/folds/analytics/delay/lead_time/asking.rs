@@ -24,7 +24,7 @@ impl LeadTime {
         let residual = |age: f64| ((age / typical).max(AGE_MIN) + self.constants.offset).ln() - location;
         let survival = self.survival(row.carrier);
         let until = survival.at(residual(deadline - row.start));
-        // The odds of being on time that minus the logarithm of the share that lasts gives, from an age on.
+        // The odds of being on time, from an age on: of the share that lasts.
         let odds = |age: f64| (until - survival.at(residual(age))).max(LASTS_MIN).exp_m1();
         let late = |odds: f64| 1.0 / (1.0 + odds);
         let now = odds(now - row.start);
