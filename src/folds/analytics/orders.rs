@@ -46,6 +46,7 @@ pub enum Phase {
 
 /// One order that is followed. Times are in milliseconds since 1970.
 #[derive(Clone, Debug, SchemaRead, SchemaWrite)]
+#[expect(clippy::struct_excessive_bools, reason = "each says something else of it")]
 pub(super) struct Order {
     /// The hash of its id.
     pub(super) id: u64,

@@ -299,13 +299,6 @@ impl StockTable {
         self.books.get(index.0)
     }
 
-    /// What only years of trade would bring about.
-    #[cfg(test)]
-    pub(crate) fn set_sums(&mut self, index: StockIndex, on_hand: i64, flows: Flows) {
-        self.items.get_mut(index.0).on_hand = on_hand;
-        self.books.get_mut(index.0).flows = flows;
-    }
-
     pub(crate) fn sku(&self, index: StockIndex) -> &str {
         self.sku_of(self.get(index))
     }
