@@ -1,6 +1,6 @@
 //! Long work in steps: one record never brings about more than its bound, and what is left is worked off in order.
 
-use weir::folds::inventory::{Due, Inventory, OUTCOMES_BEYOND_OWN_MAX};
+use weir::folds::inventory::{Due, OUTCOMES_BEYOND_OWN_MAX};
 use weir::words::codec::{self, Format};
 use weir::words::command::{Adjust, Cancel, Command, Count, CountLine, Line, OnShortage, Receive, Transfer};
 use weir::words::outcome::{Decision, Outcome, OutcomeKind, Reason, State};
@@ -120,9 +120,9 @@ fn a_policy_amid_a_release_changes_no_turn() {
         _ => format!("O-{}", 2 * number - 1),
     };
     let expected: Vec<_> = (0..902).map(expected).collect();
-    let mut copy = Shard { inventory: Inventory::default(), ..Shard::new() };
-    (copy.sequence, copy.clock_ms) = (shard.sequence, shard.clock_ms);
-    copy.inventory = restore(&snapshot(&shard.inventory)).unwrap();
+    let inventory = restore(&snapshot(&shard.inventory)).unwrap();
+    let (sequence, clock_ms) = (shard.sequence, shard.clock_ms);
+    let mut copy = Shard { inventory, sequence, clock_ms, ..Shard::new() };
     let mut others = announced.clone();
     announced.extend(tick_until_done(&mut shard));
     others.extend(tick_until_done(&mut copy));
