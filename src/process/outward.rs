@@ -99,10 +99,10 @@ impl Outward {
         if told != crate::words::config::Told::default() {
             let notices = JetNotices::new(link.another("notices").await?, names.clone());
             for (status, _) in &shards {
-                let seen = status.ports().observe(Room::of(notifying::BATCHES_MAX));
+                let seen = status.ports().observe(Room::of(notifying::BATCHES_MAX).unhurried());
                 let (shard, notices, stop) = (status.shard.clone(), notices.clone(), stop.clone());
                 running.spawn(async move {
-                    stop.run_until_cancelled(notifying::notify(&shard, told, &notices, seen)).await;
+                    notifying::notify(&shard, told, &notices, seen, &stop).await;
                 });
             }
         }

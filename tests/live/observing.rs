@@ -186,7 +186,7 @@ fn figures(model: &Analytics) -> Vec<(String, u64)> {
 }
 
 pub(crate) fn options(name: &str, batches: usize) -> ShardOptions {
-    let analytics = AnalyticsOptions { room: Room::of(batches), ..AnalyticsOptions::default() };
+    let analytics = AnalyticsOptions { room: Room::of(batches).unhurried(), ..AnalyticsOptions::default() };
     ShardOptions { analytics: Some(analytics), ..ShardOptions::new(name, Format::Json) }
 }
 

@@ -98,7 +98,7 @@ impl SimStreams {
 
 impl Streams for SimStreams {
     type LogReader = SimLogReader;
-    type OutcomeReader = SimReader<MemoryOutcomes, StoredAppend>;
+    type OutcomeReader = SimOutcomeReader;
     type HeadlineReader = SimReader<MemoryHeadlines, Headline>;
 
     fn payload_bytes_max(&self) -> usize {
@@ -161,11 +161,10 @@ impl Streams for SimStreams {
 
     async fn read_outcomes(&self, from: u64) -> Result<Self::OutcomeReader, ReadError> {
         let inner = read(&self.life, async { self.truth().streams().read_outcomes(from).await }).await?;
-        Ok(self.reader(inner))
+        Ok(SimOutcomeReader(self.reader(inner)))
     }
 
     async fn read_headlines(&self, from: u64) -> Result<Self::HeadlineReader, ReadError> {
-        self.life.headlines_read.fetch_add(1, Relaxed);
         let inner = read(&self.life, async { self.truth().streams().read_headlines(from).await }).await?;
         Ok(self.reader(inner))
     }
@@ -284,6 +283,17 @@ impl<R: Reader<T>, T: Clone + Send + Sync + 'static> Reader<T> for SimReader<R, 
             self.recent.pop_front();
         }
         Ok(taken)
+    }
+}
+
+/// Reads outcomes onwards, as long as that goes well.
+pub(crate) struct SimOutcomeReader(SimReader<MemoryOutcomes, StoredAppend>);
+
+impl Reader<StoredAppend> for SimOutcomeReader {
+    async fn next(&mut self) -> Result<Vec<StoredAppend>, ReadError> {
+        let read = self.0.next().await?;
+        self.0.life.outcomes_read.fetch_add(read.len() as u64, Relaxed);
+        Ok(read)
     }
 }
 

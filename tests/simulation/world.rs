@@ -323,8 +323,8 @@ pub(crate) struct Life {
     pub(crate) pointers_hang: AtomicBool,
     /// Appends of outcomes wait while this is set.
     pub(crate) outcomes_hang: AtomicBool,
-    /// How often headers of outcomes were begun to be read.
-    pub(crate) headlines_read: AtomicU64,
+    /// How many appends of outcomes were read.
+    pub(crate) outcomes_read: AtomicU64,
     /// Its snapshots are not stored.
     pub(crate) objects_hang: AtomicBool,
     /// The steps at which whatever takes them panics.
@@ -347,7 +347,7 @@ impl Life {
             readers_cut: AtomicBool::new(false),
             pointers_hang: AtomicBool::new(false),
             outcomes_hang: AtomicBool::new(false),
-            headlines_read: AtomicU64::new(0),
+            outcomes_read: AtomicU64::new(0),
             objects_hang: AtomicBool::new(false),
             panics_at: Mutex::default(),
             reader_panics: AtomicBool::new(false),

@@ -1,11 +1,11 @@
 //! Hearing: how a door finds out what its commands came to.
 //!
 //! The outcome stream tells it of every shard, wherever that is led. Where this process leads the shard, its fold tells it sooner, right
-//! after it has applied a message: the log decides, and the message was stored before it was applied. While the fold is ahead of the stream,
-//! only the headers of what is announced are read. They say what the fold must have told by then: where it has not, or where it leads no
-//! more, the outcomes themselves are read again, from the first that was not heard.
+//! after it has applied a message: the log decides, and the message was stored before it was applied. Once the fold was ahead of the stream
+//! for a while, the stream is not read any more: the shard says itself how far it has announced. Where the fold leads no more or missed
+//! something, or where something waits and the stream has gone on without the shard, the stream is read again, from the first append that
+//! was not heard.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,9 +18,9 @@ use tokio::time::Instant;
 use super::lane::Runner;
 use super::outcomes::{Outcomes, span};
 use crate::edges::streams::{ReadError, Reader, Streams};
-use crate::motion::live::ports::{Room, Seen};
+use crate::motion::live::ports::{Announcement, Room, Seen};
 use crate::motion::live::status::Status;
-use crate::words::append::{Headline, StoredAppend};
+use crate::words::append::StoredAppend;
 use crate::words::codec::DecidedReplies;
 use crate::words::identity::Identity;
 
@@ -28,8 +28,11 @@ use crate::words::identity::Identity;
 const BATCHES_MAX: usize = 64;
 /// Where the fold was first with so many appends in a row, the outcomes themselves are not read any more.
 const FIRSTS_MIN: u32 = 4;
-/// A fold that leads applies before it announces. What it has not told for so long after that, it does not tell.
+/// Once something has waited this long, the stream is asked how far it goes. What the shard has not announced this long after that is
+/// taken for another worker's.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// The longest pause between two such questions.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A fold that missed something is not relied on before so long.
 const DISTRUST: Duration = Duration::from_secs(1);
 /// A reader that gives nothing for so long, while its stream has gone on, is opened anew.
@@ -46,8 +49,8 @@ struct Heard {
     firsts: u32,
     /// The fold is not relied on before this.
     distrusted_until: Duration,
-    /// Appends that the fold has yet to tell of, by their sequences, and since when they are announced.
-    awaited: VecDeque<(u64, RangeInclusive<u64>, Duration)>,
+    /// The stream goes up to this append, which the shard has yet to announce, and since when that is known.
+    awaited: Option<(u64, Duration)>,
 }
 
 impl Heard {
@@ -58,11 +61,15 @@ impl Heard {
     /// The fold tells of messages.
     fn applied(&mut self, span: &RangeInclusive<u64>) {
         self.told = Some((self.told.map_or(*span.start(), |(first, _)| first), *span.end()));
-        while let Some((sequence, span, _)) = self.awaited.front()
-            && self.has_told(span)
-        {
-            self.through = *sequence;
-            self.awaited.pop_front();
+    }
+
+    /// The shard has announced all up to this message, which the stream held with this sequence.
+    fn announced(&mut self, stream_last: u64, through: u64) {
+        // Otherwise something before it may be missing.
+        if self.by_fold() && self.told.is_some_and(|(_, last)| through <= last) {
+            // This may go back: the port may lag behind what was read, or the stream may have lost its end. Then some is read twice.
+            self.through = stream_last;
+            self.awaited = self.awaited.filter(|(awaited, _)| *awaited > stream_last);
         }
     }
 
@@ -71,13 +78,13 @@ impl Heard {
         let relied = self.by_fold();
         (self.told, self.firsts) = (None, 0);
         self.distrusted_until = now + DISTRUST;
-        self.awaited.clear();
+        self.awaited = None;
         relied
     }
 
     /// The stream is read from behind what is heard.
     fn opened(&mut self) -> u64 {
-        self.awaited.clear();
+        self.awaited = None;
         self.through + 1
     }
 
@@ -90,27 +97,25 @@ impl Heard {
         has_told
     }
 
-    /// An append's header was read.
-    fn announced(&mut self, sequence: u64, span: RangeInclusive<u64>, now: Duration) {
-        if !self.by_fold() {
-            // What came before it may be missing: it is read again, with that.
-            return;
+    /// The stream ends with this sequence while something waits. Says whether that is another's doing.
+    fn ends(&mut self, end: u64, now: Duration) -> bool {
+        if self.through == end {
+            self.awaited = None;
+            return false;
         }
-        if self.awaited.is_empty() && self.has_told(&span) {
-            self.through = sequence;
-        } else {
-            self.awaited.push_back((sequence, span, now));
+        let (_, since) = *self.awaited.get_or_insert((end, now));
+        let by_another = now.saturating_sub(since) >= PATIENCE;
+        if by_another {
+            self.lost(now);
+            // The stream may have lost its end.
+            self.through = self.through.min(end);
         }
+        by_another
     }
 
-    /// Whether the fold is relied on, so that the outcomes themselves are not read.
+    /// Whether the fold is relied on, so that the stream is not read.
     fn by_fold(&self) -> bool {
         self.firsts >= FIRSTS_MIN
-    }
-
-    /// When the fold must have told of what is announced; none where it has.
-    fn due(&self) -> Option<Duration> {
-        self.awaited.front().map(|(.., since)| *since + PATIENCE)
     }
 }
 
@@ -118,7 +123,7 @@ impl Heard {
 pub(super) struct Hearer<S> {
     runner: Runner<S>,
     heard: Arc<Mutex<Heard>>,
-    /// Told when the fold is relied on no more.
+    /// Told when what listens to the fold relies on it no more.
     changed: Arc<Notify>,
 }
 
@@ -152,7 +157,17 @@ impl<S: Streams> Hearer<S> {
     pub(super) async fn listen(self, status: Arc<Status>) {
         let mut observed = status.ports().observe(Room::of(BATCHES_MAX));
         let mut writer = DecidedReplies::default();
-        while let Some(seen) = observed.next().await {
+        loop {
+            let seen = match tokio::time::timeout(PATIENCE, observed.next()).await {
+                Ok(Some(seen)) => seen,
+                Ok(None) => break,
+                // A shard that has left this worker says nothing.
+                Err(_) if status.leads() => continue,
+                Err(_) => {
+                    self.lost();
+                    continue;
+                }
+            };
             match seen {
                 Seen::Applied(applied) if status.leads() => {
                     let is_asked = applied.messages.iter().any(|message| message.by_door);
@@ -166,7 +181,9 @@ impl<S: Streams> Hearer<S> {
                     shard.log_known.fetch_max(*span.end(), Relaxed);
                     shard.progress().decided(*span.end(), self.now());
                 }
-                Seen::Announced { .. } => {}
+                Seen::Announced(Announcement { stream_last, through, .. }) => {
+                    self.heard().announced(stream_last, through.sequence);
+                }
                 Seen::Applied(_) | Seen::Restored { .. } | Seen::Lost(_) => self.lost(),
             }
         }
@@ -197,41 +214,64 @@ impl<S: Streams> Hearer<S> {
             *begun = true;
         }
         loop {
-            let (from, by_fold) = {
-                let mut heard = self.heard();
-                (heard.opened(), heard.by_fold())
-            };
-            if by_fold {
-                let reader = streams.read_headlines(from).await?;
-                let announced = |Headline { sequence, header, .. }| {
-                    self.heard().announced(sequence, span(&header), self.now());
-                    (sequence, header.through)
-                };
-                self.read_from(reader, (from, by_fold), complained, announced).await?;
-            } else {
-                let mut writer = DecidedReplies::default();
-                let reader = streams.read_outcomes(from).await?;
-                let read = |append: StoredAppend| {
-                    let (sequence, through) = (append.sequence, append.append.header.through);
-                    let now = self.now();
-                    let has_told = self.heard().read(sequence, &span(&append.append.header), now);
-                    if !has_told {
-                        self.tell(&Outcomes::Announced(append), &mut writer);
-                    }
-                    shard.progress().decided(through.sequence, now);
-                    (sequence, through)
-                };
-                self.read_from(reader, (from, by_fold), complained, read).await?;
+            if self.heard().by_fold() {
+                self.rely(complained).await?;
+                continue;
             }
+            let from = self.heard().opened();
+            let mut writer = DecidedReplies::default();
+            let reader = streams.read_outcomes(from).await?;
+            let read = |append: StoredAppend| {
+                let (sequence, through) = (append.sequence, append.append.header.through);
+                let now = self.now();
+                let has_told = self.heard().read(sequence, &span(&append.append.header), now);
+                if !has_told {
+                    self.tell(&Outcomes::Announced(append), &mut writer);
+                }
+                shard.progress().decided(through.sequence, now);
+                (sequence, through)
+            };
+            self.read_from(reader, from, complained, read).await?;
         }
     }
 
-    /// Reads the stream from `from` on, until the fold begins or ceases to be relied on. `take` takes what is read, and says which append it
-    /// was, and how far that goes.
+    /// Leaves the stream alone for as long as the fold is relied on.
+    async fn rely(&self, complained: &mut bool) -> Result<(), ReadError> {
+        let Runner { streams, shard, .. } = &self.runner;
+        shard.reading.send_replace(true);
+        let mut pause = PATIENCE;
+        while self.heard().by_fold() {
+            let asked = async {
+                tokio::time::sleep(pause).await;
+                let (waits, _) = shard.lags(self.now());
+                // A shard that decides nothing at all is not asked about all the time.
+                pause = (waits / 4).clamp(PATIENCE, PAUSE_MAX);
+                if waits < PATIENCE {
+                    return Ok::<_, ReadError>(None);
+                }
+                Ok(Some(streams.outcomes_state().await?.last_sequence))
+            };
+            let end = tokio::select! {
+                () = self.changed.notified() => continue,
+                end = asked => end?,
+            };
+            let now = self.now();
+            if let Some(end) = end {
+                *complained = false;
+                self.heard().ends(end, now);
+            } else {
+                self.heard().awaited = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the stream from `from` on, until the fold is relied on. `take` takes what is read, and says which append it was, and how far
+    /// that goes.
     async fn read_from<T>(
         &self,
         mut reader: impl Reader<T>,
-        (from, by_fold): (u64, bool),
+        from: u64,
         complained: &mut bool,
         mut take: impl FnMut(T) -> (u64, Identity),
     ) -> Result<(), ReadError> {
@@ -242,22 +282,12 @@ impl<S: Streams> Hearer<S> {
         let mut end_seen = None;
         let mut silent_at = Instant::now() + STALL;
         loop {
-            let patience = {
-                let mut heard = self.heard();
-                let now = self.now();
-                if heard.due().is_some_and(|due| due <= now) {
-                    heard.lost(now);
-                }
-                if heard.by_fold() != by_fold {
-                    return Ok(());
-                }
-                heard.due().map(|due| due.saturating_sub(now))
-            };
+            if self.heard().by_fold() {
+                return Ok(());
+            }
             let read = tokio::select! {
                 biased;
                 read = reader.next() => read?,
-                () = self.changed.notified() => continue,
-                () = tokio::time::sleep(patience.unwrap_or_default()), if patience.is_some() => continue,
                 () = tokio::time::sleep_until(silent_at) => {
                     // Quiet, or silent though there is more.
                     let end = streams.outcomes_state().await?.last_sequence;
@@ -325,29 +355,56 @@ mod tests {
     }
 
     #[test]
-    fn what_is_announced_and_not_told_is_read_from_the_stream() {
+    fn what_the_shard_announces_itself_is_heard_as_far_as_it_was_told() {
         let mut heard = relying();
-        heard.announced(21, 30..=31, NOW);
-        heard.announced(22, 31..=32, NOW * 2);
-        assert_eq!((heard.through, heard.due()), (20, Some(NOW + PATIENCE)));
+        // What it announces before it has told it: the stream would have to be read for it.
+        heard.announced(21, 31);
+        assert_eq!(heard.through, 20);
         heard.applied(&(31..=31));
-        assert_eq!((heard.through, heard.due()), (21, Some(NOW * 2 + PATIENCE)));
-        // What comes behind it does not make up for it.
-        heard.announced(23, 30..=30, NOW * 3);
+        heard.announced(22, 31);
+        assert_eq!(heard.through, 22);
+        // The stream has lost its end.
+        heard.announced(21, 31);
         assert_eq!(heard.through, 21);
-        assert!(heard.lost(NOW * 3));
-        assert_eq!((heard.through, heard.due(), heard.by_fold()), (21, None, false));
-        heard.applied(&(32..=40));
+        heard.announced(22, 31);
+        // What is told after a gap does not make up for it.
+        assert!(heard.lost(NOW));
+        heard.applied(&(33..=40));
+        heard.announced(23, 40);
+        assert_eq!((heard.through, heard.opened(), heard.by_fold()), (22, 23, false));
         assert!(!heard.has_told(&(31..=40)));
-        // Nor does a header that comes before the stream is read again hide what was awaited.
-        heard.announced(23, 32..=33, NOW * 3);
-        assert_eq!((heard.through, heard.opened()), (21, 22));
-        // Nor is it relied on again at once.
-        for (sequence, now) in (22..).zip([NOW * 3; 9].into_iter().chain([NOW * 3 + DISTRUST; 4])) {
+        // Nor is the fold relied on again at once.
+        for (sequence, now) in (23..).zip([NOW; 9].into_iter().chain([NOW + DISTRUST; 4])) {
             assert!(!heard.by_fold());
             heard.applied(&(40 + sequence..=40 + sequence));
             heard.read(sequence, &(39 + sequence..=40 + sequence), now);
         }
         assert!(heard.by_fold());
+    }
+
+    #[test]
+    fn a_stream_that_goes_on_without_the_shard_is_read() {
+        let mut heard = relying();
+        assert!(!heard.ends(20, NOW));
+        assert!(!heard.ends(22, NOW));
+        // The shard comes to it: what it has yet to announce is another append.
+        heard.applied(&(31..=40));
+        heard.announced(22, 40);
+        assert!(!heard.ends(25, NOW + PATIENCE));
+        heard.announced(24, 40);
+        assert!(!heard.ends(26, NOW + PATIENCE * 2 - Duration::from_millis(1)));
+        assert!(heard.ends(26, NOW + PATIENCE * 2));
+        assert_eq!((heard.through, heard.opened(), heard.awaited, heard.by_fold()), (24, 25, None, false));
+    }
+
+    #[test]
+    fn a_stream_that_has_lost_its_end_is_read_from_there() {
+        let mut heard = relying();
+        assert!(!heard.ends(17, NOW));
+        // An answer from the past is none.
+        assert!(!heard.ends(20, NOW + PATIENCE));
+        assert!(!heard.ends(17, NOW + PATIENCE * 2));
+        assert!(heard.ends(18, NOW + PATIENCE * 3));
+        assert_eq!((heard.opened(), heard.by_fold()), (19, false));
     }
 }

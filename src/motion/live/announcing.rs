@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::context::{Shard, Stop, weights};
 use super::fold::Folded;
-use super::ports::Seen;
+use super::ports::{Announcement, Seen};
 use super::reading::STALL;
 use super::ticking::Next;
 use crate::edges::Edges;
@@ -139,7 +139,9 @@ impl<E: Edges> Shard<E> {
     fn note_announced(&self, publishing: &Publishing, own: bool) {
         let through = publishing.through();
         if through != self.status.progress_through() {
-            self.telemetry.observers_lost(self.status.ports().give(&Seen::Announced { through, own }));
+            let (stream_last, at_ns) = (publishing.stream_last(), self.clock.wall_ns());
+            let announced = Seen::Announced(Announcement { through, own, stream_last, at_ns });
+            self.telemetry.observers_lost(self.status.ports().give(&announced));
         }
         self.status.update(|progress| {
             progress.through = publishing.through();

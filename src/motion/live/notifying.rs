@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::ports::{Observations, Seen};
+use tokio_util::sync::CancellationToken;
+
+use super::ports::{Announcement, Observations, Seen};
 use crate::edges::notices::Notices;
 use crate::motion::rules::folding::Applied;
 use crate::words::codec::decode_outcome;
@@ -15,22 +17,33 @@ use crate::words::identity::Identity;
 use crate::words::outcome::{Outcome, OutcomeKind};
 
 /// The batches that may wait for the port's reader.
-pub const BATCHES_MAX: usize = 256;
+pub const BATCHES_MAX: usize = 1_024;
 /// The batches that may wait for being announced, and how many bytes they may take, about.
 const WAITING_MAX: (usize, usize) = (4_096, 64 << 20);
 
-/// Tells a shard's outcomes until the shard is no more.
-pub async fn notify<N: Notices>(shard: &str, told: Told, notices: &N, mut seen: Observations) {
+/// Tells a shard's outcomes until the shard is no more; or, once it is to `stop`, what was announced by then.
+pub async fn notify<N: Notices>(
+    shard: &str,
+    told: Told,
+    notices: &N,
+    mut seen: Observations,
+    stop: &CancellationToken,
+) {
     let mut waiting = Waiting::default();
     let lost = |why: &'static str, count: u64| {
         let labels = [("shard", shard.to_owned()), ("why", why.to_owned())];
         metrics::counter!("weir_notifications_lost_total", &labels).increment(count);
     };
-    while let Some(seen) = seen.next().await {
-        match seen {
+    loop {
+        let what = match stop.run_until_cancelled(seen.next()).await {
+            Some(what) => what,
+            None => seen.ready(),
+        };
+        let Some(what) = what else { break };
+        match what {
             Seen::Restored { through, .. } => waiting.restored(through),
             Seen::Applied(applied) => lost("waiting", waiting.applied(applied)),
-            Seen::Announced { through, own } => {
+            Seen::Announced(Announcement { through, own, .. }) => {
                 for (kind, json) in waiting.announced(through, own, told) {
                     let sent = notices.tell(shard, kind, json.into()).await;
                     let labels = [("shard", shard.to_owned()), ("outcome", kind.name().to_owned())];

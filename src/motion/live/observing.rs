@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::Shard;
 use super::measuring::Measures;
 use super::options::AnalyticsOptions;
-use super::ports::{Observations, Seen};
+use super::ports::{Announcement, Observations, Seen};
 use super::risks::Asked;
 use super::signalling;
 use super::stage::{Running, end_of, start};
@@ -291,20 +291,22 @@ impl<E: Edges> Observer<E> {
     }
 
     fn see(&mut self, what: Seen) {
+        let mut wall_ns = self.shard.clock.wall_ns();
         match what {
             Seen::Restored { state, through } => self.observing.restored(state, through),
             Seen::Applied(applied) => {
                 self.quiet = 0;
                 self.observing.applied(applied);
             }
-            Seen::Announced { through, own } => {
+            Seen::Announced(Announcement { through, own, at_ns, .. }) => {
                 self.settle(own);
                 self.observing.announced(through);
+                wall_ns = at_ns;
             }
             // What is missing shows by what follows.
             Seen::Lost(_) => self.calm = 0,
         }
-        self.measure();
+        self.measure(wall_ns);
     }
 
     /// What is announced from now on is this worker's, or is not.
@@ -318,13 +320,12 @@ impl<E: Edges> Observer<E> {
         }
     }
 
-    /// Measures what there is to measure.
-    fn measure(&mut self) {
+    /// Measures what there is to measure, as announced at that moment.
+    fn measure(&mut self, wall_ns: i64) {
         let mut more = true;
         while more {
             let mut watching = self.watched.watch();
             let own = watching.facts().own;
-            let wall_ns = self.shard.clock.wall_ns();
             more = false;
             for measured in 0..MESSAGES_AT_ONCE {
                 let Some((applied, message)) = self.observing.take_next() else { break };

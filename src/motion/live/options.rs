@@ -41,7 +41,7 @@ impl Default for AnalyticsOptions {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
-            room: Room { batches: 8_192, bytes: 64 << 20 },
+            room: Room { bytes: 64 << 20, ..Room::of(8_192).unhurried() },
             save_every: Duration::from_mins(15),
         }
     }

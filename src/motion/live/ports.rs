@@ -1,6 +1,7 @@
 //! The ports of a shard: what others than its own stages read of the fold, and ask it.
 //!
-//! An **observer** is given each batch that was applied, right after that, and told how far outcomes are announced. It shares the
+//! An **observer** is given each batch that was applied, right after that, and told how far outcomes are announced; one in no hurry
+//! looks at what there is some milliseconds later. It shares the
 //! batch with the publisher, decodes what it needs by itself, and can never slow the fold: what it has no room for it loses, and is
 //! told how much that was. A **question** is put to the state between two batches. It must look at little; the asker waits no longer
 //! than it wants to.
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::input::{Input, Question};
 use crate::folds::inventory::Inventory;
@@ -19,6 +21,9 @@ use crate::words::identity::Identity;
 
 /// Questions that wait for the fold; further ones are refused.
 const QUESTIONS_QUEUED_MAX: usize = 64;
+
+/// How long an observer rests for which nobody waits.
+const REST: Duration = Duration::from_millis(5);
 
 /// What an observer sees of a shard, in this order.
 #[derive(Clone, Debug)]
@@ -33,15 +38,23 @@ pub enum Seen {
     /// A batch was applied, by a leader or a standby. Its outcomes may be announced already where it is not
     /// [live](Applied::live).
     Applied(Arc<Applied>),
-    /// Outcomes up to here are announced.
-    Announced {
-        /// The published position.
-        through: Identity,
-        /// Whether this worker announced them; another did, otherwise.
-        own: bool,
-    },
+    /// Outcomes are announced.
+    Announced(Announcement),
     /// So many batches are missing here: the observer was too slow.
     Lost(u64),
+}
+
+/// How far outcomes are announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The published position.
+    pub through: Identity,
+    /// Whether this worker announced them; another did, otherwise.
+    pub own: bool,
+    /// The last sequence of the outcome stream by then.
+    pub stream_last: u64,
+    /// When that became known, in nanoseconds since 1970.
+    pub at_ns: i64,
 }
 
 /// What may wait for an observer.
@@ -51,13 +64,21 @@ pub struct Room {
     pub batches: usize,
     /// How many bytes batches may take together; one is taken however large it is.
     pub bytes: usize,
+    /// How long an observer rests once it has seen everything, so that one wake-up serves many batches.
+    pub rest: Duration,
 }
 
 impl Room {
     /// Room for so many batches, of up to about 200 KiB each.
     #[must_use]
     pub const fn of(batches: usize) -> Self {
-        Self { batches, bytes: usize::MAX }
+        Self { batches, bytes: usize::MAX, rest: Duration::ZERO }
+    }
+
+    /// For an observer for which nobody waits: it rests.
+    #[must_use]
+    pub const fn unhurried(self) -> Self {
+        Self { rest: REST, ..self }
     }
 }
 
@@ -73,12 +94,22 @@ pub struct Observations {
     seen: mpsc::Receiver<Seen>,
     /// What the batches take that wait here.
     waiting_bytes: Arc<AtomicUsize>,
+    rest: Duration,
+    /// When it will have rested.
+    rested: Instant,
 }
 
 impl Observations {
-    /// What comes next; none once the shard is no more.
+    /// What comes next; none once the shard is no more. Nothing is lost where this is dropped before it ends.
     pub async fn next(&mut self) -> Option<Seen> {
+        let rests = !self.rest.is_zero();
+        if rests && self.seen.is_empty() {
+            tokio::time::sleep_until(self.rested).await;
+        }
         let seen = self.seen.recv().await?;
+        if rests && self.seen.is_empty() {
+            self.rested = Instant::now() + self.rest;
+        }
         Some(self.taken(seen))
     }
 
@@ -103,8 +134,8 @@ struct Observer {
     lost: u64,
     /// What it has yet to be told, where it had no room: from which state on it goes on.
     restored: Option<(Chain, Identity)>,
-    /// What it has yet to be told, where it had no room: how far outcomes are announced, and by whom.
-    announced: Option<(Identity, bool)>,
+    /// What it has yet to be told, where it had no room: how far outcomes are announced.
+    announced: Option<Announcement>,
 }
 
 impl Observer {
@@ -124,8 +155,8 @@ impl Observer {
             self.restored = None;
         }
         if self.is_told()
-            && let Some((through, own)) = self.announced
-            && self.seen.try_send(Seen::Announced { through, own }).is_ok()
+            && let Some(announcement) = self.announced
+            && self.seen.try_send(Seen::Announced(announcement)).is_ok()
         {
             self.announced = None;
         }
@@ -142,7 +173,7 @@ impl Observer {
         let bytes = what.bytes();
         let waiting = self.waiting_bytes.load(Relaxed);
         let fits = bytes == 0 || waiting == 0 || waiting.saturating_add(bytes) <= self.bytes_max;
-        let in_turn = self.is_told() && (self.announced.is_none() || matches!(what, Seen::Announced { .. }));
+        let in_turn = self.is_told() && (self.announced.is_none() || matches!(what, Seen::Announced(_)));
         let given = if fits && in_turn {
             // Before the other side can take it off.
             self.waiting_bytes.fetch_add(bytes, Relaxed);
@@ -154,8 +185,8 @@ impl Observer {
         };
         match given {
             Ok(()) => self.announced = None,
-            Err(mpsc::error::TrySendError::Full(Seen::Announced { through, own })) => {
-                self.announced = Some((through, own));
+            Err(mpsc::error::TrySendError::Full(Seen::Announced(announcement))) => {
+                self.announced = Some(announcement);
             }
             Err(mpsc::error::TrySendError::Full(Seen::Restored { state, through })) => {
                 // What was announced before is of another state.
@@ -215,7 +246,7 @@ impl Ports {
             announced: None,
         };
         self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(observer);
-        Observations { seen, waiting_bytes }
+        Observations { seen, waiting_bytes, rest: room.rest, rested: Instant::now() }
     }
 
     /// Puts a question to the state as it is between two batches, and waits for its answer no longer than `within`. The fold stands
@@ -282,7 +313,8 @@ mod tests {
     use crate::words::timestamp::Timestamp;
 
     fn announced(sequence: u64) -> Seen {
-        Seen::Announced { through: Identity { sequence, index: 0, place: 0 }, own: true }
+        let through = Identity { sequence, index: 0, place: 0 };
+        Seen::Announced(Announcement { through, own: true, stream_last: sequence, at_ns: 0 })
     }
 
     fn restored(sequence: u64) -> Seen {
@@ -295,7 +327,7 @@ mod tests {
         seen.map(|seen| match seen {
             Seen::Restored { state, .. } => format!("restored {}", state.sequence),
             Seen::Applied(_) => "applied".to_owned(),
-            Seen::Announced { through, .. } => format!("announced {}", through.sequence),
+            Seen::Announced(Announcement { through, .. }) => format!("announced {}", through.sequence),
             Seen::Lost(batches) => format!("lost {batches}"),
         })
         .collect()
@@ -355,7 +387,7 @@ mod tests {
     #[test]
     fn batches_wait_as_far_as_their_bytes_go() {
         let ports = Ports::default();
-        let mut observations = ports.observe(Room { batches: 16, bytes: 100 });
+        let mut observations = ports.observe(Room { bytes: 100, ..Room::of(16) });
         let give = |bytes| ports.give(&applied(bytes));
         // One is taken however large it is, and beside it what takes nothing.
         assert_eq!((give(1_000), give(0), give(1)), (0, 0, 1));
@@ -372,6 +404,38 @@ mod tests {
         assert_eq!(give(100), 0);
         assert_eq!(taken(&mut observations), ["lost 1", "applied"]);
         assert_eq!(observations.waiting_bytes.load(Relaxed), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_in_a_hurry_rests_between_what_there_is() {
+        let ports = Ports::default();
+        let mut observations = ports.observe(Room::of(8).unhurried());
+        let begun = Instant::now();
+        let soon = Duration::from_millis(1);
+        ports.give(&announced(1));
+        assert!(observations.next().await.is_some());
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        let come = async {
+            for sequence in 2..=3 {
+                tokio::time::sleep(soon).await;
+                ports.give(&announced(sequence));
+            }
+        };
+        let (next, ()) = tokio::join!(observations.next(), come);
+        assert_eq!((next.is_some(), begun.elapsed()), (true, REST));
+        assert_eq!(taken(&mut observations), ["announced 3"]);
+        // Who has rested sees at once what comes, and what is given while somebody who looks gives up is not lost.
+        assert!(tokio::time::timeout(REST * 2, observations.next()).await.is_err());
+        let (next, ()) = tokio::join!(observations.next(), async {
+            tokio::time::sleep(soon).await;
+            ports.give(&announced(4));
+        });
+        assert_eq!((next.is_some(), begun.elapsed()), (true, REST * 3 + soon));
+        ports.give(&announced(5));
+        assert_eq!(taken(&mut observations), ["announced 5"]);
+        assert!(tokio::time::timeout(soon, observations.next()).await.is_err());
+        ports.give(&announced(6));
+        assert!(tokio::time::timeout(soon, observations.next()).await.is_ok());
     }
 
     #[test]

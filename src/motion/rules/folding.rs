@@ -22,7 +22,7 @@ pub const CLOCK_AHEAD_MS_MAX: i64 = 5 * 60 * 1000;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// How many emptied outputs are kept to be filled again.
-const OUTPUTS_KEPT_MAX: usize = 16;
+const OUTPUTS_KEPT_MAX: usize = 64;
 
 /// What came of a batch of messages. It never changes, and is shared by all that read it.
 #[derive(Debug)]

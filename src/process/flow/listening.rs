@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Decided, Flow, Inner, Refusal, SlowOrder};
 use crate::folds::inventory::Entry;
 use crate::motion::folding::{Applied, AppliedMessage};
-use crate::motion::live::ports::{Room, Seen};
+use crate::motion::live::ports::{Announcement, Room, Seen};
 use crate::motion::status::Status;
 use crate::words::codec::decode_outcome;
 use crate::words::command::CommandKind;
@@ -14,7 +14,7 @@ use crate::words::identity::Identity;
 use crate::words::outcome::{Decision, Outcome, OutcomeKind};
 
 /// Room for so many batches that were not looked at.
-const BATCHES_MAX: usize = 64;
+const BATCHES_MAX: usize = 256;
 /// So many batches wait to be announced; the publisher keeps them as well. Older ones are dropped, and counted.
 const WAITING_MAX: usize = 256;
 /// So many refusals of one announcement are read; the others are only counted.
@@ -22,7 +22,7 @@ const REFUSALS_READ_MAX: usize = 8;
 
 /// Listens until the shard is no more.
 pub(super) fn listen(flow: Arc<Flow>, status: &Status) -> impl Future<Output = ()> + Send + use<> {
-    let mut observations = status.ports().observe(Room::of(BATCHES_MAX));
+    let mut observations = status.ports().observe(Room::of(BATCHES_MAX).unhurried());
     let mut waiting = Waiting::new(&status.shard);
     async move {
         while let Some(seen) = observations.next().await {
@@ -59,26 +59,25 @@ impl Waiting {
                 }
                 self.batches.push_back(applied);
                 // Another worker may have announced it before it was applied here.
-                self.settle(flow);
+                self.settle(flow, flow.clock.wall_ns());
             }
             // What was announced before this worker came is no news.
             Seen::Applied(_) => {}
-            Seen::Announced { through, .. } => {
+            Seen::Announced(Announcement { through, at_ns, .. }) => {
                 self.through = self.through.max(through);
-                self.settle(flow);
+                self.settle(flow, at_ns);
             }
             Seen::Lost(batches) => flow.inner().lost_batches += batches,
         }
     }
 
-    /// Counts what is announced by now.
-    fn settle(&mut self, flow: &Flow) {
+    /// Counts what is announced by then.
+    fn settle(&mut self, flow: &Flow, now_ns: i64) {
         let Some(first) = self.batches.front() else { return };
         if first.messages.get(self.counted).is_none_or(|message| !is_announced(first, message, self.through))
         {
             return;
         }
-        let now_ns = flow.clock.wall_ns();
         let mut inner = flow.inner();
         let mut read = 0;
         while let Some(batch) = self.batches.front() {
