@@ -15,10 +15,12 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::Command as Program;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use hdrhistogram::Histogram;
+use tokio::sync::Notify;
 
 use weir::edges::clock::{SharedClock, SystemClock};
 use weir::edges::jetstream::{Connection, JetRequests, Names, Security};
@@ -41,6 +43,10 @@ use crate::{Ended, interrupted};
 
 /// A request that has no answer for so long has none.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How long the generator waits for answers before it looks at the time again.
+const TURN: Duration = Duration::from_millis(20);
+/// How often requests leave whose planned time has come.
+const BEAT: Duration = Duration::from_micros(500);
 /// The most requests under way in a flood: the generator's memory is bounded, too.
 const FLOOD_UNDER_WAY: usize = 2_000_000;
 /// How many times the door's own rate a flood is.
@@ -289,6 +295,21 @@ fn due(elapsed: Duration, rate: f64) -> u64 {
     (elapsed.as_secs_f64() * rate) as u64
 }
 
+/// Notifies on every beat, until what it returns is dropped. A thread of its own keeps the beat: tokio's timers are only exact to 1 ms.
+/// With them, requests would leave mostly when answers arrive, so slow answers would delay them.
+fn beats() -> Arc<Notify> {
+    let beats = Arc::new(Notify::new());
+    let told = Arc::downgrade(&beats);
+    std::thread::spawn(move || {
+        while let Some(beats) = told.upgrade() {
+            beats.notify_one();
+            drop(beats);
+            std::thread::sleep(BEAT);
+        }
+    });
+    beats
+}
+
 /// How requests leave.
 #[derive(Clone, Copy, Debug)]
 enum Pace {
@@ -400,6 +421,10 @@ impl Generator {
         // When each request was to be sent, from the first that is not answered on; none where it is.
         let mut planned: VecDeque<Option<Duration>> = VecDeque::new();
         let (mut base, mut under_way) = (first, 0_usize);
+        let beats = match pace {
+            Pace::PerSecond(_) => beats(),
+            Pace::UnderWay(_) => Arc::default(),
+        };
         let begun = self.clock.monotonic();
         let mut answered_last = begun;
         loop {
@@ -437,11 +462,10 @@ impl Generator {
                 measured.silent = under_way as u64;
                 break;
             }
-            let wait = match pace {
-                Pace::PerSecond(_) if sending => Duration::from_millis(1),
-                _ => Duration::from_millis(20),
-            };
-            self.asking.turn(wait).await?;
+            tokio::select! {
+                turned = self.asking.turn(TURN) => turned?,
+                () = beats.notified(), if sending => {}
+            }
             let now = self.clock.monotonic();
             while let Some((number, payload)) = self.asking.take()? {
                 let Some(nth) = number.checked_sub(base) else { continue };
