@@ -6,7 +6,7 @@ use weir::words::command::{Adjust, Cancel, Command, Count, CountLine, Line, OnSh
 use weir::words::outcome::{Decision, Outcome, OutcomeKind, Reason, State};
 use weir::words::policy::{PolicyChange, STOCK_MAX};
 
-use crate::support::{Shard, line, place, policy, receive, restore, snapshot};
+use crate::support::{Shard, frozen, line, place, policy, receive, restore, snapshot};
 
 const BEYOND_MAX: usize = OUTCOMES_BEYOND_OWN_MAX as usize;
 
@@ -120,6 +120,7 @@ fn a_policy_amid_a_release_changes_no_turn() {
         _ => format!("O-{}", 2 * number - 1),
     };
     let expected: Vec<_> = (0..902).map(expected).collect();
+    assert_eq!(frozen(&mut shard.inventory), snapshot(&shard.inventory));
     let inventory = restore(&snapshot(&shard.inventory)).unwrap();
     let (sequence, clock_ms) = (shard.sequence, shard.clock_ms);
     let mut copy = Shard { inventory, sequence, clock_ms, ..Shard::new() };

@@ -94,6 +94,16 @@ pub(crate) fn snapshot(inventory: &Inventory) -> Vec<u8> {
     bytes
 }
 
+/// The same, of a state that is frozen first, as a leader's is.
+pub(crate) fn frozen(inventory: &mut Inventory) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let Ok(_) = inventory.freeze().write_snapshot::<Infallible>(|piece| {
+        bytes.extend_from_slice(&piece);
+        Ok(())
+    });
+    bytes
+}
+
 pub(crate) fn restore(bytes: &[u8]) -> Result<Inventory, SnapshotError> {
     let mut restoring = Restoring::new();
     restoring.feed(bytes)?;
