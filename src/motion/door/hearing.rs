@@ -392,7 +392,7 @@ mod tests {
         heard.announced(22, 40);
         assert!(!heard.ends(25, NOW + PATIENCE));
         heard.announced(24, 40);
-        assert!(!heard.ends(26, NOW + PATIENCE * 2 - Duration::from_millis(1)));
+        assert!(!heard.ends(26, NOW + PATIENCE + PATIENCE / 2));
         assert!(heard.ends(26, NOW + PATIENCE * 2));
         assert_eq!((heard.through, heard.opened(), heard.awaited, heard.by_fold()), (24, 25, None, false));
     }
